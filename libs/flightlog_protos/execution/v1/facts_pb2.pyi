@@ -1,0 +1,441 @@
+import datetime
+
+from flightlog_protos.launcher.v1 import observations_pb2 as _observations_pb2
+from flightlog_protos.log.v1 import envelope_pb2 as _envelope_pb2
+from flyteidl.admin import execution_pb2 as _execution_pb2
+from flyteidl.core import execution_pb2 as _execution_pb2_1
+from flyteidl.core import identifier_pb2 as _identifier_pb2
+from flyteidl.core import security_pb2 as _security_pb2
+from flyteidl.core import tasks_pb2 as _tasks_pb2
+from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class NodeKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    NODE_KIND_UNSPECIFIED: _ClassVar[NodeKind]
+    START: _ClassVar[NodeKind]
+    END: _ClassVar[NodeKind]
+    TASK: _ClassVar[NodeKind]
+    SUB_WORKFLOW: _ClassVar[NodeKind]
+
+class TimerKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    TIMER_KIND_UNSPECIFIED: _ClassVar[TimerKind]
+    RETRY: _ClassVar[TimerKind]
+    ATTEMPT_DEADLINE: _ClassVar[TimerKind]
+    NODE_DEADLINE: _ClassVar[TimerKind]
+NODE_KIND_UNSPECIFIED: NodeKind
+START: NodeKind
+END: NodeKind
+TASK: NodeKind
+SUB_WORKFLOW: NodeKind
+TIMER_KIND_UNSPECIFIED: TimerKind
+RETRY: TimerKind
+ATTEMPT_DEADLINE: TimerKind
+NODE_DEADLINE: TimerKind
+
+class ExecutionCreated(_message.Message):
+    __slots__ = ("id", "spec", "workflow_id", "closure", "inputs", "user_inputs", "notifications", "config", "created_at")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    SPEC_FIELD_NUMBER: _ClassVar[int]
+    WORKFLOW_ID_FIELD_NUMBER: _ClassVar[int]
+    CLOSURE_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    USER_INPUTS_FIELD_NUMBER: _ClassVar[int]
+    NOTIFICATIONS_FIELD_NUMBER: _ClassVar[int]
+    CONFIG_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    id: _identifier_pb2.WorkflowExecutionIdentifier
+    spec: _execution_pb2.ExecutionSpec
+    workflow_id: _identifier_pb2.Identifier
+    closure: _envelope_pb2.DataRef
+    inputs: _envelope_pb2.DataRef
+    user_inputs: _envelope_pb2.DataRef
+    notifications: _execution_pb2.NotificationList
+    config: ResolvedConfig
+    created_at: _timestamp_pb2.Timestamp
+    def __init__(self, id: _Optional[_Union[_identifier_pb2.WorkflowExecutionIdentifier, _Mapping]] = ..., spec: _Optional[_Union[_execution_pb2.ExecutionSpec, _Mapping]] = ..., workflow_id: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., closure: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., inputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., user_inputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., notifications: _Optional[_Union[_execution_pb2.NotificationList, _Mapping]] = ..., config: _Optional[_Union[ResolvedConfig, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ResolvedConfig(_message.Message):
+    __slots__ = ("max_parallelism", "interruptible", "overwrite_cache", "envs", "labels", "annotations", "launch_plan", "metadata_prefix", "raw_output_prefix")
+    class EnvsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class LabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class AnnotationsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    MAX_PARALLELISM_FIELD_NUMBER: _ClassVar[int]
+    INTERRUPTIBLE_FIELD_NUMBER: _ClassVar[int]
+    OVERWRITE_CACHE_FIELD_NUMBER: _ClassVar[int]
+    ENVS_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    ANNOTATIONS_FIELD_NUMBER: _ClassVar[int]
+    LAUNCH_PLAN_FIELD_NUMBER: _ClassVar[int]
+    METADATA_PREFIX_FIELD_NUMBER: _ClassVar[int]
+    RAW_OUTPUT_PREFIX_FIELD_NUMBER: _ClassVar[int]
+    max_parallelism: int
+    interruptible: bool
+    overwrite_cache: bool
+    envs: _containers.ScalarMap[str, str]
+    labels: _containers.ScalarMap[str, str]
+    annotations: _containers.ScalarMap[str, str]
+    launch_plan: _identifier_pb2.Identifier
+    metadata_prefix: str
+    raw_output_prefix: str
+    def __init__(self, max_parallelism: _Optional[int] = ..., interruptible: _Optional[bool] = ..., overwrite_cache: _Optional[bool] = ..., envs: _Optional[_Mapping[str, str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., annotations: _Optional[_Mapping[str, str]] = ..., launch_plan: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., metadata_prefix: _Optional[str] = ..., raw_output_prefix: _Optional[str] = ...) -> None: ...
+
+class ExecutionStarted(_message.Message):
+    __slots__ = ("occurred_at",)
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    occurred_at: _timestamp_pb2.Timestamp
+    def __init__(self, occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ExecutionFailing(_message.Message):
+    __slots__ = ("error", "node_id", "occurred_at")
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    error: _execution_pb2_1.ExecutionError
+    node_id: str
+    occurred_at: _timestamp_pb2.Timestamp
+    def __init__(self, error: _Optional[_Union[_execution_pb2_1.ExecutionError, _Mapping]] = ..., node_id: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class AbortRequested(_message.Message):
+    __slots__ = ("cause", "principal", "occurred_at")
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    cause: str
+    principal: str
+    occurred_at: _timestamp_pb2.Timestamp
+    def __init__(self, cause: _Optional[str] = ..., principal: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ExecutionSucceeded(_message.Message):
+    __slots__ = ("outputs", "occurred_at")
+    OUTPUTS_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    outputs: _envelope_pb2.DataRef
+    occurred_at: _timestamp_pb2.Timestamp
+    def __init__(self, outputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ExecutionFailed(_message.Message):
+    __slots__ = ("error", "occurred_at")
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    error: _execution_pb2_1.ExecutionError
+    occurred_at: _timestamp_pb2.Timestamp
+    def __init__(self, error: _Optional[_Union[_execution_pb2_1.ExecutionError, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ExecutionAborted(_message.Message):
+    __slots__ = ("occurred_at",)
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    occurred_at: _timestamp_pb2.Timestamp
+    def __init__(self, occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ExecutionStateChanged(_message.Message):
+    __slots__ = ("state", "principal", "occurred_at")
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    state: _execution_pb2.ExecutionState
+    principal: str
+    occurred_at: _timestamp_pb2.Timestamp
+    def __init__(self, state: _Optional[_Union[_execution_pb2.ExecutionState, str]] = ..., principal: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class NodeQueued(_message.Message):
+    __slots__ = ("node_id", "spec_node_id", "parent_node_id", "retry_group", "kind", "name", "inputs", "data_prefix", "is_parent", "occurred_at")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    SPEC_NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    PARENT_NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    RETRY_GROUP_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    DATA_PREFIX_FIELD_NUMBER: _ClassVar[int]
+    IS_PARENT_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    node_id: str
+    spec_node_id: str
+    parent_node_id: str
+    retry_group: str
+    kind: NodeKind
+    name: str
+    inputs: _envelope_pb2.DataRef
+    data_prefix: str
+    is_parent: bool
+    occurred_at: _timestamp_pb2.Timestamp
+    def __init__(self, node_id: _Optional[str] = ..., spec_node_id: _Optional[str] = ..., parent_node_id: _Optional[str] = ..., retry_group: _Optional[str] = ..., kind: _Optional[_Union[NodeKind, str]] = ..., name: _Optional[str] = ..., inputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., data_prefix: _Optional[str] = ..., is_parent: _Optional[bool] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class NodeStarted(_message.Message):
+    __slots__ = ("node_id", "occurred_at")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    node_id: str
+    occurred_at: _timestamp_pb2.Timestamp
+    def __init__(self, node_id: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class NodeSucceeded(_message.Message):
+    __slots__ = ("node_id", "outputs", "deck_uri", "occurred_at")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    OUTPUTS_FIELD_NUMBER: _ClassVar[int]
+    DECK_URI_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    node_id: str
+    outputs: _envelope_pb2.DataRef
+    deck_uri: str
+    occurred_at: _timestamp_pb2.Timestamp
+    def __init__(self, node_id: _Optional[str] = ..., outputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., deck_uri: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class NodeFailed(_message.Message):
+    __slots__ = ("node_id", "error", "occurred_at", "deck_uri")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    DECK_URI_FIELD_NUMBER: _ClassVar[int]
+    node_id: str
+    error: _execution_pb2_1.ExecutionError
+    occurred_at: _timestamp_pb2.Timestamp
+    deck_uri: str
+    def __init__(self, node_id: _Optional[str] = ..., error: _Optional[_Union[_execution_pb2_1.ExecutionError, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., deck_uri: _Optional[str] = ...) -> None: ...
+
+class NodeTimedOut(_message.Message):
+    __slots__ = ("node_id", "occurred_at")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    node_id: str
+    occurred_at: _timestamp_pb2.Timestamp
+    def __init__(self, node_id: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class NodeAborted(_message.Message):
+    __slots__ = ("node_id", "error", "occurred_at")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    node_id: str
+    error: _execution_pb2_1.ExecutionError
+    occurred_at: _timestamp_pb2.Timestamp
+    def __init__(self, node_id: _Optional[str] = ..., error: _Optional[_Union[_execution_pb2_1.ExecutionError, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class NodeSkipped(_message.Message):
+    __slots__ = ("node_id", "spec_node_id", "parent_node_id", "retry_group", "kind", "name", "visible", "occurred_at")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    SPEC_NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    PARENT_NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    RETRY_GROUP_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VISIBLE_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    node_id: str
+    spec_node_id: str
+    parent_node_id: str
+    retry_group: str
+    kind: NodeKind
+    name: str
+    visible: bool
+    occurred_at: _timestamp_pb2.Timestamp
+    def __init__(self, node_id: _Optional[str] = ..., spec_node_id: _Optional[str] = ..., parent_node_id: _Optional[str] = ..., retry_group: _Optional[str] = ..., kind: _Optional[_Union[NodeKind, str]] = ..., name: _Optional[str] = ..., visible: _Optional[bool] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class AttemptScheduled(_message.Message):
+    __slots__ = ("node_id", "attempt", "task_id", "task_type", "generated_name", "closure", "inputs", "output_prefix", "raw_output_prefix", "checkpoint_prefix", "previous_checkpoint_prefix", "interruptible", "resources", "container_image", "extended_resources", "envs", "execution_id", "workflow_id", "occurred_at", "in_engine", "labels", "annotations", "security_context")
+    class EnvsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class LabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class AnnotationsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    TASK_TYPE_FIELD_NUMBER: _ClassVar[int]
+    GENERATED_NAME_FIELD_NUMBER: _ClassVar[int]
+    CLOSURE_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_PREFIX_FIELD_NUMBER: _ClassVar[int]
+    RAW_OUTPUT_PREFIX_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_PREFIX_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_CHECKPOINT_PREFIX_FIELD_NUMBER: _ClassVar[int]
+    INTERRUPTIBLE_FIELD_NUMBER: _ClassVar[int]
+    RESOURCES_FIELD_NUMBER: _ClassVar[int]
+    CONTAINER_IMAGE_FIELD_NUMBER: _ClassVar[int]
+    EXTENDED_RESOURCES_FIELD_NUMBER: _ClassVar[int]
+    ENVS_FIELD_NUMBER: _ClassVar[int]
+    EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
+    WORKFLOW_ID_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    IN_ENGINE_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    ANNOTATIONS_FIELD_NUMBER: _ClassVar[int]
+    SECURITY_CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    node_id: str
+    attempt: int
+    task_id: _identifier_pb2.Identifier
+    task_type: str
+    generated_name: str
+    closure: _envelope_pb2.DataRef
+    inputs: _envelope_pb2.DataRef
+    output_prefix: str
+    raw_output_prefix: str
+    checkpoint_prefix: str
+    previous_checkpoint_prefix: str
+    interruptible: bool
+    resources: _tasks_pb2.Resources
+    container_image: str
+    extended_resources: _tasks_pb2.ExtendedResources
+    envs: _containers.ScalarMap[str, str]
+    execution_id: _identifier_pb2.WorkflowExecutionIdentifier
+    workflow_id: _identifier_pb2.Identifier
+    occurred_at: _timestamp_pb2.Timestamp
+    in_engine: bool
+    labels: _containers.ScalarMap[str, str]
+    annotations: _containers.ScalarMap[str, str]
+    security_context: _security_pb2.SecurityContext
+    def __init__(self, node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., task_id: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., task_type: _Optional[str] = ..., generated_name: _Optional[str] = ..., closure: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., inputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., output_prefix: _Optional[str] = ..., raw_output_prefix: _Optional[str] = ..., checkpoint_prefix: _Optional[str] = ..., previous_checkpoint_prefix: _Optional[str] = ..., interruptible: _Optional[bool] = ..., resources: _Optional[_Union[_tasks_pb2.Resources, _Mapping]] = ..., container_image: _Optional[str] = ..., extended_resources: _Optional[_Union[_tasks_pb2.ExtendedResources, _Mapping]] = ..., envs: _Optional[_Mapping[str, str]] = ..., execution_id: _Optional[_Union[_identifier_pb2.WorkflowExecutionIdentifier, _Mapping]] = ..., workflow_id: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., in_engine: _Optional[bool] = ..., labels: _Optional[_Mapping[str, str]] = ..., annotations: _Optional[_Mapping[str, str]] = ..., security_context: _Optional[_Union[_security_pb2.SecurityContext, _Mapping]] = ...) -> None: ...
+
+class AttemptProgressed(_message.Message):
+    __slots__ = ("node_id", "attempt", "phase", "phase_version", "reason", "logs", "occurred_at")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    PHASE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    LOGS_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    node_id: str
+    attempt: int
+    phase: _execution_pb2_1.TaskExecution.Phase
+    phase_version: int
+    reason: str
+    logs: _containers.RepeatedCompositeFieldContainer[_execution_pb2_1.TaskLog]
+    occurred_at: _timestamp_pb2.Timestamp
+    def __init__(self, node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., phase: _Optional[_Union[_execution_pb2_1.TaskExecution.Phase, str]] = ..., phase_version: _Optional[int] = ..., reason: _Optional[str] = ..., logs: _Optional[_Iterable[_Union[_execution_pb2_1.TaskLog, _Mapping]]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class AttemptSucceeded(_message.Message):
+    __slots__ = ("node_id", "attempt", "outputs", "usage", "occurred_at", "logs")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    OUTPUTS_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    LOGS_FIELD_NUMBER: _ClassVar[int]
+    node_id: str
+    attempt: int
+    outputs: _envelope_pb2.DataRef
+    usage: _observations_pb2.Usage
+    occurred_at: _timestamp_pb2.Timestamp
+    logs: _containers.RepeatedCompositeFieldContainer[_execution_pb2_1.TaskLog]
+    def __init__(self, node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., outputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., usage: _Optional[_Union[_observations_pb2.Usage, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., logs: _Optional[_Iterable[_Union[_execution_pb2_1.TaskLog, _Mapping]]] = ...) -> None: ...
+
+class AttemptFailed(_message.Message):
+    __slots__ = ("node_id", "attempt", "error", "recoverable", "usage", "occurred_at", "logs")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    RECOVERABLE_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    LOGS_FIELD_NUMBER: _ClassVar[int]
+    node_id: str
+    attempt: int
+    error: _execution_pb2_1.ExecutionError
+    recoverable: bool
+    usage: _observations_pb2.Usage
+    occurred_at: _timestamp_pb2.Timestamp
+    logs: _containers.RepeatedCompositeFieldContainer[_execution_pb2_1.TaskLog]
+    def __init__(self, node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., error: _Optional[_Union[_execution_pb2_1.ExecutionError, _Mapping]] = ..., recoverable: _Optional[bool] = ..., usage: _Optional[_Union[_observations_pb2.Usage, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., logs: _Optional[_Iterable[_Union[_execution_pb2_1.TaskLog, _Mapping]]] = ...) -> None: ...
+
+class AttemptAborting(_message.Message):
+    __slots__ = ("node_id", "attempt", "reason", "occurred_at", "timed_out")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    TIMED_OUT_FIELD_NUMBER: _ClassVar[int]
+    node_id: str
+    attempt: int
+    reason: str
+    occurred_at: _timestamp_pb2.Timestamp
+    timed_out: bool
+    def __init__(self, node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., reason: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., timed_out: _Optional[bool] = ...) -> None: ...
+
+class AttemptAborted(_message.Message):
+    __slots__ = ("node_id", "attempt", "reason", "usage", "occurred_at", "logs")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    LOGS_FIELD_NUMBER: _ClassVar[int]
+    node_id: str
+    attempt: int
+    reason: str
+    usage: _observations_pb2.Usage
+    occurred_at: _timestamp_pb2.Timestamp
+    logs: _containers.RepeatedCompositeFieldContainer[_execution_pb2_1.TaskLog]
+    def __init__(self, node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., reason: _Optional[str] = ..., usage: _Optional[_Union[_observations_pb2.Usage, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., logs: _Optional[_Iterable[_Union[_execution_pb2_1.TaskLog, _Mapping]]] = ...) -> None: ...
+
+class RetryScheduled(_message.Message):
+    __slots__ = ("node_id", "attempt", "system_failures", "due", "occurred_at")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    SYSTEM_FAILURES_FIELD_NUMBER: _ClassVar[int]
+    DUE_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    node_id: str
+    attempt: int
+    system_failures: int
+    due: _timestamp_pb2.Timestamp
+    occurred_at: _timestamp_pb2.Timestamp
+    def __init__(self, node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., system_failures: _Optional[int] = ..., due: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class TimerSet(_message.Message):
+    __slots__ = ("timer_id", "kind", "node_id", "attempt", "due")
+    TIMER_ID_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    DUE_FIELD_NUMBER: _ClassVar[int]
+    timer_id: str
+    kind: TimerKind
+    node_id: str
+    attempt: int
+    due: _timestamp_pb2.Timestamp
+    def __init__(self, timer_id: _Optional[str] = ..., kind: _Optional[_Union[TimerKind, str]] = ..., node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., due: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...

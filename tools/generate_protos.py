@@ -1,0 +1,73 @@
+"""Generate `libs/flightlog_protos` from `protos/`.
+
+The flyteidl wheel carries no `.proto` files. Their descriptors are in its `_pb2` modules, so a descriptor set is written
+from those and given to protoc in the place of the sources.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import flyteidl
+from google.protobuf import descriptor_pb2
+from google.protobuf.descriptor import FileDescriptor
+from grpc_tools import protoc
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = ROOT / "protos"
+TARGET = ROOT / "libs" / "flightlog_protos"
+PACKAGE = "flightlog_protos"
+
+
+def flyteidl_descriptors() -> descriptor_pb2.FileDescriptorSet:
+    """Every file that flyteidl describes, dependencies first."""
+    found = descriptor_pb2.FileDescriptorSet()
+    seen: set[str] = set()
+
+    def add(file: FileDescriptor) -> None:
+        if file.name in seen:
+            return
+        seen.add(file.name)
+        for dependency in file.dependencies:
+            add(dependency)
+        file.CopyToProto(found.file.add())
+
+    for module in pkgutil.walk_packages(flyteidl.__path__, "flyteidl."):
+        if module.name.endswith("_pb2"):
+            add(importlib.import_module(module.name).DESCRIPTOR)
+    return found
+
+
+def main() -> int:
+    files = sorted(path.relative_to(SOURCES).as_posix() for path in SOURCES.rglob("*.proto"))
+    shutil.rmtree(TARGET, ignore_errors=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        known = Path(scratch) / "flyteidl.bin"
+        known.write_bytes(flyteidl_descriptors().SerializeToString())
+        raw = Path(scratch) / "out"
+        raw.mkdir()
+        arguments = [
+            "protoc",
+            f"--proto_path={SOURCES}",
+            f"--descriptor_set_in={known}",
+            f"--python_out={raw}",
+            f"--pyi_out={raw}",
+            *files,
+        ]
+        if status := protoc.main(arguments):
+            return status
+        shutil.copytree(raw / "flightlog", TARGET)
+    for directory in [TARGET, *(path for path in TARGET.rglob("*") if path.is_dir())]:
+        (directory / "__init__.py").write_text("")
+    for path in [*TARGET.rglob("*.py"), *TARGET.rglob("*.pyi")]:
+        path.write_text(path.read_text().replace("from flightlog.", f"from {PACKAGE}."))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
