@@ -1,0 +1,107 @@
+"""What is measured, one function a row of the table."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from flyteidl.core import identifier_pb2
+
+from flightlog_bench.client import Client
+from flightlog_bench.workflows import Registration, chain, fan_out, identifier
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One row: `samples` in `unit`; for rates more is better."""
+
+    name: str
+    unit: str
+    samples: tuple[float, ...]
+    flyte: str
+    temporal: str
+    target: str
+
+    @property
+    def p50(self) -> float:
+        return statistics.median(self.samples)
+
+    @property
+    def p95(self) -> float:
+        ordered = sorted(self.samples)
+        return ordered[min(len(ordered) - 1, round(0.95 * (len(ordered) - 1)))]
+
+
+async def _repeat(times: int, once: Callable[[], Awaitable[float]]) -> tuple[float, ...]:
+    await once()  # the first run pays for caches and connections that any longer-lived server has
+    return tuple([await once() for _ in range(times)])
+
+
+async def _latency(client: Client, registration: Registration, times: int) -> tuple[float, ...]:
+    await client.register(registration)
+    return await _repeat(times, lambda: client.run(registration.launch_plan_id, {"x": 1}))
+
+
+async def chain_10(client: Client) -> Measure:
+    return Measure("chain of 10", "s", await _latency(client, chain(10), 20), "0.16 s", "0.09–1.0 s", "0.06 s")
+
+
+async def chain_100(client: Client) -> Measure:
+    return Measure("chain of 100", "s", await _latency(client, chain(100), 10), "3.7 s", "10 s", "0.4 s")
+
+
+async def fan_100(client: Client) -> Measure:
+    return Measure("fan-out of 100", "s", await _latency(client, fan_out(100), 10), "0.6 s", "0.21 s", "0.15 s")
+
+
+async def fan_1000(client: Client) -> Measure:
+    return Measure("fan-out of 1,000", "s", await _latency(client, fan_out(1000), 5), "19.5 s", "1.5 s", "1 s")
+
+
+async def load(client: Client) -> Measure:
+    """100 runs of a chain of 10 started at once: seconds until the last one ended."""
+    registration = chain(10)
+    await client.register(registration)
+
+    async def once() -> float:
+        started = time.perf_counter()
+        await asyncio.gather(*(client.run(registration.launch_plan_id, {"x": i}) for i in range(100)))
+        return time.perf_counter() - started
+
+    samples = await _repeat(5, once)
+    return Measure("100 runs of chain-10 at once", "s", samples, "34 s", "3.3 s", "2 s")
+
+
+async def creates(client: Client) -> Measure:
+    """Create calls a second, 16 callers, each waiting for its answer; the runs end before the next sample."""
+    registration = chain(1)
+    await client.register(registration)
+
+    async def once() -> float:
+        count, callers = 400, 16
+        waiting = iter(range(count))
+        made: list[identifier_pb2.WorkflowExecutionIdentifier] = []
+
+        async def caller() -> None:
+            made.extend([await client.create(registration.launch_plan_id, {"x": number}) for number in waiting])
+
+        started = time.perf_counter()
+        await asyncio.gather(*(caller() for _ in range(callers)))
+        took = time.perf_counter() - started
+        await asyncio.gather(*(client.finished(execution) for execution in made))
+        return count / took
+
+    return Measure("create calls, 16 clients", "/s", await _repeat(5, once), "75/s", "~1,000/s", "400/s")
+
+
+async def task_start(client: Client) -> Measure:
+    """A registered no-op flytekit task as a local process: the whole run, create to SUCCEEDED."""
+    launch_plan = identifier(identifier_pb2.LAUNCH_PLAN, "noop.one_task")
+    samples = await _repeat(10, lambda: client.run(launch_plan, {}))
+    return Measure("one no-op Python task (process runtime)", "s", samples, "3–4 s (pod)", "–", "–")
+
+
+ALL = (chain_10, chain_100, fan_100, fan_1000, load, creates, task_start)
