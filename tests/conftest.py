@@ -1,0 +1,69 @@
+"""Fixtures for all tests: real servers, started once per test process, on a folder of their own.
+
+`servers` gives the bare parts; `log_settings`, `blob_settings` and `database_settings` are what the libraries take.
+Tests share the servers, so each uses names (subjects, prefixes, schemas) of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
+
+from flightlog_cli.embedded.servers import Servers, run_servers
+
+if TYPE_CHECKING:
+    from flightlog_blobs import BlobSettings
+    from flightlog_log import LogSettings
+    from flightlog_read import DatabaseSettings
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Servers]:
+    """nats-server, Postgres and S3 of this test process. A test that kills one restarts it (`await servers.restart(name)`)."""
+    async with run_servers(tmp_path_factory.mktemp("servers")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def log_settings(servers: Servers) -> LogSettings:
+    """How to reach the test servers' JetStream."""
+    from flightlog_log import LogSettings
+
+    return LogSettings(nats_url=servers.nats_url, user=servers.nats_user, password=servers.nats_password)
+
+
+@pytest.fixture(scope="session")
+def blob_settings(servers: Servers) -> BlobSettings:
+    """The embedded object store: written as a folder, served over S3 at the same time."""
+    from flightlog_blobs import BlobSettings
+
+    return BlobSettings.model_validate(
+        {
+            "driver": "directory",
+            "bucket": servers.bucket,
+            "endpoint": servers.s3_endpoint,
+            "access_key": servers.s3_access_key,
+            "secret_key": servers.s3_secret_key,
+            "directory": servers.object_directory,
+        }
+    )
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def database_settings(servers: Servers) -> DatabaseSettings:
+    """An empty database of this test process."""
+    import asyncpg
+
+    from flightlog_read import DatabaseSettings
+
+    name = f"test_{uuid4().hex}"
+    connection = await asyncpg.connect(servers.dsn)
+    try:
+        await connection.execute(f"CREATE DATABASE {name}")
+    finally:
+        await connection.close()
+    return DatabaseSettings(dsn=servers.dsn.replace("/flightlog?", f"/{name}?"))

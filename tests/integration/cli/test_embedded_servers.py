@@ -1,0 +1,65 @@
+"""The embedded servers: what they promise to those who start them."""
+
+import asyncio
+import json
+import stat
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from flightlog_cli.embedded.child import StackError
+from flightlog_cli.embedded.servers import Servers, run_servers
+
+
+async def test_servers_serve_again_after_kill(servers: Servers) -> None:
+    for name in ("nats", "postgres", "s3"):
+        before = servers.pids[name]
+        await servers.kill(name)
+        assert servers.pids[name] == 0
+        await servers.restart(name)
+        assert servers.pids[name] not in (0, before)
+    connection = await asyncpg.connect(servers.dsn)
+    assert await connection.fetchval("SHOW fsync") == "on"
+    await connection.close()
+
+
+async def test_data_and_addresses_survive_a_restart(tmp_path: Path) -> None:
+    async with run_servers(tmp_path) as first:
+        connection = await asyncpg.connect(first.dsn)
+        await connection.execute("CREATE TABLE kept (id int)")
+        await connection.close()
+    async with run_servers(tmp_path) as second:
+        assert (second.nats_url, second.s3_endpoint, second.dsn) == (first.nats_url, first.s3_endpoint, first.dsn)
+        connection = await asyncpg.connect(second.dsn)
+        assert await connection.fetchval("SELECT count(*) FROM kept") == 0
+        await connection.close()
+
+
+async def test_folder_in_use_is_a_clear_error(tmp_path: Path) -> None:
+    async with run_servers(tmp_path):
+        with pytest.raises(StackError, match="is in use by another"):
+            async with run_servers(tmp_path):
+                pass
+
+
+async def test_folder_with_a_long_path_works(tmp_path: Path) -> None:
+    async with run_servers(tmp_path / ("long" * 25)) as servers:
+        connection = await asyncpg.connect(servers.dsn)
+        await connection.close()
+
+
+async def test_secrets_are_readable_by_their_owner_alone(tmp_path: Path) -> None:
+    async with run_servers(tmp_path):
+        secrets = json.loads((tmp_path / "credentials.json").read_text())
+        for path in (tmp_path / "credentials.json", tmp_path / "nats" / "nats.conf"):
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        listing = await asyncio.create_subprocess_exec("ps", "-eo", "args", stdout=asyncio.subprocess.PIPE)
+        commands, _ = await listing.communicate()
+    for name in ("nats_password", "postgres_password", "s3_secret_key"):
+        assert secrets[name].encode() not in commands
+
+
+async def test_password_is_needed(servers: Servers) -> None:
+    with pytest.raises(asyncpg.InvalidPasswordError):
+        await asyncpg.connect(servers.dsn, password="wrong")

@@ -1,0 +1,1 @@
+"""The `flightlog` command and the embedded stack it starts."""
