@@ -1,0 +1,59 @@
+"""kill -9 of any part, at a random moment of 50 runs: nothing acknowledged is lost, nothing runs twice at once."""
+
+from __future__ import annotations
+
+import random
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+RUNS = 50
+PARTS = ("nats", "postgres", "registry", "execution", "k8s_launcher")
+SUCCEEDED = 4
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_killed_part_loses_and_doubles_nothing(part: str, own_stack: Any, client: Any) -> None:
+    chance = random.Random()
+    moments = sorted(chance.sample(range(RUNS * 3 * 3 // 4), 3))
+    print(f"killing {part} when {moments} task attempts have started")
+    with ThreadPoolExecutor(4) as pool:
+        creating = [pool.submit(client.create, f"run-{number}") for number in range(RUNS)]
+        for moment in moments:
+            client.wait_until(lambda moment=moment: len(client.started()) >= moment, 120, f"{moment} attempts started")
+            own_stack.kill(part)
+        for one in creating:
+            one.result()
+    assert set(client.finish_all().values()) == {SUCCEEDED}
+    client.assert_nothing_ran_twice_at_once()
+    assert_rebuild_is_byte_equal(own_stack)
+
+
+def test_killing_everything_at_once_and_starting_again_goes_on(own_stack: Any, client: Any) -> None:
+    for number in range(10):
+        client.create(f"run-{number}")
+    client.wait_until(lambda: len(client.started()) >= 5, 60, "five attempts started")
+    own_stack.kill_all()
+    own_stack.start()
+    assert set(client.finish_all().values()) == {SUCCEEDED}
+    client.assert_nothing_ran_twice_at_once()
+
+
+def test_clean_stop_and_start_on_the_same_folder_goes_on(own_stack: Any, client: Any) -> None:
+    for number in range(10):
+        client.create(f"run-{number}")
+    client.wait_until(lambda: len(client.started()) >= 5, 60, "five attempts started")
+    own_stack.stop()
+    own_stack.start()
+    assert set(client.finish_all().values()) == {SUCCEEDED}
+    client.assert_nothing_ran_twice_at_once()
+    assert_rebuild_is_byte_equal(own_stack)
+
+
+def assert_rebuild_is_byte_equal(stack: Any) -> None:
+    """`flightlog rebuild` loads every table anew from the log and compares it with the live one."""
+    projections = stack.cli_json("rebuild")
+    assert {projection["name"] for projection in projections} == {"registry", "execution"}
+    for projection in projections:
+        assert projection["equal"], projection

@@ -1,0 +1,148 @@
+"""One identity task for each type transformer that ships with flytekit: what goes in must come out."""
+
+import datetime
+import enum
+import typing
+from collections import namedtuple
+from dataclasses import dataclass, field
+
+import pandas as pd
+import pyarrow as pa
+from flytekit import Resources, StructuredDataset, task
+from flytekit.types.directory import FlyteDirectory
+from flytekit.types.file import FlyteFile
+
+SMALL = Resources(cpu="100m", mem="300Mi")
+
+
+class Colour(enum.Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+@dataclass
+class Inner:
+    numbers: typing.List[int] = field(default_factory=list)
+
+
+@dataclass
+class Outer:
+    name: str
+    ratio: float
+    inner: Inner
+    by_name: typing.Dict[str, int]
+
+
+class Unknown:
+    """flytekit knows nothing of this class and pickles it."""
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+
+Pair = typing.NamedTuple("Pair", [("first", int), ("second", str)])
+
+
+@task(requests=SMALL)
+def integers(v: int) -> int:
+    return v
+
+
+@task(requests=SMALL)
+def floats(v: float) -> float:
+    return v
+
+
+@task(requests=SMALL)
+def strings(v: str) -> str:
+    return v
+
+
+@task(requests=SMALL)
+def booleans(v: bool) -> bool:
+    return v
+
+
+@task(requests=SMALL)
+def datetimes(v: datetime.datetime) -> datetime.datetime:
+    return v
+
+
+@task(requests=SMALL)
+def durations(v: datetime.timedelta) -> datetime.timedelta:
+    return v
+
+
+@task(requests=SMALL)
+def colours(v: Colour) -> Colour:
+    return v
+
+
+@task(requests=SMALL)
+def dataclasses(v: Outer) -> Outer:
+    return v
+
+
+@task(requests=SMALL)
+def lists(v: typing.List[typing.List[int]]) -> typing.List[typing.List[int]]:
+    return v
+
+
+@task(requests=SMALL)
+def dicts(v: typing.Dict[str, typing.List[float]]) -> typing.Dict[str, typing.List[float]]:
+    return v
+
+
+@task(requests=SMALL)
+def free_dicts(v: dict) -> dict:
+    return v
+
+
+@task(requests=SMALL)
+def unions(v: typing.Union[int, str]) -> typing.Union[int, str]:
+    return v
+
+
+@task(requests=SMALL)
+def optionals(v: typing.Optional[int]) -> typing.Optional[int]:
+    return v
+
+
+@task(requests=SMALL)
+def pairs(a: int, b: str) -> Pair:
+    return Pair(a, b)
+
+
+@task(requests=SMALL)
+def files(v: FlyteFile) -> FlyteFile:
+    with open(v) as file:
+        content = file.read()
+    with open("copy.txt", "w") as file:
+        file.write(content.upper())
+    return FlyteFile("copy.txt")
+
+
+@task(requests=SMALL)
+def directories(v: FlyteDirectory) -> FlyteDirectory:
+    v.download()
+    return FlyteDirectory(v.path)
+
+
+@task(requests=SMALL)
+def frames(v: pd.DataFrame) -> pd.DataFrame:
+    return v.assign(doubled=v["a"] * 2)
+
+
+@task(requests=SMALL)
+def tables(v: pa.Table) -> pa.Table:
+    return v
+
+
+@task(requests=SMALL)
+def datasets(v: StructuredDataset) -> StructuredDataset:
+    return StructuredDataset(dataframe=v.open(pd.DataFrame).all())
+
+
+@task(requests=SMALL)
+def pickles(v: Unknown) -> Unknown:
+    return Unknown(v.value + 1)

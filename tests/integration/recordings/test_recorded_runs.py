@@ -1,0 +1,201 @@
+"""The recorded workflows give here what a real Flyte 1.16.8 answered: closures, phases, nodes, tasks, data."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from flyteidl.admin import execution_pb2, node_execution_pb2, task_execution_pb2
+from flyteidl.admin.common_pb2 import ObjectGetRequest, Sort
+from flyteidl.core import identifier_pb2
+from flyteidl.service import admin_pb2_grpc
+from google.protobuf.json_format import MessageToDict
+
+RECORDINGS = Path(__file__).parents[2] / "recordings"
+VERSION = "recorded"
+
+# Those that need no more than task and sub-workflow nodes.
+RUNS = (
+    "w01_chain", "w02_subworkflow", "w08_user_error", "w09_recoverable", "w12_types", "w13_data", "w14_timeout",
+    "w16_fail_after", "w17_echo",
+)  # fmt: skip
+WORKFLOWS = {
+    "w01_chain", "w02_subworkflow", "w08_user_error", "w09_recoverable", "w11_cache", "w12_types", "w13_data",
+    "w14_timeout", "w15_abort", "w16_fail_after", "w17_echo",
+}  # fmt: skip
+
+_VOLATILE = {
+    "created_at", "updated_at", "started_at", "duration", "occurred_at", "timestamp", "logs", "reason", "reasons",
+    "custom_info",
+}  # fmt: skip
+_RECORDED_VERSION = re.compile(r"^v\d+$")
+
+
+def recorded(name: str) -> dict[str, Any]:
+    return json.loads((RECORDINGS / f"{name}.json").read_text())
+
+
+def plain(value: Any, execution: str = "") -> Any:
+    """JSON of a message without what may differ between two runs: times, generated names, places, log links."""
+    match value:
+        case dict():
+            return {key: plain(inner, execution) for key, inner in sorted(value.items()) if key not in _VOLATILE}
+        case list():
+            return [plain(inner, execution) for inner in value]
+        case str():
+            return plain_text(value, execution)
+        case _:
+            return value
+
+
+def plain_text(text: str, execution: str) -> str:
+    if execution:
+        text = text.replace(execution, "<execution>")
+    if _RECORDED_VERSION.match(text) or text == VERSION:
+        return "<version>"
+    text = re.sub(r"s3://[^/]+/", "s3://<bucket>/", text)
+    text = re.sub(r"<bucket>/data/[a-z0-9]{2}/", "<bucket>/data/<shard>/", text)
+    text = re.sub(r"/[0-9a-f]{32}(?=/|$)", "/<random>", text)
+    text = re.sub(r"[A-Z2-7]{26}======/[\w.]+", "<distribution>", text)
+    if "Traceback" in text:
+        # The list calls cut a message at 100 bytes; a full one keeps what the user raised.
+        return "Trace … " + text[text.index("Message:") :] if "Message:" in text else "Trace …"
+    return text
+
+
+def as_dict(message: Any) -> dict[str, Any]:
+    return MessageToDict(message, preserving_proto_field_name=True)
+
+
+@pytest.fixture(scope="module")
+def admin(stack: Any) -> Any:
+    with grpc.insecure_channel(stack.grpc) as channel:
+        yield admin_pb2_grpc.AdminServiceStub(channel)
+
+
+@pytest.fixture(scope="module")
+def register(remote: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
+    """Fast-register one of the recorded workflows, from a module named as it was then."""
+    from flytekit.configuration import FastSerializationSettings, Image, ImageConfig, SerializationSettings
+
+    folder = tmp_path_factory.mktemp("recorded")
+    shutil.copy(RECORDINGS / "workflows.py", folder / "wfs.py")
+    sys.path.insert(0, str(folder))
+    module = importlib.import_module("wfs")
+    _, package = remote.fast_package(folder)
+    settings = SerializationSettings(
+        image_config=ImageConfig(default_image=Image("default", "localhost/flytekit", "1")),
+        fast_serialization_settings=FastSerializationSettings(
+            enabled=True, destination_dir=".", distribution_location=package
+        ),
+        version=VERSION,
+    )
+    known: dict[str, Any] = {}
+
+    def once(name: str) -> Any:
+        if name not in known:
+            known[name] = remote.register_workflow(getattr(module, name), settings, VERSION)
+        return known[name]
+
+    return once
+
+
+@pytest.mark.parametrize("name", sorted(WORKFLOWS))
+def test_closure_is_the_recorded_one(name: str, register: Callable[[str], Any], admin: Any) -> None:
+    register(name)
+    expected = recorded(name)["registered"]
+    for kind, call in (("workflow", admin.GetWorkflow), ("launch_plan", admin.GetLaunchPlan)):
+        resource = {"workflow": identifier_pb2.WORKFLOW, "launch_plan": identifier_pb2.LAUNCH_PLAN}[kind]
+        identifier = identifier_pb2.Identifier(
+            resource_type=resource, project="flytesnacks", domain="development", name=f"wfs.{name}", version=VERSION
+        )
+        assert plain(as_dict(call(ObjectGetRequest(id=identifier)))) == plain(expected[kind])
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_run_gives_the_recorded_tree(name: str, register: Callable[[str], Any], remote: Any, admin: Any) -> None:
+    execution = remote.execute(register(name), inputs={})
+    remote.wait(execution, timeout=timedelta(seconds=120), poll_interval=timedelta(milliseconds=100), sync_nodes=False)
+    compare(recorded(name), tree(admin, execution.id.name), execution.id.name)
+
+
+def test_aborted_run_gives_the_recorded_tree(register: Callable[[str], Any], remote: Any, admin: Any) -> None:
+    import time
+
+    execution = remote.execute(register("w15_abort"), inputs={})
+    deadline = time.monotonic() + 60
+    while not any(
+        row["tasks"] and phase_of(row["tasks"][0]["task"]) == "RUNNING"
+        for row in tree(admin, execution.id.name)["nodes"]
+    ):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    remote.terminate(execution, cause="enough")
+    remote.wait(execution, timeout=timedelta(seconds=60), poll_interval=timedelta(milliseconds=100), sync_nodes=False)
+    compare(recorded("w15_abort"), tree(admin, execution.id.name), execution.id.name)
+
+
+def test_relaunched_run_gives_the_recorded_tree(register: Callable[[str], Any], remote: Any, admin: Any) -> None:
+    first = remote.execute(register("w08_user_error"), inputs={})
+    relaunched = admin.RelaunchExecution(execution_pb2.ExecutionRelaunchRequest(id=first.id.to_flyte_idl())).id
+    again = remote.fetch_execution(name=relaunched.name)
+    remote.wait(again, timeout=timedelta(seconds=60), poll_interval=timedelta(milliseconds=100), sync_nodes=False)
+    expected = recorded("w08_user_error-relaunched")
+    expected["execution"]["spec"]["metadata"]["reference_execution"]["name"] = first.id.name
+    compare(expected, tree(admin, relaunched.name), relaunched.name)
+
+
+def phase_of(row: dict[str, Any]) -> str:
+    return row["closure"].get("phase", "UNDEFINED")
+
+
+def compare(expected: dict[str, Any], actual: dict[str, Any], name: str) -> None:
+    recorded_name = expected["execution"]["id"]["name"]
+    for part in ("execution", "execution_data"):
+        assert plain(actual[part], name) == plain(expected[part], recorded_name), part
+    rows = {row["node"]["id"]["node_id"]: row for row in actual["nodes"]}
+    wanted = {row["node"]["id"]["node_id"]: row for row in expected["nodes"]}
+    assert sorted(rows) == sorted(wanted)
+    for node_id, row in wanted.items():
+        assert plain(rows[node_id], name) == plain(row, recorded_name), node_id
+
+
+def tree(admin: Any, name: str) -> dict[str, Any]:
+    """Everything the API says of one execution, in the recordings' form."""
+    identifier = identifier_pb2.WorkflowExecutionIdentifier(project="flytesnacks", domain="development", name=name)
+    execution = admin.GetExecution(execution_pb2.WorkflowExecutionGetRequest(id=identifier))
+    data = admin.GetExecutionData(execution_pb2.WorkflowExecutionGetDataRequest(id=identifier))
+    return {
+        "execution": as_dict(execution),
+        "execution_data": as_dict(data),
+        "nodes": list(node_rows(admin, identifier, "")),
+    }
+
+
+def node_rows(admin: Any, identifier: Any, parent: str) -> Any:
+    order = Sort(key="created_at", direction=Sort.ASCENDING)
+    request = node_execution_pb2.NodeExecutionListRequest(
+        workflow_execution_id=identifier, limit=1000, unique_parent_id=parent, sort_by=order
+    )
+    for node in admin.ListNodeExecutions(request).node_executions:
+        data = admin.GetNodeExecutionData(node_execution_pb2.NodeExecutionGetDataRequest(id=node.id))
+        request = task_execution_pb2.TaskExecutionListRequest(node_execution_id=node.id, limit=1000)
+        tasks = [
+            {
+                "task": as_dict(task),
+                "data": as_dict(admin.GetTaskExecutionData(task_execution_pb2.TaskExecutionGetDataRequest(id=task.id))),
+            }
+            for task in admin.ListTaskExecutions(request).task_executions
+        ]
+        yield {"node": as_dict(node), "data": as_dict(data), "tasks": tasks}
+        if node.metadata.is_parent_node:
+            yield from node_rows(admin, identifier, node.id.node_id)
