@@ -1,12 +1,13 @@
 """Fixtures for all tests: real servers, started once per test process, on a folder of their own.
 
 `servers` gives the bare parts; `log_settings`, `blob_settings` and `database_settings` are what the libraries take.
-Tests share the servers, so each uses names (subjects, prefixes, schemas) of its own.
+Tests share the servers, so each uses names (subjects, prefixes, schemas) of its own. `stack` is a whole `flightlog up`,
+shared likewise; `own_stack` belongs to one test, which may kill and restart what it likes.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -14,6 +15,7 @@ import pytest
 import pytest_asyncio
 
 from flightlog_cli.embedded.servers import Servers, run_servers
+from flightlog_cli.stack_process import StackProcess
 
 if TYPE_CHECKING:
     from flightlog_blobs import BlobSettings
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Servers]:
-    """nats-server, Postgres and S3 of this test process. A test that kills one restarts it (`await servers.restart(name)`)."""
+    """nats-server, Postgres and S3 of this test process. A test that kills one restarts it (`servers.restart`)."""
     async with run_servers(tmp_path_factory.mktemp("servers")) as running:
         yield running
 
@@ -67,3 +69,17 @@ async def database_settings(servers: Servers) -> DatabaseSettings:
     finally:
         await connection.close()
     return DatabaseSettings(dsn=servers.dsn.replace("/flightlog?", f"/{name}?"))
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackProcess]:
+    """A running `flightlog up` shared by the tests of this process: leave it as you found it."""
+    with StackProcess(tmp_path_factory.mktemp("stack")) as running:
+        yield running
+
+
+@pytest.fixture
+def own_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackProcess]:
+    """A running `flightlog up` of one test: empty at first, and free to be killed and restarted."""
+    with StackProcess(tmp_path_factory.mktemp("own-stack")) as running:
+        yield running

@@ -75,17 +75,19 @@ class Child:
         hold the port, the shared memory or the lock for some moments more.
         """
         deadline = asyncio.get_running_loop().time() + self.program.start_seconds
+        outcome = ""
         for attempt in range(_START_ATTEMPTS):
             self._process = await self._spawn()
             if await self._serves(self._process, deadline):
                 return
             if self._process.returncode is None:
                 await self.kill()
+                outcome = f"did not serve within {self.program.start_seconds:.0f} s"
                 break
+            outcome = f"ended with exit code {self._process.returncode}"
             await asyncio.sleep(0.1 * 2**attempt)
         raise StackError(
-            f"{self.program.name} did not start within {self.program.start_seconds:.0f} s "
-            f"(exit code {self.returncode}). The end of {self.program.log}:\n{self._log_tail()}"
+            f"{self.program.name} does not start: it {outcome}. The end of {self.program.log}:\n{self._log_tail()}"
         )
 
     async def wait(self) -> int:

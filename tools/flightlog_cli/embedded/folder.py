@@ -19,7 +19,7 @@ from pathlib import Path
 
 from .child import StackError
 
-# Below the range from which Linux and macOS take the ports of outgoing connections: a port stays ours while we are down.
+# Below the range from which systems take the ports of outgoing connections: a port stays ours while we are down.
 _PORTS = range(20_000, 32_000)
 # The kernel allows 107 bytes for the path of a unix socket; Postgres appends "/.s.PGSQL.5432".
 _SOCKET_FOLDER_BYTES = 90
@@ -74,7 +74,8 @@ class DataFolder:
 
     def socket_folder(self) -> Path:
         """Folder for unix sockets: in the data folder where that path is short enough, else in the temporary folder."""
-        inside = self.part("run")
+        inside = self.part("run") / "postgres"
+        inside.mkdir(mode=0o700, exist_ok=True)
         if len(os.fsencode(inside)) <= _SOCKET_FOLDER_BYTES:
             return inside
         digest = sha256(os.fsencode(self.path)).hexdigest()[:12]

@@ -36,13 +36,14 @@ class _CapabilitySet(ctypes.Structure):
 
 
 def _become(uid: int, gid: int) -> None:
-    libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
-    if libc is not None:
+    linux = sys.platform == "linux"
+    libc = ctypes.CDLL(None, use_errno=True)
+    if linux:
         libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0)
     os.setgroups([])
     os.setgid(gid)
     os.setuid(uid)
-    if libc is None:
+    if not linux:
         return
     # Where the kernel or a container denies this, the program still runs; it then needs a folder that user can reach.
     bits = 1 << _CAP_DAC_OVERRIDE | 1 << _CAP_DAC_READ_SEARCH

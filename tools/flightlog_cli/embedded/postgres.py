@@ -1,6 +1,7 @@
 """The Postgres of an embedded stack: its own cluster in the data folder, reached over a unix socket alone.
 
-Durable (fsync stays on) and small: read models are rebuilt from the log, so memory goes to the services rather than to buffers.
+Durable (fsync stays on) and small: read models are rebuilt from the log, so memory goes to the services rather than to
+buffers.
 """
 
 import asyncio
@@ -136,8 +137,7 @@ async def _make_cluster(binaries: Path, data: Path, account: Account | None, use
             os.chown(secret, account.uid, account.gid)
         await _initdb(binaries, making, secret, account, user)
         await _make_database(binaries, making, account, user)
-        data.rmdir()
-        making.rename(data)
+        making.replace(data)  # onto the empty folder
     finally:
         secret.unlink(missing_ok=True)
         shutil.rmtree(making, ignore_errors=True)

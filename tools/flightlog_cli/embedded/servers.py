@@ -1,11 +1,11 @@
-"""The three servers under the services: the log (nats-server), the read models (Postgres) and the object store (rclone).
+"""The servers under the services: the log (nats-server), the read models (Postgres) and the object store (rclone).
 
-They are started together on one data folder and stop together. Whoever holds a `Servers` may kill and restart each of them:
-ports, passwords and paths stay the same.
+They are started together on one data folder and stop together. Whoever holds a `Servers` may kill and restart each of
+them: ports, passwords and paths stay the same.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ class Servers:
     s3_secret_key: str
     bucket: str
     object_directory: Path
-    """Folder that holds the bucket's folder: the object s3://<bucket>/<key> is the file <object_directory>/<bucket>/<key>."""
+    """The folder of buckets: the object s3://<bucket>/<key> is the file <object_directory>/<bucket>/<key>."""
     children: Mapping[str, Child]
     """Keys "nats", "postgres", "s3"."""
 
@@ -49,7 +49,7 @@ class Servers:
 
 
 @asynccontextmanager
-async def run_servers(data: Path, *, host: str = "127.0.0.1") -> AsyncIterator[Servers]:
+async def run_servers(data: Path, *, host: str = "127.0.0.1") -> AsyncGenerator[Servers]:
     """Run the three servers on a data folder, which is made when missing; stop them on leaving.
 
     `host` is where the S3 endpoint listens. The log and Postgres are for this machine alone.
@@ -64,7 +64,7 @@ async def run_servers(data: Path, *, host: str = "127.0.0.1") -> AsyncIterator[S
 
 
 @asynccontextmanager
-async def servers_on(folder: DataFolder, *, host: str) -> AsyncIterator[Servers]:
+async def servers_on(folder: DataFolder, *, host: str) -> AsyncGenerator[Servers]:
     """`run_servers` on a folder that the caller has locked already."""
     nats, nats_url = nats_program(folder)
     store, s3_endpoint, objects = object_store_program(folder, host)

@@ -1,0 +1,6 @@
+"""`python -m flightlog_cli`: the same as `flightlog`."""
+
+from .main import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The commands of `flightlog`, one module each."""

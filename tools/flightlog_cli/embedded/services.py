@@ -1,0 +1,92 @@
+"""The services of an embedded stack as programs: one process each, configured through the environment alone.
+
+The same processes run in production; only the values of these settings differ (docs/operations.md).
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from .child import Program
+from .folder import DataFolder
+from .servers import Servers
+
+PUBLIC = "execution"
+"""The service whose gRPC port is the public one; it forwards the methods of the others."""
+INTERNAL = ("registry",)
+"""Services with a gRPC port of their own, for forwarded methods alone."""
+SERVICES = (*INTERNAL, PUBLIC, "k8s_launcher")
+_LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class ServicePorts:
+    """gRPC ports (by service) and metrics ports (by service) of one stack."""
+
+    grpc: Mapping[str, int]
+    metrics: Mapping[str, int]
+
+
+def service_ports(folder: DataFolder, host: str, port: int) -> ServicePorts:
+    """Ports of all services. `port` is the public one; 0 takes the port of the last run, or a free one."""
+    public = port or folder.port("grpc", host)
+    grpc = {PUBLIC: public} | {name: folder.port(f"{name}.grpc", _LOOPBACK) for name in INTERNAL}
+    return ServicePorts(grpc=grpc, metrics={name: folder.port(f"{name}.metrics", _LOOPBACK) for name in SERVICES})
+
+
+def service_environment(
+    name: str, servers: Servers, ports: ServicePorts, *, host: str, work: Path, log_format: str
+) -> dict[str, str]:
+    """Settings of one service as environment variables."""
+    environment = {
+        "FLIGHTLOG_LOG__NATS_URL": servers.nats_url,
+        "FLIGHTLOG_LOG__USER": servers.nats_user,
+        "FLIGHTLOG_LOG__PASSWORD": servers.nats_password,
+        "FLIGHTLOG_BLOBS__DRIVER": "directory",
+        "FLIGHTLOG_BLOBS__BUCKET": servers.bucket,
+        "FLIGHTLOG_BLOBS__ENDPOINT": servers.s3_endpoint,
+        "FLIGHTLOG_BLOBS__ACCESS_KEY": servers.s3_access_key,
+        "FLIGHTLOG_BLOBS__SECRET_KEY": servers.s3_secret_key,
+        "FLIGHTLOG_BLOBS__DIRECTORY": str(servers.object_directory),
+        "FLIGHTLOG_TELEMETRY__METRICS_PORT": str(ports.metrics[name]),
+        "FLIGHTLOG_TELEMETRY__LOG_FORMAT": log_format,
+    }
+    if name in ports.grpc:
+        environment["FLIGHTLOG_DATABASE__DSN"] = servers.dsn
+        environment["FLIGHTLOG_RPC__HOST"] = host if name == PUBLIC else _LOOPBACK
+        environment["FLIGHTLOG_RPC__PORT"] = str(ports.grpc[name])
+        if name == PUBLIC:
+            forward = {owner: f"{_LOOPBACK}:{ports.grpc[owner]}" for owner in INTERNAL}
+            environment["FLIGHTLOG_RPC__FORWARD"] = json.dumps(forward)
+    else:
+        environment["FLIGHTLOG_PROCESS__DIRECTORY"] = str(work)
+    return environment
+
+
+def service_program(
+    name: str, folder: DataFolder, servers: Servers, ports: ServicePorts, *, host: str, log_format: str = "json"
+) -> Program:
+    """One service. It serves as soon as it has written its ready file."""
+    ready_file = folder.part("run") / f"{name}.ready"
+    ready_file.unlink(missing_ok=True)
+    work = folder.part("tasks")
+    environment = service_environment(name, servers, ports, host=host, work=work, log_format=log_format)
+
+    async def ready(pid: int) -> bool:
+        try:
+            return json.loads(ready_file.read_text()).get("pid") == pid
+        except (OSError, ValueError):
+            return False
+
+    return Program(
+        name=name,
+        # -P: a folder `services` in the directory where `flightlog up` was typed must not hide ours.
+        command=(sys.executable, "-P", "-m", f"services.{name}"),
+        environment={**environment, "FLIGHTLOG_READY_FILE": str(ready_file)},
+        log=folder.log(name),
+        ready=ready,
+        start_seconds=60.0,
+        stop_seconds=3.0,
+    )

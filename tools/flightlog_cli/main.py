@@ -1,0 +1,130 @@
+"""The `flightlog` command: what it offers, and where each command is carried out.
+
+Modules of the commands are imported when they run: `flightlog --help` and shell completion answer at once.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import Coroutine
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from .embedded.child import StackError
+
+app = typer.Typer(
+    name="flightlog",
+    help="A drop-in, event-sourced backend for Flyte workflows.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
+
+Data = Annotated[
+    Path, typer.Option("--data", envvar="FLIGHTLOG_DATA", help="Data folder of the stack.", file_okay=False)
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+_DEFAULT_DATA = Path("~/.flightlog")
+_Result = TypeVar("_Result")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"flightlog {version('flightlog')}")
+        raise typer.Exit
+
+
+@app.callback()
+def flightlog(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """A drop-in, event-sourced backend for Flyte workflows."""
+
+
+@app.command()
+def up(
+    data: Data = _DEFAULT_DATA,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Public gRPC port; 0 takes a free one.")] = 8089,
+    host: Annotated[str, typer.Option(help="Address to listen on; loopback alone unless told.")] = "127.0.0.1",
+    as_json: AsJson = False,
+) -> None:
+    """Start the whole stack in the foreground: NATS, Postgres, S3 and all services. Ctrl-C stops it.
+
+    Prints one line `ready` when it serves, and keeps the endpoints in endpoints.json of the data folder.
+    """
+    from .commands.up import up as run
+
+    _run(run(data, host=host, port=port, as_json=as_json))
+
+
+@app.command()
+def status(data: Data = _DEFAULT_DATA, as_json: AsJson = False) -> None:
+    """What runs, since when, and how far the log is. Exits 1 when the stack or a part of it is down."""
+    from .commands.status import status as run
+
+    raise typer.Exit(_run(run(data, as_json=as_json)))
+
+
+@app.command()
+def events(
+    execution: Annotated[str, typer.Argument(help="Execution as `name` or `project/domain/name`.")],
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the execution ends.")] = False,
+    data: Data = _DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Everything that happened to an execution, from the log: when, what, to which node, and because of what."""
+    from .commands.events import events as run
+
+    _run(run(data, execution, follow=follow, as_json=as_json))
+
+
+@app.command()
+def rebuild(
+    service: Annotated[str | None, typer.Argument(help="Rebuild this service's tables alone.")] = None,
+    data: Data = _DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Build every table again from the log, beside the live ones; compare, then switch. Exits 1 on a difference."""
+    from .commands.rebuild import rebuild as run
+
+    raise typer.Exit(_run(run(data, service, as_json=as_json)))
+
+
+@app.command()
+def parked(
+    redrive: Annotated[int | None, typer.Option(metavar="SEQ", help="Hand this message in again.")] = None,
+    data: Data = _DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Messages that no consumer could digest, with the reason; `--redrive` hands one in again."""
+    from .commands.parked import parked as run
+
+    _run(run(data, redrive=redrive, as_json=as_json))
+
+
+def _run(coroutine: Coroutine[Any, Any, _Result]) -> _Result:
+    try:
+        return asyncio.run(coroutine)
+    except StackError as error:
+        typer.secho(str(error), fg="red", err=True)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    except BrokenPipeError:
+        # `flightlog events x | head`: the reader has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(0) from None
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()
+
+
+if __name__ == "__main__":
+    main()
