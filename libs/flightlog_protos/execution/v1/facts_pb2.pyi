@@ -26,6 +26,13 @@ class NodeKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     TASK: _ClassVar[NodeKind]
     SUB_WORKFLOW: _ClassVar[NodeKind]
 
+class NodeEnding(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    NODE_ENDING_UNSPECIFIED: _ClassVar[NodeEnding]
+    ENDS_FAILED: _ClassVar[NodeEnding]
+    ENDS_TIMED_OUT: _ClassVar[NodeEnding]
+    ENDS_RETRYING: _ClassVar[NodeEnding]
+
 class TimerKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     TIMER_KIND_UNSPECIFIED: _ClassVar[TimerKind]
@@ -37,6 +44,10 @@ START: NodeKind
 END: NodeKind
 TASK: NodeKind
 SUB_WORKFLOW: NodeKind
+NODE_ENDING_UNSPECIFIED: NodeEnding
+ENDS_FAILED: NodeEnding
+ENDS_TIMED_OUT: NodeEnding
+ENDS_RETRYING: NodeEnding
 TIMER_KIND_UNSPECIFIED: TimerKind
 RETRY: TimerKind
 ATTEMPT_DEADLINE: TimerKind
@@ -208,6 +219,18 @@ class NodeSucceeded(_message.Message):
     deck_uri: str
     occurred_at: _timestamp_pb2.Timestamp
     def __init__(self, node_id: _Optional[str] = ..., outputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., deck_uri: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class NodeFailing(_message.Message):
+    __slots__ = ("node_id", "ending", "error", "occurred_at")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    ENDING_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    node_id: str
+    ending: NodeEnding
+    error: _execution_pb2_1.ExecutionError
+    occurred_at: _timestamp_pb2.Timestamp
+    def __init__(self, node_id: _Optional[str] = ..., ending: _Optional[_Union[NodeEnding, str]] = ..., error: _Optional[_Union[_execution_pb2_1.ExecutionError, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class NodeFailed(_message.Message):
     __slots__ = ("node_id", "error", "occurred_at", "deck_uri")
