@@ -1,0 +1,46 @@
+# Everything runs in .venv, which the first command makes from requirements.lock. `make help` lists the commands.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test up check bench protos docs lock clean
+
+help: ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+
+demo: $(READY) ## a training pipeline on the embedded stack, start to end
+	@$(BIN)/python -m flightlog_cli.demo
+
+up: $(READY) ## the stack in the foreground (Ctrl-C stops it); ARGS="--data DIR --port 8089"
+	@exec $(BIN)/flightlog up $(ARGS)
+
+test: $(READY) ## unit and integration tests; ARGS="-k name -x"
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(READY) ## lint, formatting, types, import contracts
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/pyright
+	@$(BIN)/lint-imports
+
+bench: $(READY) ## measure, print the table, write docs/benchmarks.md
+	@$(BIN)/python -m flightlog_bench $(ARGS)
+
+protos: $(READY) ## generate libs/flightlog_protos from protos/
+	@$(BIN)/python tools/generate_protos.py
+
+docs: $(READY) ## generate docs/api-coverage.md and deploy/k8s/edge.yaml from the routing table
+	@$(BIN)/python -m flightlog_cli.generate
+
+lock: $(READY) ## resolve the dependencies of pyproject.toml anew, with hashes; make test afterwards
+	@$(BIN)/python -m pip install --quiet uv
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --extra embedded --group dev \
+		--no-header --no-annotate --no-emit-index-url pyproject.toml -o requirements.lock
+
+clean: ## remove .venv
+	@rm -rf .venv
+
+$(READY): requirements.lock tools/bootstrap.py
+	@$(PYTHON) tools/bootstrap.py
