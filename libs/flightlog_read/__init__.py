@@ -1,0 +1,50 @@
+"""Read models: projections of the log in Postgres, their rebuild, and the filter, sort and page language of list calls.
+
+Knows Postgres and the log, no domain.
+"""
+
+from flightlog_read.comparing import TableComparison, TableDigest
+from flightlog_read.database import Connection, Database, DatabaseSettings
+from flightlog_read.errors import DatabaseUnavailable, InvalidQuery, ReadError, StaleRead
+from flightlog_read.projection import Projection
+from flightlog_read.projector import Projector
+from flightlog_read.query import (
+    Column,
+    Entity,
+    Page,
+    SqlWhere,
+    equals,
+    parse_filters,
+    parse_go_duration,
+    parse_page,
+    parse_sort,
+)
+from flightlog_read.rebuilding import RebuildProgress, RebuildResult, RebuildRunning, rebuild, roll_back
+
+__all__ = [
+    "Column",
+    "Connection",
+    "Database",
+    "DatabaseSettings",
+    "DatabaseUnavailable",
+    "Entity",
+    "InvalidQuery",
+    "Page",
+    "Projection",
+    "Projector",
+    "ReadError",
+    "RebuildProgress",
+    "RebuildResult",
+    "RebuildRunning",
+    "SqlWhere",
+    "StaleRead",
+    "TableComparison",
+    "TableDigest",
+    "equals",
+    "parse_filters",
+    "parse_go_duration",
+    "parse_page",
+    "parse_sort",
+    "rebuild",
+    "roll_back",
+]

@@ -1,0 +1,92 @@
+"""Writing records into the tables of one schema: batch and checkpoint in one transaction, poison set aside.
+
+Used by the live projector and by a rebuild, so both make the same rows.
+"""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from typing import cast
+
+import asyncpg
+
+from flightlog_log import Log, Recorded, Unreadable
+from flightlog_read import checkpoints
+from flightlog_read.database import is_unavailable
+from flightlog_read.projection import Projection
+
+Entry = Recorded | Unreadable
+SetAside = Callable[[Entry, str], Awaitable[None]]
+"""Called with an entry that cannot be applied, and why, before the checkpoint passes it."""
+
+
+class _Poison(Exception):
+    """`Projection.apply` failed for a reason that lies in the records."""
+
+
+class BatchWriter:
+    """Applies entries through one connection whose `search_path` is the schema. `sequence` is the checkpoint."""
+
+    def __init__(
+        self,
+        connection: asyncpg.Connection,
+        projection: Projection,
+        sequence: int,
+        set_aside: SetAside,
+    ) -> None:
+        self.sequence = sequence
+        self._connection = connection
+        self._projection = projection
+        self._set_aside = set_aside
+
+    async def write(self, entries: Sequence[Entry]) -> None:
+        """Applies entries and moves the checkpoint to the last one.
+
+        A batch that fails is applied record by record, so that only the records at fault are set aside.
+
+        Raises:
+            Superseded: the tables were replaced.
+            asyncpg.PostgresError, OSError: Postgres is away; nothing of this batch is written.
+        """
+        if not entries:
+            return
+        records: list[Recorded] = []
+        for entry in entries:
+            if isinstance(entry, Unreadable):
+                await self._set_aside(entry, entry.reason)
+            else:
+                records.append(entry)
+        try:
+            await self._transact(records, entries[-1].sequence)
+        except _Poison:
+            await self._write_singly(records)
+            await self.skip_to(entries[-1].sequence)
+
+    async def skip_to(self, sequence: int) -> None:
+        """Moves the checkpoint without applying anything."""
+        if sequence > self.sequence:
+            await self._transact([], sequence)
+
+    async def _write_singly(self, records: Sequence[Recorded]) -> None:
+        for record in records:
+            try:
+                await self._transact([record], record.sequence)
+            except _Poison as poison:
+                await self._set_aside(record, str(poison))
+                await self.skip_to(record.sequence)
+
+    async def _transact(self, records: Sequence[Recorded], sequence: int) -> None:
+        async with self._connection.transaction():
+            await checkpoints.advance(self._connection, before=self.sequence, after=sequence)
+            if records:
+                try:
+                    await self._projection.apply(self._connection, records)
+                except Exception as error:
+                    if is_unavailable(error) or self._connection.is_closed():
+                        raise
+                    raise _Poison(f"{type(error).__name__}: {error}") from error
+        self.sequence = sequence
+
+
+def following(log: Log, stream: str, *, after: int, live: bool = True) -> "aclosing[AsyncGenerator[list[Entry]]]":
+    """`Log.follow` whose consumer is gone when the block is left."""
+    return aclosing(cast("AsyncGenerator[list[Entry]]", log.follow(stream, after=after, live=live)))

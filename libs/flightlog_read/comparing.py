@@ -1,0 +1,51 @@
+"""Whether two schemas hold the same rows."""
+
+from dataclasses import dataclass
+
+from flightlog_read.database import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class TableDigest:
+    """Number of rows, and a checksum over the text of all rows in an order that depends on their text alone."""
+
+    rows: int
+    checksum: str
+
+
+@dataclass(frozen=True, slots=True)
+class TableComparison:
+    """One table before and after. None: the schema has no such table."""
+
+    table: str
+    live: TableDigest | None
+    rebuilt: TableDigest | None
+
+    @property
+    def identical(self) -> bool:
+        return self.live == self.rebuilt
+
+
+async def digest_tables(connection: Connection, schema: str) -> dict[str, TableDigest]:
+    """Digests of every table but the checkpoint, by name."""
+    names = await connection.fetch(
+        "SELECT tablename FROM pg_tables WHERE schemaname = $1 AND tablename <> 'checkpoint' ORDER BY tablename", schema
+    )
+    digests: dict[str, TableDigest] = {}
+    for name in [row["tablename"] for row in names]:
+        row = await connection.fetchrow(
+            f"""
+            SELECT count(*) AS rows, coalesce(md5(string_agg(line, '' ORDER BY line COLLATE "C")), '') AS checksum
+            FROM (SELECT md5(t::text) AS line FROM {schema}."{name}" AS t) AS lines
+            """
+        )
+        assert row is not None  # an aggregate without GROUP BY always has one row
+        digests[name] = TableDigest(row["rows"], row["checksum"])
+    return digests
+
+
+def compare(live: dict[str, TableDigest], rebuilt: dict[str, TableDigest]) -> tuple[TableComparison, ...]:
+    """Table by table, sorted by name."""
+    return tuple(
+        TableComparison(name, live.get(name), rebuilt.get(name)) for name in sorted(live.keys() | rebuilt.keys())
+    )
