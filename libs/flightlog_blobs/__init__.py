@@ -1,0 +1,22 @@
+"""The object store: put, get, sign, hash.
+
+blobs = BlobStore.open(settings)
+reference = await blobs.put(blobs.uri("runs", "a", "inputs.pb"), data)
+assert await blobs.verified(reference) == data
+"""
+
+from .drivers import BlobStat
+from .errors import BlobCorrupt, BlobError, BlobMissing, BlobTooLarge
+from .settings import BlobSettings
+from .store import BlobStore, split
+
+__all__ = [
+    "BlobCorrupt",
+    "BlobError",
+    "BlobMissing",
+    "BlobSettings",
+    "BlobStat",
+    "BlobStore",
+    "BlobTooLarge",
+    "split",
+]

@@ -1,0 +1,113 @@
+"""The object store as the services see it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from hashlib import sha256
+
+from flightlog_protos.log.v1.envelope_pb2 import DataRef
+
+from .drivers import BlobStat, DirectoryDriver, Driver, S3Driver
+from .errors import BlobCorrupt, BlobError, BlobMissing
+from .settings import BlobSettings
+from .signing import Signer
+
+
+class BlobStore:
+    """Objects by `s3://<bucket>/<key>`, of any bucket of the store. Made by `open`.
+
+    Everything raises `BlobError` when the store refuses or cannot be reached.
+    """
+
+    def __init__(self, settings: BlobSettings, driver: Driver) -> None:
+        self.settings = settings
+        self._driver = driver
+        self._signer = Signer(settings)
+
+    @classmethod
+    def open(cls, settings: BlobSettings) -> BlobStore:
+        """Connects at first use."""
+        if settings.driver == "directory":
+            assert settings.directory is not None, "checked by the settings"
+            return cls(settings, DirectoryDriver(settings.directory, sync=settings.sync))
+        return cls(settings, S3Driver(settings))
+
+    async def close(self) -> None:
+        await self._driver.close()
+
+    def uri(self, *parts: str) -> str:
+        """`s3://<our bucket>/<parts joined by />`."""
+        return f"s3://{self.settings.bucket}/{'/'.join(parts)}"
+
+    async def put(self, uri: str, data: bytes) -> DataRef:
+        """Write an object, whole or not at all, over one that may be there."""
+        bucket, key = split(uri)
+        await self._driver.put(bucket, key, data)
+        return DataRef(uri=uri, sha256=sha256(data).digest(), size_bytes=len(data))
+
+    async def put_content(self, prefix: str, data: bytes) -> DataRef:
+        """Write an object under `<prefix>/<SHA-256 in hex>` of our bucket, unless it is there already.
+
+        `prefix` is a key of our bucket or a whole URI, without the slash at its end.
+        """
+        digest = sha256(data)
+        base = prefix if prefix.startswith("s3://") else self.uri(prefix)
+        reference = DataRef(uri=f"{base}/{digest.hexdigest()}", sha256=digest.digest(), size_bytes=len(data))
+        bucket, key = split(reference.uri)
+        if not await self._driver.has(bucket, key, len(data)):
+            await self._driver.put(bucket, key, data)
+        return reference
+
+    async def get(self, uri: str, *, limit: int | None = None) -> bytes:
+        """An object's bytes. Raises `BlobMissing`, and `BlobTooLarge` when it has more than `limit` bytes."""
+        data = await self.get_or_none(uri, limit=limit)
+        if data is None:
+            raise BlobMissing(f"{uri} does not exist")
+        return data
+
+    async def get_or_none(self, uri: str, *, limit: int | None = None) -> bytes | None:
+        """Like `get`, with None for what is not there."""
+        bucket, key = split(uri)
+        return await self._driver.get(bucket, key, limit)
+
+    async def verified(self, ref: DataRef) -> bytes:
+        """The bytes a reference stands for. Raises `BlobMissing`, and `BlobCorrupt` when they are others."""
+        data = await self.get(ref.uri)
+        if ref.sha256 and sha256(data).digest() != ref.sha256:
+            raise BlobCorrupt(f"{ref.uri} is not what was put there: {len(data)} bytes, {ref.size_bytes} expected")
+        return data
+
+    async def stat(self, uri: str) -> BlobStat | None:
+        """Size, MD5 and metadata of an object; None when it is not there."""
+        bucket, key = split(uri)
+        return await self._driver.stat(bucket, key)
+
+    async def delete(self, uri: str) -> None:
+        """Delete an object. One that is not there is no error."""
+        bucket, key = split(uri)
+        await self._driver.delete(bucket, key)
+
+    def sign_put(self, uri: str, *, expires: timedelta, headers: Mapping[str, str]) -> str:
+        """A URL for one upload. The client must send exactly `headers` with it: they are part of the signature.
+
+        `Content-Length` is left out of it: what Flyte announces there is the length of the MD5, not of the body
+        (admin-contract §1.10), so no client could keep to it.
+        """
+        bucket, key = split(uri)
+        signed = {name: value for name, value in headers.items() if name.lower() != "content-length"}
+        return self._signer.presign("PUT", bucket, key, expires, signed)
+
+    def sign_get(self, uri: str, *, expires: timedelta) -> str:
+        """A URL for downloading an object until it expires."""
+        bucket, key = split(uri)
+        return self._signer.presign("GET", bucket, key, expires, {})
+
+
+def split(uri: str) -> tuple[str, str]:
+    """Bucket and key of a URI. Raises `BlobError` for one that names no object of an S3 store."""
+    scheme, _, rest = uri.partition("://")
+    bucket, _, key = rest.partition("/")
+    if scheme not in ("s3", "s3a") or not bucket or not key:
+        raise BlobError(f"{uri!r} is not s3://<bucket>/<key>")
+    return bucket, key

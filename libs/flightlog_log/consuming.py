@@ -1,0 +1,309 @@
+"""Durable consumption: every message of a stream is handled at least once, those of one subject one after another.
+
+Each subject with messages waiting has a lane: a queue and the task that works it off, gone when the queue is empty. A
+failing message is tried again in its lane, never handed back to the server, so that no later message of its subject can
+overtake it; meanwhile the server is told that work goes on. After `MAX_DELIVERIES` it is parked.
+
+When a process or the server died, messages may be delivered but not acknowledged. The server would offer them again only
+after the time for acknowledgement has passed, and behind newer ones. So the consumer is set back to its acknowledgement
+floor whenever the flow starts anew and nobody else is drawing from it; what this process has in hand, or has done lately,
+is recognised by its sequence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import structlog
+from nats.aio.msg import Msg
+
+from .connection import ApiError, Connection
+from .errors import LogUnavailable, PayloadMissing, Undecodable
+from .metrics import consumer_lag, redelivered_total
+from .parking import REDRIVEN_SEQUENCE, park, redriven_subject
+from .pulling import Pull, numbers_of
+from .reading import Reader
+
+MAX_DELIVERIES = 8
+_FIRST_DELAY_SECONDS = 0.1
+_LONGEST_DELAY_SECONDS = 30.0
+_ACK_WAIT_SECONDS = 60.0
+_REMEMBERED = 16384
+_NANOSECONDS = 1_000_000_000
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Delivery:
+    """A message on its way through a lane."""
+
+    subject: str
+    sequence: int
+    """In the stream it was appended to."""
+    data: bytes
+    headers: Mapping[str, str]
+    reply: str
+    """Where to acknowledge; a redelivery changes it."""
+    deliveries: int
+    since: float
+
+
+class Source(Protocol):
+    """What a consumer draws from, and what it does with a message."""
+
+    stream: str
+    durable: str
+    filter: str
+    """Subjects to draw; ">" for all of the stream."""
+
+    def wanted(self, headers: Mapping[str, str]) -> bool:
+        """Whether the message is to be handled; others are acknowledged unread."""
+        ...
+
+    async def handle(self, delivery: Delivery) -> None: ...
+
+
+class Consumer:
+    """One durable consumer, from `run` until that is cancelled."""
+
+    def __init__(self, connection: Connection, reader: Reader, source: Source, *, max_in_flight: int) -> None:
+        self._connection = connection
+        self._reader = reader
+        self._source = source
+        self._max_in_flight = max_in_flight
+        self._working = asyncio.Semaphore(max_in_flight)
+        self._lanes: dict[str, deque[Delivery]] = {}
+        self._in_hand: dict[tuple[bool, int], Delivery] = {}
+        self._done: OrderedDict[int, None] = OrderedDict()
+        self._lag = consumer_lag.labels(source.stream, source.durable)
+
+    async def run(self) -> None:
+        """Consume until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keep_alive())
+            tasks.create_task(self._draw_redriven(tasks))
+            await self._draw(tasks)
+
+    async def _draw(self, tasks: asyncio.TaskGroup) -> None:
+        source = self._source
+
+        async def set_up() -> str:
+            return await self._set_up(source.stream, source.durable, source.filter)
+
+        async with Pull(self._connection, source.stream, set_up, batch=self._max_in_flight) as pull:
+            while True:
+                messages = await pull.next()
+                for message in messages:
+                    await self._accept(message, tasks)
+                if messages:
+                    self._lag.set(numbers_of(messages[-1].reply).pending)
+
+    async def _accept(self, message: Msg, tasks: asyncio.TaskGroup) -> None:
+        numbers = numbers_of(message.reply)
+        sequence = numbers.sequence
+        known = self._in_hand.get((False, sequence))
+        if known is not None:
+            known.reply = message.reply
+            return
+        headers = message.headers or {}
+        if sequence in self._done or not self._source.wanted(headers):
+            await self._acknowledge(message.reply)
+            return
+        delivery = Delivery(
+            message.subject,
+            sequence,
+            message.data,
+            headers,
+            message.reply,
+            numbers.deliveries,
+            self._connection.loop.time(),
+        )
+        self._enqueue((False, sequence), delivery, tasks)
+
+    def _enqueue(self, key: tuple[bool, int], delivery: Delivery, tasks: asyncio.TaskGroup) -> None:
+        self._in_hand[key] = delivery
+        lane = self._lanes.get(delivery.subject)
+        if lane is not None:
+            lane.append(delivery)
+            return
+        self._lanes[delivery.subject] = deque((delivery,))
+        tasks.create_task(self._work(delivery.subject))
+
+    async def _work(self, subject: str) -> None:
+        """Work a lane off. The delivery under way stays first in it."""
+        lane = self._lanes[subject]
+        while lane:
+            delivery = lane[0]
+            await self._handle(delivery)
+            lane.popleft()
+            await self._finish(delivery)
+        del self._lanes[subject]
+
+    async def _handle(self, delivery: Delivery) -> None:
+        """Handle until it worked or the message is parked."""
+        source = self._source
+        while True:
+            try:
+                async with self._working:
+                    await source.handle(delivery)
+                return
+            except LogUnavailable as error:
+                _log.warning("consumer.waiting", consumer=source.durable, sequence=delivery.sequence, reason=str(error))
+                await asyncio.sleep(_FIRST_DELAY_SECONDS * 5)
+            except (Undecodable, PayloadMissing) as error:
+                if isinstance(error, Undecodable) or delivery.deliveries >= MAX_DELIVERIES:
+                    await self._park(delivery, error)
+                    return
+                await self._back_off(delivery, error)
+            except Exception as error:  # noqa: BLE001  # the edge: whatever a handler raises, the other aggregates flow on
+                if delivery.deliveries >= MAX_DELIVERIES:
+                    await self._park(delivery, error)
+                    return
+                await self._back_off(delivery, error)
+
+    async def _back_off(self, delivery: Delivery, error: Exception) -> None:
+        delay = min(_FIRST_DELAY_SECONDS * 3 ** (delivery.deliveries - 1), _LONGEST_DELAY_SECONDS)
+        delivery.deliveries += 1
+        redelivered_total.labels(self._source.stream, self._source.durable).inc()
+        _log.warning(
+            "consumer.failed",
+            consumer=self._source.durable,
+            subject=delivery.subject,
+            sequence=delivery.sequence,
+            next_delivery=delivery.deliveries,
+            delay_seconds=delay,
+            exc_info=error,
+        )
+        await asyncio.sleep(delay)
+
+    async def _park(self, delivery: Delivery, error: Exception) -> None:
+        source = self._source
+        reason = f"{type(error).__name__}: {error}"
+        while True:
+            try:
+                await park(
+                    self._connection,
+                    self._reader,
+                    source.stream,
+                    delivery.sequence,
+                    consumer=source.durable,
+                    reason=reason,
+                    deliveries=delivery.deliveries,
+                )
+                break
+            except LogUnavailable:
+                await asyncio.sleep(_FIRST_DELAY_SECONDS * 5)
+        _log.error(
+            "message.parked",
+            consumer=source.durable,
+            subject=delivery.subject,
+            sequence=delivery.sequence,
+            reason=reason,
+            exc_info=error,
+        )
+
+    async def _finish(self, delivery: Delivery) -> None:
+        key = (delivery.headers is _REDRIVEN, delivery.sequence)
+        del self._in_hand[key]
+        if not key[0]:
+            self._done[delivery.sequence] = None
+            if len(self._done) > _REMEMBERED:
+                self._done.popitem(last=False)
+        await self._acknowledge(delivery.reply)
+
+    async def _acknowledge(self, reply: str) -> None:
+        # One that is lost is made up for when the server delivers the message again.
+        await self._tell(reply, b"+ACK")
+
+    async def _tell(self, reply: str, word: bytes) -> None:
+        try:
+            await self._connection.publish(reply, word)
+        except LogUnavailable:
+            return
+
+    async def _keep_alive(self) -> None:
+        """Tell the server that messages in hand for long are still being worked on."""
+        while True:
+            await asyncio.sleep(_ACK_WAIT_SECONDS / 4)
+            old = self._connection.loop.time() - _ACK_WAIT_SECONDS / 4
+            for delivery in [held for held in self._in_hand.values() if held.since < old]:
+                await self._tell(delivery.reply, b"+WPI")
+
+    async def _draw_redriven(self, tasks: asyncio.TaskGroup) -> None:
+        """Take up parked messages that are to be tried again."""
+        source = self._source
+
+        async def set_up() -> str:
+            durable = f"{source.stream}_{source.durable}"
+            return await self._set_up("PARKED", durable, redriven_subject(source.stream, source.durable))
+
+        async with Pull(self._connection, "PARKED", set_up, batch=32) as pull:
+            while True:
+                for message in await pull.next():
+                    sequence = int((message.headers or {}).get(REDRIVEN_SEQUENCE, "0"))
+                    found = await self._reader.message(source.stream, sequence)
+                    if found is None or (True, sequence) in self._in_hand:
+                        await self._acknowledge(message.reply)
+                        continue
+                    now = self._connection.loop.time()
+                    delivery = Delivery(found[0], sequence, found[1], _REDRIVEN, message.reply, 1, now)
+                    self._enqueue((True, sequence), delivery, tasks)
+
+    async def _set_up(self, stream: str, durable: str, subjects: str) -> str:
+        config: dict[str, Any] = {
+            "durable_name": durable,
+            "name": durable,
+            "deliver_policy": "all",
+            "ack_policy": "explicit",
+            "ack_wait": int(_ACK_WAIT_SECONDS * _NANOSECONDS),
+            "max_deliver": -1,
+            "max_ack_pending": self._max_in_flight * 8,
+            "max_waiting": 512,
+            "replay_policy": "instant",
+        }
+        verb = f"CONSUMER.CREATE.{stream}.{durable}"
+        if subjects != ">":
+            config["filter_subject"] = subjects
+            verb += f".{subjects}"
+        info = await self._connection.api(verb, {"stream_name": stream, "config": config, "action": ""})
+        if info.get("num_ack_pending", 0) and not info.get("num_waiting", 0):
+            try:
+                await self._connection.api(f"CONSUMER.RESET.{stream}.{durable}")
+            except ApiError as error:  # a server before 2.14 offers them again when their time is over
+                _log.info("consumer.not_reset", consumer=durable, reason=str(error))
+        return durable
+
+
+_REDRIVEN: Mapping[str, str] = {"Flightlog-Redriven": "1"}
+
+
+class EventSource:
+    """Draws envelopes and hands them on decoded."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        stream: str,
+        durable: str,
+        handler: Callable[[Any], Awaitable[None]],
+        facts: frozenset[str] | None,
+    ) -> None:
+        self.stream = stream
+        self.durable = durable
+        self.filter = ">"
+        self._reader = reader
+        self._handler = handler
+        self._facts = facts
+
+    def wanted(self, headers: Mapping[str, str]) -> bool:
+        if self._facts is None:
+            return True
+        names = headers.get("Flightlog-Facts")
+        return names is None or not self._facts.isdisjoint(names.split(","))
+
+    async def handle(self, delivery: Delivery) -> None:
+        await self._handler(await self._reader.decode(delivery.subject, delivery.sequence, delivery.data))

@@ -1,0 +1,213 @@
+"""Envelopes: what one append is made of, how its bytes become facts again, and how one is chained to the next."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import ClassVar
+from uuid import UUID
+
+from google.protobuf import symbol_database
+from google.protobuf.any_pb2 import Any
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from flightlog_protos.log.v1.envelope_pb2 import Actor, Envelope, FactList
+
+from .errors import BrokenChain, Undecodable
+
+SCHEMA_VERSION = 1
+_TYPE_PREFIX = "type.googleapis.com/"
+_UUID_V7_VARIANT = (7 << 76) | (0b10 << 62)
+_UUID_RANDOM_BITS = ~((0xF << 76) | (0b11 << 62))
+
+
+def new_id() -> str:
+    """A UUIDv7: ids made later sort later (to the millisecond)."""
+    value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10), "big")
+    return str(UUID(int=value & _UUID_RANDOM_BITS | _UUID_V7_VARIANT))
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why an append happens: who asked, and which event or command led to it."""
+
+    actor: Actor
+    correlation_id: str
+    causation_id: str
+    traceparent: str = ""
+
+    @staticmethod
+    def service(name: str, because: Recorded | None = None) -> Cause:
+        """A service acts by itself, because of an event it saw; it inherits that event's correlation and trace."""
+        actor = Actor(subject=name, method="service")
+        if because is None:
+            correlation_id = new_id()
+            return Cause(actor, correlation_id, correlation_id)
+        envelope = because.envelope
+        return Cause(actor, envelope.correlation_id, envelope.event_id, envelope.traceparent)
+
+    @staticmethod
+    def request(subject: str, client: str, address: str, traceparent: str = "") -> Cause:
+        """Somebody outside asked. Until authentication lands the subject is a claim, so the actor is unverified."""
+        correlation_id = new_id()
+        actor = Actor(subject=subject, method="none", client=client, address=address)
+        return Cause(actor, correlation_id, correlation_id, traceparent)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The end of a subject: what an append must follow."""
+
+    EMPTY: ClassVar[Head]
+
+    sequence: int
+    """Stream sequence of the subject's last message; 0 when there is none."""
+    position: int
+    """Number of envelopes on the subject."""
+    hash: bytes
+    """SHA-256 of the last envelope's bytes."""
+
+
+Head.EMPTY = Head(0, 0, b"")
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An envelope on the log."""
+
+    subject: str
+    sequence: int
+    """Sequence in its stream."""
+    envelope: Envelope
+    """As it lies on the stream; `facts` is empty there when they were offloaded."""
+    facts: tuple[Message, ...]
+    head: Head
+    """What the next append to the subject must follow."""
+
+    @property
+    def event_id(self) -> str:
+        return self.envelope.event_id
+
+    @property
+    def occurred_at(self) -> datetime:
+        return self.envelope.occurred_at.ToDatetime(UTC)
+
+    @property
+    def recorded_at(self) -> datetime:
+        return self.envelope.recorded_at.ToDatetime(UTC)
+
+    @property
+    def traceparent(self) -> str:
+        return self.envelope.traceparent
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A message on a stream whose facts cannot be had: not an envelope, an unknown fact, a lost payload."""
+
+    subject: str
+    sequence: int
+    reason: str
+    message: bytes
+
+
+def pack(facts: Iterable[Message]) -> list[Any]:
+    """Facts as they lie in an envelope."""
+    return [
+        Any(type_url=_TYPE_PREFIX + fact.DESCRIPTOR.full_name, value=fact.SerializeToString(deterministic=True))
+        for fact in facts
+    ]
+
+
+def unpack(packed: Iterable[Any]) -> tuple[Message, ...]:
+    """The facts again. Raises `Undecodable` for a type this process has no code for, and for damaged bytes."""
+    facts: list[Message] = []
+    for item in packed:
+        name = item.type_url.rpartition("/")[2]
+        try:
+            facts.append(_message_class(name).FromString(item.value))
+        except DecodeError as error:
+            raise Undecodable(f"{name}: {error}") from error
+    return tuple(facts)
+
+
+def _message_class(name: str) -> type[Message]:
+    message_class = _classes.get(name)
+    if message_class is None:
+        try:
+            message_class = symbol_database.Default().GetSymbol(name)
+        except KeyError:
+            raise Undecodable(f"no message type {name!r} is known here") from None
+        _classes[name] = message_class
+    return message_class
+
+
+_classes: dict[str, type[Message]] = {}
+
+
+def parse_envelope(data: bytes) -> Envelope:
+    """Raises `Undecodable`."""
+    try:
+        envelope = Envelope.FromString(data)
+    except DecodeError as error:
+        raise Undecodable(f"not an envelope: {error}") from error
+    if not envelope.event_id:
+        raise Undecodable("not an envelope: it has no event id")
+    if envelope.schema_version > SCHEMA_VERSION:
+        raise Undecodable(f"envelope version {envelope.schema_version}; this process knows up to {SCHEMA_VERSION}")
+    return envelope
+
+
+def unpack_list(data: bytes) -> tuple[Message, ...]:
+    """Facts of an offloaded payload. Raises `Undecodable`."""
+    try:
+        return unpack(FactList.FromString(data).facts)
+    except DecodeError as error:
+        raise Undecodable(f"not a list of facts: {error}") from error
+
+
+def names_of(facts: Sequence[Message]) -> str:
+    """Value of the header Flightlog-Facts: short names, distinct, in order of first appearance."""
+    if len(facts) == 1:
+        return facts[0].DESCRIPTOR.name
+    return ",".join(dict.fromkeys(fact.DESCRIPTOR.name for fact in facts))
+
+
+def head_after(sequence: int, envelope: Envelope, data: bytes) -> Head:
+    return Head(sequence, envelope.position, sha256(data).digest())
+
+
+def timestamp(moment: datetime) -> Timestamp:
+    stamp = Timestamp()
+    stamp.FromDatetime(moment)
+    return stamp
+
+
+def timestamp_now() -> Timestamp:
+    nanoseconds = time.time_ns()
+    return Timestamp(seconds=nanoseconds // 1_000_000_000, nanos=nanoseconds % 1_000_000_000)
+
+
+def verify_chain(records: Sequence[Recorded], *, after: Head = Head.EMPTY) -> None:
+    """Check that the records are all envelopes of one subject from `after` on, unaltered and without a gap.
+
+    Raises `BrokenChain` naming the first position that does not follow. The last record is vouched for by nothing but a
+    later one, or by a head kept elsewhere.
+    """
+    previous = after
+    for record in records:
+        envelope = record.envelope
+        if envelope.subject != record.subject:
+            raise BrokenChain(record.subject, envelope.position, f"the envelope belongs to {envelope.subject}")
+        if envelope.position != previous.position + 1:
+            raise BrokenChain(record.subject, previous.position + 1, f"found position {envelope.position} instead")
+        if envelope.previous_hash != previous.hash:
+            raise BrokenChain(record.subject, envelope.position, "its predecessor is not the one it was appended after")
+        if record.sequence <= previous.sequence:
+            raise BrokenChain(record.subject, envelope.position, f"sequence {record.sequence} is not a later one")
+        previous = record.head

@@ -1,0 +1,35 @@
+"""What can go wrong with the log."""
+
+
+class LogError(Exception):
+    """Anything the log refuses or cannot do."""
+
+
+class Conflict(LogError):
+    """Somebody else appended to the subject first: reload, decide again."""
+
+    def __init__(self, subject: str, expected: int) -> None:
+        super().__init__(f"{subject}: its last sequence is no longer {expected}")
+        self.subject = subject
+        self.expected = expected
+
+
+class PayloadMissing(LogError):
+    """An envelope's offloaded facts are not in the object store, or not what was put there."""
+
+
+class Undecodable(LogError):
+    """A message that is no envelope, or whose facts this version does not know."""
+
+
+class LogUnavailable(LogError):
+    """The server did not answer in time. Whether an append arrived is unknown; appending again at the same head is safe."""
+
+
+class BrokenChain(LogError):
+    """Envelopes of one subject do not follow one another: some are missing, or were altered."""
+
+    def __init__(self, subject: str, position: int, reason: str) -> None:
+        super().__init__(f"{subject} at position {position}: {reason}")
+        self.subject = subject
+        self.position = position

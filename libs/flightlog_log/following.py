@@ -1,0 +1,93 @@
+"""Following a stream: everything behind a sequence, in order, then what comes.
+
+The consumer is ephemeral and keeps no state that matters: whenever messages could be missing (the connection broke, the
+server lost the consumer, numbers do not follow), a new one is made behind the last message that was yielded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from nats.aio.msg import Msg
+
+from .connection import Connection
+from .envelopes import Recorded, Unreadable, new_id
+from .pulling import Pull, numbers_of
+from .reading import Reader
+
+_BATCH = 1000
+_IDLE_CONSUMER_SECONDS = 60
+_NANOSECONDS = 1_000_000_000
+
+
+async def follow(
+    connection: Connection, reader: Reader, stream: str, *, after: int, subjects: str, live: bool
+) -> AsyncIterator[list[Recorded | Unreadable]]:
+    """See `Log.follow`."""
+    end = None if live else await reader.stream_sequence(stream)
+    if end is not None and end <= after:
+        return
+    position = _Position(connection, stream, subjects, after)
+    async with Pull(connection, stream, position.set_up, batch=_BATCH) as pull:
+        while True:
+            messages = position.in_order(await pull.next(), pull)
+            batch = [
+                await reader.decode_or_unreadable(message.subject, sequence, message.data)
+                for sequence, message in messages
+                if end is None or sequence <= end
+            ]
+            if batch:
+                yield batch
+            if end is not None and (position.pending == 0 or position.after >= end):
+                return
+
+
+class _Position:
+    """How far a follower is."""
+
+    def __init__(self, connection: Connection, stream: str, subjects: str, after: int) -> None:
+        self._connection = connection
+        self._stream = stream
+        self._subjects = subjects
+        self._delivered = 0
+        self.after = after
+        self.pending = -1
+        """How many messages the server still has for us; -1 when unknown."""
+
+    async def set_up(self) -> str:
+        """A new consumer that starts behind the last message."""
+        name = f"follow_{new_id().replace('-', '')}"
+        config: dict[str, Any] = {
+            "name": name,
+            "deliver_policy": "by_start_sequence",
+            "opt_start_seq": self.after + 1,
+            "ack_policy": "none",
+            "replay_policy": "instant",
+            "max_deliver": 1,
+            "inactive_threshold": _IDLE_CONSUMER_SECONDS * _NANOSECONDS,
+            "num_replicas": 1,
+            "mem_storage": True,
+        }
+        verb = f"CONSUMER.CREATE.{self._stream}.{name}"
+        if self._subjects != ">":
+            config["filter_subject"] = self._subjects
+            verb += f".{self._subjects}"
+        info = await self._connection.api(verb, {"stream_name": self._stream, "config": config, "action": "create"})
+        self.pending = int(info.get("num_pending", 0))
+        self._delivered = 0
+        return name
+
+    def in_order(self, messages: list[Msg], pull: Pull) -> list[tuple[int, Msg]]:
+        """The messages that follow one another; behind a gap none, and a new consumer is asked for."""
+        ordered: list[tuple[int, Msg]] = []
+        for message in messages:
+            _, sequence, delivered, pending = numbers_of(message.reply)
+            if delivered != self._delivered + 1:
+                pull.reset()
+                break
+            self._delivered = delivered
+            self.after = sequence
+            self.pending = pending
+            ordered.append((sequence, message))
+        return ordered

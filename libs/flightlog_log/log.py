@@ -1,0 +1,177 @@
+"""The log as the services see it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import TypeVar
+
+from google.protobuf.message import Message
+
+from flightlog_blobs import BlobStore
+
+from . import alarms, following, parking
+from .appending import Appender
+from .connection import Connection
+from .consuming import Consumer, EventSource
+from .envelopes import Cause, Head, Recorded, Unreadable
+from .parking import ParkedEntry
+from .reading import Reader
+from .settings import LogSettings
+from .streams import ensure_streams
+from .subjects import Subject
+
+_Alarm = TypeVar("_Alarm", bound=Message)
+
+
+class Log:
+    """Envelopes on JetStream: append with optimistic concurrency, load, follow, consume, and an alarm clock.
+
+    Made by `connect`. It reconnects for ever; while the server is away, calls wait for up to
+    `LogSettings.patience_seconds` and then raise `LogUnavailable`.
+    """
+
+    def __init__(self, connection: Connection, blobs: BlobStore) -> None:
+        self._connection = connection
+        self._reader = Reader(connection, blobs)
+        self._appender = Appender(connection, self._reader, blobs)
+
+    @classmethod
+    async def connect(cls, settings: LogSettings, blobs: BlobStore, *, name: str) -> Log:
+        """Connect as `name` and make the streams that are missing. Raises `LogUnavailable`."""
+        connection = await Connection.open(settings, name)
+        try:
+            await ensure_streams(connection)
+        except BaseException:
+            await connection.close()
+            raise
+        return cls(connection, blobs)
+
+    async def close(self) -> None:
+        """Send what is still to be sent, and disconnect."""
+        await self._connection.close()
+
+    @property
+    def is_connected(self) -> bool:
+        return self._connection.is_connected
+
+    async def append(
+        self,
+        subject: Subject | str,
+        facts: Sequence[Message],
+        *,
+        head: Head,
+        cause: Cause,
+        occurred_at: datetime | None = None,
+    ) -> Recorded:
+        """Append one envelope with all facts of one decision behind `head`; on disk when this returns.
+
+        Raises `Conflict` when the subject has gone on since `head`, and `LogUnavailable` when the server stayed away. An
+        append that was cut off half-way is looked after: it is never stored twice, and never a `Conflict` with itself.
+        After `LogUnavailable` it may yet have been stored: load again before deciding again.
+        """
+        return await self._appender.append(str(subject), facts, head, cause, occurred_at)
+
+    async def publish(
+        self,
+        subject: Subject | str,
+        facts: Sequence[Message],
+        *,
+        cause: Cause,
+        message_id: str,
+        occurred_at: datetime | None = None,
+    ) -> int:
+        """Record an observation, without optimistic concurrency; returns its sequence.
+
+        The same `message_id` again, within two minutes, is stored only once. Raises `LogUnavailable`.
+        """
+        return await self._appender.publish(str(subject), facts, cause, message_id, occurred_at)
+
+    async def load(self, subject: Subject | str, *, after: Head = Head.EMPTY) -> list[Recorded]:
+        """All envelopes of a subject behind `after`, in order. The hash chain is not checked: see `verify_chain`.
+
+        Raises `Undecodable`, `PayloadMissing`, `LogUnavailable`.
+        """
+        return await self._reader.load(str(subject), after.sequence)
+
+    async def head(self, subject: Subject | str) -> Head:
+        """The end of a subject, `Head.EMPTY` when nothing is on it."""
+        return await self._reader.head(str(subject))
+
+    async def last_sequence(self, subject: Subject | str) -> int:
+        """Stream sequence of the last message on a subject; 0 when there is none."""
+        found = await self._reader.last(str(subject))
+        return 0 if found is None else found[0]
+
+    async def stream_sequence(self, stream: str) -> int:
+        """Sequence of the last message of a stream; 0 when it is empty."""
+        return await self._reader.stream_sequence(stream)
+
+    def follow(
+        self, stream: str, *, after: int, subjects: str = ">", live: bool = True
+    ) -> AsyncIterator[list[Recorded | Unreadable]]:
+        """Every message of a stream behind the sequence `after`, in order and without a gap, then those that come.
+
+        Yields what is there at once: many messages while catching up, few when live. `subjects` is a NATS filter.
+        `live=False` ends at the end that the stream has now. Outlives restarts of the server.
+        """
+        return following.follow(self._connection, self._reader, stream, after=after, subjects=subjects, live=live)
+
+    async def consume(
+        self,
+        stream: str,
+        durable: str,
+        handler: Callable[[Recorded], Awaitable[None]],
+        *,
+        facts: frozenset[str] | None,
+        max_in_flight: int = 512,
+    ) -> None:
+        """Hand every envelope of a stream to `handler`, at least once, until cancelled.
+
+        Envelopes of one subject come strictly one after another, those of different subjects at the same time, up to
+        `max_in_flight`. With `facts` (short message names), envelopes that contain none of them are passed over. Where
+        the consumer got to is kept by the server under the name `durable`.
+
+        When the handler raises, the envelope is tried again after 0.1 s … 30 s; the eighth failure, or `Undecodable`,
+        parks it. `LogUnavailable` does not count: it is tried again until the log is back.
+        """
+        source = EventSource(self._reader, stream, durable, handler, facts)
+        await Consumer(self._connection, self._reader, source, max_in_flight=max_in_flight).run()
+
+    async def schedule(self, key: Subject, due: datetime, message: Message) -> None:
+        """Have `message` delivered to the alarm consumers of the key's kind (its first part) at `due`.
+
+        The key is a subject of the stream ALARM: `Subject.of("ALARM", kind, …)`. Scheduling a key again moves its alarm;
+        what is due already fires at once. Raises `LogUnavailable`.
+        """
+        await alarms.schedule(self._connection, key, due, message)
+
+    async def consume_alarms(
+        self,
+        durable: str,
+        prefix_kind: str,
+        handler: Callable[[_Alarm, datetime], Awaitable[None]],
+        message_type: type[_Alarm],
+        *,
+        max_in_flight: int = 512,
+    ) -> None:
+        """Hand every alarm of a kind, with the time it was due, to `handler`, at least once, until cancelled."""
+        source = alarms.AlarmSource(durable, prefix_kind, handler, message_type)
+        await Consumer(self._connection, self._reader, source, max_in_flight=max_in_flight).run()
+
+    async def park(self, stream: str, sequence: int, *, consumer: str, reason: str, deliveries: int = 1) -> None:
+        """Keep the message at a stream's sequence among the parked, because `consumer` cannot digest it."""
+        await parking.park(
+            self._connection, self._reader, stream, sequence, consumer=consumer, reason=reason, deliveries=deliveries
+        )
+
+    def parked(self) -> AsyncIterator[ParkedEntry]:
+        """What is parked now, oldest first."""
+        return parking.parked(self._reader)
+
+    async def redrive(self, sequence: int) -> None:
+        """Give the message parked at `sequence` to its consumer once more, and take it off the parked.
+
+        Raises `LogError` when nothing is parked there, or when the consumer is not a durable one of the log.
+        """
+        await parking.redrive(self._connection, self._reader, sequence)

@@ -1,0 +1,147 @@
+"""From bytes on a stream to facts: decoding, offloaded payloads, look-ups by subject."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode
+from collections.abc import Callable
+
+from google.protobuf.message import Message
+from nats.aio.msg import Msg
+
+from flightlog_blobs import BlobCorrupt, BlobError, BlobMissing, BlobStore, BlobTooLarge
+from flightlog_protos.log.v1.envelope_pb2 import DataRef, Envelope
+
+from .connection import ApiError, Connection, status_of
+from .envelopes import Head, Recorded, Unreadable, head_after, parse_envelope, unpack, unpack_list
+from .errors import LogUnavailable, PayloadMissing, Undecodable
+from .subjects import stream_of
+
+_LOAD_BATCH = 512
+_NO_MESSAGE = 10037
+
+
+class Reader:
+    """Reads single messages and whole subjects of the streams of one connection."""
+
+    def __init__(self, connection: Connection, blobs: BlobStore) -> None:
+        self._connection = connection
+        self._blobs = blobs
+
+    async def decode(self, subject: str, sequence: int, data: bytes) -> Recorded:
+        """Raises `Undecodable`, `PayloadMissing`, and `LogUnavailable` when the object store cannot be reached."""
+        envelope = parse_envelope(data)
+        if envelope.HasField("offloaded"):
+            facts = await self._payload(envelope)
+        else:
+            facts = unpack(envelope.facts)
+        return Recorded(subject, sequence, envelope, facts, head_after(sequence, envelope, data))
+
+    async def decode_or_unreadable(self, subject: str, sequence: int, data: bytes) -> Recorded | Unreadable:
+        """Like `decode`, with what can never be read as a value instead of an error."""
+        try:
+            return await self.decode(subject, sequence, data)
+        except (Undecodable, PayloadMissing) as error:
+            return Unreadable(subject, sequence, f"{type(error).__name__}: {error}", data)
+
+    async def _payload(self, envelope: Envelope) -> tuple[Message, ...]:
+        offloaded = envelope.offloaded
+        reference = DataRef(uri=offloaded.uri, sha256=offloaded.sha256, size_bytes=offloaded.size_bytes)
+        try:
+            data = await self._blobs.verified(reference)
+        except (BlobMissing, BlobCorrupt, BlobTooLarge) as error:
+            raise PayloadMissing(f"facts of event {envelope.event_id}: {error}") from error
+        except BlobError as error:
+            raise LogUnavailable(f"facts of event {envelope.event_id}: {error}") from error
+        return unpack_list(data)
+
+    async def last(self, subject: str) -> tuple[int, bytes] | None:
+        """Sequence and bytes of a subject's last message."""
+        stream = stream_of(subject)
+        if self._connection.settings.replicas > 1:
+            # Only the leader knows the newest message; any replica may answer a direct get.
+            return await self._leader_get(stream, {"last_by_subj": subject})
+
+        async def attempt() -> tuple[int, bytes] | None:
+            answer = await self._connection.request(f"$JS.API.DIRECT.GET.{stream}.{subject}", b"")
+            return _found(answer)
+
+        return await self._connection.patiently(attempt)
+
+    async def head(self, subject: str) -> Head:
+        found = await self.last(subject)
+        if found is None:
+            return Head.EMPTY
+        sequence, data = found
+        return head_after(sequence, parse_envelope(data), data)
+
+    async def first_after(self, subject: str, sequence: int) -> Msg | None:
+        """The first message on a subject behind a sequence, asked of the leader where there are several replicas."""
+        body = json.dumps({"seq": sequence + 1, "next_by_subj": subject}).encode()
+        stream = stream_of(subject)
+
+        async def attempt() -> Msg | None:
+            answer = await self._connection.request(f"$JS.API.DIRECT.GET.{stream}", body)
+            return None if _found(answer) is None else answer
+
+        return await self._connection.patiently(attempt)
+
+    async def message(self, stream: str, sequence: int) -> tuple[str, bytes] | None:
+        """Subject and bytes of a message by its sequence."""
+        body = json.dumps({"seq": sequence}).encode()
+
+        async def attempt() -> tuple[str, bytes] | None:
+            answer = await self._connection.request(f"$JS.API.DIRECT.GET.{stream}", body)
+            return None if _found(answer) is None else ((answer.headers or {})["Nats-Subject"], answer.data)
+
+        return await self._connection.patiently(attempt)
+
+    async def load(self, subject: str, after: int) -> list[Recorded]:
+        """All envelopes of a subject behind a sequence, in batches of many per request."""
+        records: list[Recorded] = []
+        verb = f"$JS.API.DIRECT.GET.{stream_of(subject)}"
+        while True:
+            body = json.dumps({"seq": after + 1, "next_by_subj": subject, "batch": _LOAD_BATCH}).encode()
+
+            async def attempt(body: bytes = body) -> list[Msg]:
+                answers = await self._connection.request_many(verb, body, _is_control)
+                if status_of(answers[-1]) == "503":
+                    raise LogUnavailable("JetStream is not ready")
+                return answers
+
+            *messages, end = await self._connection.patiently(attempt)
+            for message in messages:
+                after = int((message.headers or {})["Nats-Sequence"])
+                records.append(await self.decode(subject, after, message.data))
+            pending = (end.headers or {}).get("Nats-Num-Pending", "0")
+            if not messages or pending == "0":
+                return records
+
+    async def stream_sequence(self, stream: str) -> int:
+        """Sequence of the stream's last message."""
+        info = await self._connection.api(f"STREAM.INFO.{stream}")
+        return int(info["state"]["last_seq"])
+
+    async def _leader_get(self, stream: str, query: dict[str, object]) -> tuple[int, bytes] | None:
+        try:
+            found = await self._connection.api(f"STREAM.MSG.GET.{stream}", query)
+        except ApiError as error:
+            if error.err_code == _NO_MESSAGE:
+                return None
+            raise
+        message = found["message"]
+        return int(message["seq"]), b64decode(message.get("data", ""))
+
+
+def _found(answer: Msg) -> tuple[int, bytes] | None:
+    status = status_of(answer)
+    if status == "404":
+        return None
+    if status == "503":
+        raise LogUnavailable("JetStream is not ready")
+    if status:
+        raise LogUnavailable(f"direct get: {status} {(answer.headers or {}).get('Description', '')}")
+    return int((answer.headers or {})["Nats-Sequence"]), answer.data
+
+
+_is_control: Callable[[Msg], bool] = lambda message: bool(status_of(message))  # noqa: E731

@@ -1,0 +1,58 @@
+"""The streams: one per owning service, and two of the log's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .connection import ApiError, Connection
+
+_NANOSECONDS = 1_000_000_000
+_STREAM_NOT_FOUND = 10059
+
+# Raw JSON because nats-py has no fields for message schedules; the server refuses unknown ones, so each is spelled as it wants it.
+_COMMON: dict[str, Any] = {
+    "retention": "limits",
+    "storage": "file",
+    "discard": "old",
+    "max_msgs": -1,
+    "max_bytes": -1,
+    "max_age": 0,
+    "max_msgs_per_subject": -1,
+    "allow_direct": True,
+    "duplicate_window": 120 * _NANOSECONDS,
+}
+STREAMS: dict[str, dict[str, Any]] = {
+    "REGISTRY": {"subjects": ["registry.>"]},
+    "EXECUTION": {"subjects": ["execution.>"]},
+    "LAUNCHER": {"subjects": ["launcher.>"]},
+    # `alarm.>` holds what waits, `alarmed.>` what fired. One schedule per key: a later one replaces it.
+    "ALARM": {
+        "subjects": ["alarm.>", "alarmed.>"],
+        "max_msgs_per_subject": 1,
+        "allow_msg_schedules": True,
+        "allow_msg_ttl": True,
+        "allow_rollup_hdrs": True,
+    },
+    "PARKED": {"subjects": ["parked.>", "redriven.>"]},
+}
+
+
+async def ensure_streams(connection: Connection) -> None:
+    """Make the streams that are missing, and bring those that differ up to date. Safe for several processes at once."""
+    for name, own in STREAMS.items():
+        wanted = {**_COMMON, **own, "name": name, "num_replicas": connection.settings.replicas}
+        try:
+            info = await connection.api(f"STREAM.INFO.{name}")
+        except ApiError as error:
+            if error.err_code != _STREAM_NOT_FOUND:
+                raise
+            # A stream that somebody else made meanwhile with the same settings is answered like one that was made.
+            await connection.api(f"STREAM.CREATE.{name}", wanted)
+            continue
+        config = info["config"]
+        if any(config.get(key, _ABSENT.get(key)) != value for key, value in wanted.items()):
+            await connection.api(f"STREAM.UPDATE.{name}", {**config, **wanted})
+
+
+# The server leaves out what is zero.
+_ABSENT: dict[str, Any] = {"max_age": 0}
