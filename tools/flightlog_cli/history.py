@@ -1,0 +1,267 @@
+"""An execution's facts as lines for people: when, what, to which node, in detail, and because of what.
+
+Pure: facts in, lines out. `Line` is what a renderer needs; `document_of` gives the same envelope complete, for machines.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from flyteidl.core import execution_pb2, identifier_pb2, tasks_pb2
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from flightlog_log import Recorded
+from flightlog_protos.execution.v1 import facts_pb2
+from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved, Usage
+
+FINAL = frozenset({"ExecutionSucceeded", "ExecutionFailed", "ExecutionAborted"})
+"""Facts after which nothing more happens to an execution, but for its state being changed."""
+_TEXT_LIMIT = 300
+
+
+@dataclass(frozen=True)
+class Line:
+    """One fact."""
+
+    position: int
+    """Of its envelope; facts of one decision share it."""
+    at: datetime
+    seconds: float
+    """Since the first fact of the execution."""
+    fact: str
+    node: str
+    attempt: int | None
+    detail: str
+    because: str
+    """What made the decision happen; only on the decision's first fact."""
+
+
+class History:
+    """Turns envelopes into lines, in log order; remembers which event was which, to name causes."""
+
+    def __init__(self) -> None:
+        self._begun: datetime | None = None
+        self._events: dict[str, str] = {}
+
+    def knows(self, event_id: str) -> bool:
+        return event_id in self._events
+
+    def learn(self, observations: Iterable[Recorded]) -> None:
+        """What the launcher saw; decisions name these events as their cause."""
+        for record in observations:
+            for fact in record.facts:
+                if isinstance(fact, AttemptObserved):
+                    stage = AttemptObserved.Stage.Name(fact.stage)
+                    self._events[record.event_id] = f"launcher: {stage} {fact.node_id}/{fact.attempt}"
+
+    def lines(self, record: Recorded) -> list[Line]:
+        """The lines of one envelope."""
+        at = record.occurred_at
+        if self._begun is None:
+            self._begun = at
+        position = record.envelope.position
+        self._events[record.event_id] = f"#{position}"
+        because = self._cause(record)
+        lines: list[Line] = []
+        for fact in record.facts:
+            node, attempt = place(fact)
+            lines.append(
+                Line(
+                    position=position,
+                    at=at,
+                    seconds=(at - self._begun).total_seconds(),
+                    fact=fact.DESCRIPTOR.name,
+                    node=node,
+                    attempt=attempt,
+                    detail=detail(fact),
+                    because=because,
+                )
+            )
+            because = ""
+        return lines
+
+    def _cause(self, record: Recorded) -> str:
+        envelope = record.envelope
+        actor = envelope.actor
+        known = self._events.get(envelope.causation_id)
+        if known is not None:
+            return known
+        if actor.method != "service":
+            client = actor.client.split(" ")[0]
+            return " ".join(part for part in ("request", actor.subject and f"by {actor.subject}", client) if part)
+        return f"event …{envelope.causation_id[-6:]}" if envelope.causation_id else ""
+
+
+def is_final(record: Recorded) -> bool:
+    """Whether the execution ends with this decision."""
+    return any(fact.DESCRIPTOR.name in FINAL for fact in record.facts)
+
+
+def document_of(record: Recorded) -> dict[str, Any]:
+    """The whole envelope. Times are RFC 3339 in UTC, names those of the protobuf fields."""
+    envelope = record.envelope
+    actor: dict[str, Any] = MessageToDict(envelope.actor, preserving_proto_field_name=True)
+    return {
+        "sequence": record.sequence,
+        "position": envelope.position,
+        "subject": record.subject,
+        "event_id": record.event_id,
+        "occurred_at": envelope.occurred_at.ToJsonString(),
+        "recorded_at": envelope.recorded_at.ToJsonString(),
+        "actor": actor,
+        "correlation_id": envelope.correlation_id,
+        "causation_id": envelope.causation_id,
+        "facts": [
+            {"fact": fact.DESCRIPTOR.name, **MessageToDict(fact, preserving_proto_field_name=True)}
+            for fact in record.facts
+        ],
+    }
+
+
+def place(fact: Message) -> tuple[str, int | None]:
+    """Node id and attempt the fact is about: "" and None where it is about the execution as a whole."""
+    fields = fact.DESCRIPTOR.fields_by_name
+    node: str = getattr(fact, "node_id", "")
+    return node, getattr(fact, "attempt", None) if "attempt" in fields and node else None
+
+
+def detail(fact: Message) -> str:
+    """What the fact says beyond its name, node and attempt, on one line."""
+    describe = _DETAILS.get(fact.DESCRIPTOR.name)
+    text = describe(fact) if describe is not None else _plain(fact)
+    text = " ".join(text.split())
+    return text if len(text) <= _TEXT_LIMIT else text[: _TEXT_LIMIT - 1] + "…"
+
+
+def _plain(fact: Message) -> str:
+    """Any other fact: its short scalar fields."""
+    parts: list[str] = []
+    for field, value in fact.ListFields():
+        if field.name in ("node_id", "attempt", "occurred_at", "spec_node_id"):
+            continue
+        if field.message_type is None and not field.is_repeated:
+            text = field.enum_type.values_by_number[value].name if field.enum_type is not None else str(value)
+            parts.append(f"{field.name} {text}")
+        elif isinstance(value, execution_pb2.ExecutionError):
+            parts.append(_error(value))
+    return ", ".join(parts)
+
+
+def _created(fact: facts_pb2.ExecutionCreated) -> str:
+    parts = [_identifier(fact.workflow_id)]
+    if fact.config.HasField("launch_plan"):
+        parts.append(f"launch plan {fact.config.launch_plan.name}")
+    if fact.spec.metadata.principal:
+        parts.append(f"for {fact.spec.metadata.principal}")
+    if fact.spec.metadata.HasField("reference_execution"):
+        parts.append(f"after {fact.spec.metadata.reference_execution.name}")
+    return ", ".join(parts)
+
+
+def _queued(fact: facts_pb2.NodeQueued) -> str:
+    kind = facts_pb2.NodeKind.Name(fact.kind).lower().replace("_", "-")
+    return f"{kind} {fact.name}" if fact.name else kind
+
+
+def _scheduled(fact: facts_pb2.AttemptScheduled) -> str:
+    where = "in the engine" if fact.in_engine else f"image {fact.container_image}" if fact.container_image else ""
+    requests = [
+        f"{tasks_pb2.Resources.ResourceName.Name(entry.name).lower()} {entry.value}"
+        for entry in fact.resources.requests
+    ]
+    return ", ".join(part for part in (f"task {_identifier(fact.task_id)}", where, *requests) if part)
+
+
+def _progressed(fact: facts_pb2.AttemptProgressed) -> str:
+    phase = execution_pb2.TaskExecution.Phase.Name(fact.phase)
+    return f"{phase}: {fact.reason}" if fact.reason else phase
+
+
+def _attempt_succeeded(fact: facts_pb2.AttemptSucceeded) -> str:
+    return _joined(fact.outputs.uri, _usage(fact.usage))
+
+
+def _attempt_failed(fact: facts_pb2.AttemptFailed) -> str:
+    return _joined(_error(fact.error), "may be retried" if fact.recoverable else "", _usage(fact.usage))
+
+
+def _attempt_aborted(fact: facts_pb2.AttemptAborted) -> str:
+    return _joined(fact.reason, _usage(fact.usage))
+
+
+def _retry(fact: facts_pb2.RetryScheduled) -> str:
+    wait = fact.due.ToMilliseconds() - fact.occurred_at.ToMilliseconds()
+    return f"in {wait / 1000:.1f} s, {fact.system_failures} system failures so far"
+
+
+def _timer(fact: facts_pb2.TimerSet) -> str:
+    return f"{facts_pb2.TimerKind.Name(fact.kind).lower().replace('_', ' ')} at {_clock(fact.due)}"
+
+
+def _abort(fact: facts_pb2.AbortRequested) -> str:
+    return _joined(fact.cause, f"by {fact.principal}" if fact.principal else "")
+
+
+def _of_outputs(fact: facts_pb2.NodeSucceeded | facts_pb2.ExecutionSucceeded) -> str:
+    return fact.outputs.uri
+
+
+def _of_error(fact: facts_pb2.NodeFailed | facts_pb2.ExecutionFailed | facts_pb2.ExecutionFailing) -> str:
+    return _error(fact.error)
+
+
+_DETAILS: dict[str, Callable[[Any], str]] = {
+    "ExecutionCreated": _created,
+    "ExecutionSucceeded": _of_outputs,
+    "ExecutionFailing": _of_error,
+    "ExecutionFailed": _of_error,
+    "AbortRequested": _abort,
+    "NodeQueued": _queued,
+    "NodeSucceeded": _of_outputs,
+    "NodeFailed": _of_error,
+    "AttemptScheduled": _scheduled,
+    "AttemptProgressed": _progressed,
+    "AttemptSucceeded": _attempt_succeeded,
+    "AttemptFailed": _attempt_failed,
+    "AttemptAborted": _attempt_aborted,
+    "RetryScheduled": _retry,
+    "TimerSet": _timer,
+}
+
+
+def _joined(*parts: str) -> str:
+    return "; ".join(part for part in parts if part)
+
+
+def _identifier(identifier: identifier_pb2.Identifier) -> str:
+    return f"{identifier.name}@{identifier.version}" if identifier.version else identifier.name
+
+
+def _error(error: execution_pb2.ExecutionError) -> str:
+    """Code and last line of the message: of a traceback that is the exception itself."""
+    lines = [line for line in error.message.strip().splitlines() if line.strip()]
+    kind = execution_pb2.ExecutionError.ErrorKind.Name(error.kind)
+    return f"{kind} {error.code}: {lines[-1].strip() if lines else ''}".strip()
+
+
+def _usage(usage: Usage) -> str:
+    parts: list[str] = []
+    if usage.HasField("wall_time"):
+        parts.append(f"took {_seconds(usage.wall_time):.2f} s")
+    if usage.HasField("cpu_time"):
+        parts.append(f"cpu {_seconds(usage.cpu_time):.2f} s")
+    if usage.peak_memory_bytes:
+        parts.append(f"memory {usage.peak_memory_bytes / 2**20:.0f} MB")
+    return ", ".join(parts)
+
+
+def _seconds(duration: Duration) -> float:
+    return duration.seconds + duration.nanos / 1e9
+
+
+def _clock(moment: Timestamp) -> str:
+    return moment.ToDatetime().strftime("%H:%M:%S.%f")[:-3]
