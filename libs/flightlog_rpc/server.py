@@ -6,8 +6,8 @@ import grpc
 import grpc.aio
 import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1._async import HealthServicer
 from grpc_health.v1.health import SERVICE_NAME as HEALTH
+from grpc_health.v1.health import aio as health_aio  # pyright: ignore[reportAttributeAccessIssue] - its stubs lack it
 from grpc_reflection.v1alpha import reflection
 
 from flightlog_rpc.answering import Implementation, guarded, implemented, refusing
@@ -51,7 +51,7 @@ class RpcServer:
         self._methods = methods
         self._forwardings: list[Forwarding] = []
         self._server: grpc.aio.Server | None = None
-        self._health = HealthServicer()
+        self._health = health_aio.HealthServicer()
 
     async def start(self) -> int:
         """Binds and serves. Returns the port, which the system chose if the settings say 0.
