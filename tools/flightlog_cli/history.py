@@ -1,6 +1,6 @@
 """An execution's facts as lines for people: when, what, to which node, in detail, and because of what.
 
-Pure: facts in, lines out. `Line` is what a renderer needs; `document_of` gives the same envelope complete, for machines.
+Pure: facts in, lines out. `Line` is what a renderer needs; `document_of` gives the whole envelope, for machines.
 """
 
 from collections.abc import Callable, Iterable
