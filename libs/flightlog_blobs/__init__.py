@@ -5,7 +5,7 @@ reference = await blobs.put(blobs.uri("runs", "a", "inputs.pb"), data)
 assert await blobs.verified(reference) == data
 """
 
-from .drivers import BlobStat
+from .driver import BlobStat
 from .errors import BlobCorrupt, BlobError, BlobMissing, BlobTooLarge
 from .settings import BlobSettings
 from .store import BlobStore, split

@@ -8,8 +8,10 @@ from hashlib import sha256
 
 from flightlog_protos.log.v1.envelope_pb2 import DataRef
 
-from .drivers import BlobStat, DirectoryDriver, Driver, S3Driver
+from .directory import DirectoryDriver
+from .driver import BlobStat, Driver
 from .errors import BlobCorrupt, BlobError, BlobMissing
+from .s3 import S3Driver
 from .settings import BlobSettings
 from .signing import Signer
 

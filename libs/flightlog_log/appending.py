@@ -94,7 +94,7 @@ class Appender:
                     first_headers = (first.headers or {}) if first is not None else {}
                     if first_headers.get("Nats-Msg-Id") == headers["Nats-Msg-Id"]:
                         return int(first_headers["Nats-Sequence"])
-                metrics.append_conflicts.inc()
+                metrics.append_conflicts.labels(stream_of(subject)).inc()
                 raise Conflict(subject, head.sequence) from None
 
         return await self._connection.patiently(attempt)

@@ -1,7 +1,7 @@
 """One connection to NATS: requests, their answers, and what becomes of them when the server goes away.
 
-nats-py's own request waits for its timeout when the connection breaks. Here everything that waits for an answer fails at
-once with `ConnectionLost`, so that an append is looked after within milliseconds of the reconnect.
+nats-py's own request waits for its timeout when the connection breaks. Here everything that waits for an answer fails
+at once with `ConnectionLost`, so that an append is looked after within milliseconds of the reconnect.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ class Connection:
         self._many: dict[str, _Answers] = {}
         self._inbox = ""
         self._token = 0
+        self._closing = False
         self._connected = asyncio.Event()
         self._on_reconnect: set[Callable[[], None]] = set()
         self.loop = asyncio.get_running_loop()
@@ -110,6 +111,7 @@ class Connection:
         )
 
     async def close(self) -> None:
+        self._closing = True
         self._fail_waiting("closed")
         with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
             if self.client.is_connected:
@@ -125,17 +127,18 @@ class Connection:
         self._on_reconnect.add(callback)
         return lambda: self._on_reconnect.discard(callback)
 
-    async def wait_connected(self, timeout: float) -> None:
+    async def wait_connected(self, seconds: float) -> None:
         """Raises `LogUnavailable`."""
         if self.client.is_connected:
             return
         if self.client.is_closed:
             raise LogUnavailable("the connection to the log is closed")
+        self._lost()  # nats-py tells us a little later than it knows
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(seconds):
                 await self._connected.wait()
         except TimeoutError:
-            raise LogUnavailable(f"NATS at {self.settings.nats_url} is away for more than {timeout:.0f} s") from None
+            raise LogUnavailable(f"NATS at {self.settings.nats_url} is away for more than {seconds:.0f} s") from None
 
     def new_inbox(self) -> str:
         return self.client.new_inbox()
@@ -245,16 +248,25 @@ class Connection:
                 future.set_exception(ConnectionLost(f"connection lost: {reason}"))
 
     async def _disconnected(self) -> None:
-        self._connected.clear()
+        self._lost()
         self._fail_waiting("disconnected")
 
+    def _lost(self) -> None:
+        if self._connected.is_set():
+            self._connected.clear()
+            if not self._closing:
+                _log.warning("nats.disconnected", url=self.settings.nats_url)
+
     async def _reconnected(self) -> None:
+        _log.info("nats.reconnected", url=self.settings.nats_url)
         self._connected.set()
         for callback in list(self._on_reconnect):
             callback()
 
     async def _errored(self, error: Exception) -> None:
-        _log.warning("nats.failed", error=str(error) or type(error).__name__)
+        # While the server is away every try to reach it fails; that it is away is logged once.
+        if self._connected.is_set() and not self._closing:
+            _log.warning("nats.failed", error=str(error) or type(error).__name__)
 
 
 def _expire(future: asyncio.Future[Msg], subject: str) -> None:

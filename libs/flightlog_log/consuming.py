@@ -4,10 +4,10 @@ Each subject with messages waiting has a lane: a queue and the task that works i
 failing message is tried again in its lane, never handed back to the server, so that no later message of its subject can
 overtake it; meanwhile the server is told that work goes on. After `MAX_DELIVERIES` it is parked.
 
-When a process or the server died, messages may be delivered but not acknowledged. The server would offer them again only
-after the time for acknowledgement has passed, and behind newer ones. So the consumer is set back to its acknowledgement
-floor whenever the flow starts anew and nobody else is drawing from it; what this process has in hand, or has done lately,
-is recognised by its sequence.
+When a process or the server died, messages may be delivered but not acknowledged. The server would offer them again
+only after the time for acknowledgement has passed, and behind newer ones. So the consumer is set back to its
+acknowledgement floor whenever the flow starts anew and nobody else is drawing from it; what this process has in hand,
+or has done lately, is recognised by its sequence.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import structlog
 from nats.aio.msg import Msg
 
 from .connection import ApiError, Connection
-from .errors import LogUnavailable, PayloadMissing, Undecodable
+from .errors import LogError, LogUnavailable, Undecodable
 from .metrics import consumer_lag, redelivered_total
 from .parking import REDRIVEN_SEQUENCE, park, redriven_subject
 from .pulling import Pull, numbers_of
@@ -31,6 +31,7 @@ from .reading import Reader
 MAX_DELIVERIES = 8
 _FIRST_DELAY_SECONDS = 0.1
 _LONGEST_DELAY_SECONDS = 30.0
+_UNAVAILABLE_SECONDS = 0.5
 _ACK_WAIT_SECONDS = 60.0
 _REMEMBERED = 16384
 _NANOSECONDS = 1_000_000_000
@@ -145,25 +146,31 @@ class Consumer:
 
     async def _handle(self, delivery: Delivery) -> None:
         """Handle until it worked or the message is parked."""
-        source = self._source
-        while True:
-            try:
-                async with self._working:
-                    await source.handle(delivery)
+        while (failure := await self._try(delivery)) is not None:
+            if isinstance(failure, LogUnavailable):
+                _log.warning(
+                    "consumer.waiting", consumer=self._source.durable, sequence=delivery.sequence, reason=str(failure)
+                )
+                await asyncio.sleep(_UNAVAILABLE_SECONDS)
+            elif isinstance(failure, Undecodable) or delivery.deliveries >= MAX_DELIVERIES:
+                await self._park(delivery, failure)
                 return
-            except LogUnavailable as error:
-                _log.warning("consumer.waiting", consumer=source.durable, sequence=delivery.sequence, reason=str(error))
-                await asyncio.sleep(_FIRST_DELAY_SECONDS * 5)
-            except (Undecodable, PayloadMissing) as error:
-                if isinstance(error, Undecodable) or delivery.deliveries >= MAX_DELIVERIES:
-                    await self._park(delivery, error)
-                    return
-                await self._back_off(delivery, error)
-            except Exception as error:  # noqa: BLE001  # the edge: whatever a handler raises, the other aggregates flow on
-                if delivery.deliveries >= MAX_DELIVERIES:
-                    await self._park(delivery, error)
-                    return
-                await self._back_off(delivery, error)
+            else:
+                await self._back_off(delivery, failure)
+
+    async def _try(self, delivery: Delivery) -> Exception | None:
+        """Handle once; returns why it failed."""
+        try:
+            async with self._working:
+                await self._source.handle(delivery)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            return LogError("something that the handler waited for was cancelled")
+        except Exception as error:  # noqa: BLE001  # the edge: whatever a handler raises, the other subjects flow on
+            return error
+        return None
 
     async def _back_off(self, delivery: Delivery, error: Exception) -> None:
         delay = min(_FIRST_DELAY_SECONDS * 3 ** (delivery.deliveries - 1), _LONGEST_DELAY_SECONDS)
@@ -196,7 +203,7 @@ class Consumer:
                 )
                 break
             except LogUnavailable:
-                await asyncio.sleep(_FIRST_DELAY_SECONDS * 5)
+                await asyncio.sleep(_UNAVAILABLE_SECONDS)
         _log.error(
             "message.parked",
             consumer=source.durable,

@@ -23,7 +23,10 @@ class Undecodable(LogError):
 
 
 class LogUnavailable(LogError):
-    """The server did not answer in time. Whether an append arrived is unknown; appending again at the same head is safe."""
+    """The server, or the object store, did not answer in time.
+
+    Whether an append arrived is then unknown. Another append at the same head is safe: one of the two is a `Conflict`.
+    """
 
 
 class BrokenChain(LogError):

@@ -66,9 +66,9 @@ class Log:
     ) -> Recorded:
         """Append one envelope with all facts of one decision behind `head`; on disk when this returns.
 
-        Raises `Conflict` when the subject has gone on since `head`, and `LogUnavailable` when the server stayed away. An
-        append that was cut off half-way is looked after: it is never stored twice, and never a `Conflict` with itself.
-        After `LogUnavailable` it may yet have been stored: load again before deciding again.
+        Raises `Conflict` when the subject has gone on since `head`, and `LogUnavailable` when the server stayed away.
+        An append that was cut off half-way is looked after: it is never stored twice, and never a `Conflict` with
+        itself. After `LogUnavailable` it may yet have been stored: load again before deciding again.
         """
         return await self._appender.append(str(subject), facts, head, cause, occurred_at)
 
@@ -141,8 +141,8 @@ class Log:
     async def schedule(self, key: Subject, due: datetime, message: Message) -> None:
         """Have `message` delivered to the alarm consumers of the key's kind (its first part) at `due`.
 
-        The key is a subject of the stream ALARM: `Subject.of("ALARM", kind, …)`. Scheduling a key again moves its alarm;
-        what is due already fires at once. Raises `LogUnavailable`.
+        The key is a subject of the stream ALARM: `Subject.of("ALARM", kind, …)`. Scheduling a key again moves its
+        alarm; what is due already fires at once. Raises `LogUnavailable`.
         """
         await alarms.schedule(self._connection, key, due, message)
 

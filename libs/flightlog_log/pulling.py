@@ -70,7 +70,7 @@ class Pull:
         self._wake.set()
 
     async def next(self) -> list[Msg]:
-        """All messages that are there, at least one. At the start and after a break in the flow the list is empty, once.
+        """All messages that are there, at least one; none, once, at the start and after a break in the flow.
 
         Waits for as long as the server is away.
         """

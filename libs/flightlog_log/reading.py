@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from base64 import b64decode
 from collections.abc import Callable
 
+import structlog
 from google.protobuf.message import Message
 from nats.aio.msg import Msg
 
@@ -19,6 +21,8 @@ from .subjects import stream_of
 
 _LOAD_BATCH = 512
 _NO_MESSAGE = 10037
+_UNAVAILABLE_SECONDS = 0.5
+_log = structlog.get_logger(__name__)
 
 
 class Reader:
@@ -38,11 +42,15 @@ class Reader:
         return Recorded(subject, sequence, envelope, facts, head_after(sequence, envelope, data))
 
     async def decode_or_unreadable(self, subject: str, sequence: int, data: bytes) -> Recorded | Unreadable:
-        """Like `decode`, with what can never be read as a value instead of an error."""
-        try:
-            return await self.decode(subject, sequence, data)
-        except (Undecodable, PayloadMissing) as error:
-            return Unreadable(subject, sequence, f"{type(error).__name__}: {error}", data)
+        """Like `decode`, with what can never be read as a value, and waiting for an object store that is away."""
+        while True:
+            try:
+                return await self.decode(subject, sequence, data)
+            except (Undecodable, PayloadMissing) as error:
+                return Unreadable(subject, sequence, f"{type(error).__name__}: {error}", data)
+            except LogUnavailable as error:
+                _log.warning("follower.waiting", subject=subject, sequence=sequence, reason=str(error))
+                await asyncio.sleep(_UNAVAILABLE_SECONDS)
 
     async def _payload(self, envelope: Envelope) -> tuple[Message, ...]:
         offloaded = envelope.offloaded

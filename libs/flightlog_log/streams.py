@@ -9,7 +9,7 @@ from .connection import ApiError, Connection
 _NANOSECONDS = 1_000_000_000
 _STREAM_NOT_FOUND = 10059
 
-# Raw JSON because nats-py has no fields for message schedules; the server refuses unknown ones, so each is spelled as it wants it.
+# Raw JSON because nats-py has no fields for message schedules; the server refuses names it does not know.
 _COMMON: dict[str, Any] = {
     "retention": "limits",
     "storage": "file",

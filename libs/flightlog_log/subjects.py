@@ -1,7 +1,7 @@
 """Names of aggregates on the log.
 
-`<stream in lower case>.<partition>.<token>…`, one token per part. The partition is a pure function of the parts, so that
-everybody finds an aggregate by its name alone; a stream's partitions can be given to different workers.
+`<stream in lower case>.<partition>.<token>…`, one token per part. The partition is a pure function of the parts, so
+that everybody finds an aggregate by its name alone; a stream's partitions can be given to different workers.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ PARTITIONS = 32
 
 @lru_cache(maxsize=65536)
 def encode_token(text: str) -> str:
-    """One subject token for any non-empty text. Letters, digits, `-`, `_` and `~` stay, all else becomes %XX of its UTF-8.
+    """One subject token for any non-empty text. Letters, digits, `-`, `_`, `~` stay; all else becomes %XX of its UTF-8.
 
     Raises `ValueError` for the empty text, which no token can stand for.
     """

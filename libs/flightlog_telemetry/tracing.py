@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -35,8 +35,8 @@ def current_traceparent() -> str:
 
 
 @contextmanager
-def span_from(traceparent: str, name: str, **attributes: AttributeValue) -> Iterator[trace.Span]:
-    """A span that continues the trace `traceparent`; a new trace when that is empty. Costs next to nothing while off."""
+def span_from(traceparent: str, name: str, **attributes: AttributeValue) -> Generator[trace.Span]:
+    """A span that continues the trace `traceparent`; a new one when that is empty. Nearly free while tracing is off."""
     if not _on:
         yield trace.INVALID_SPAN
         return

@@ -1,0 +1,134 @@
+"""Objects as files of a folder that an S3 server serves at the same time."""
+
+# Small files are read and written within the event loop, by plain paths: a thread or a Path costs more than the file.
+# ruff: noqa: PTH103, PTH105, PTH108, PTH113, PTH116, PTH120, PTH123, ASYNC230, ASYNC240
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from datetime import UTC, datetime
+from hashlib import md5
+from pathlib import Path
+
+from .driver import BlobStat
+from .errors import BlobError, BlobTooLarge
+
+_INLINE_BYTES = 256 * 1024
+_WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+
+
+class DirectoryDriver:
+    """Objects are files. A put is a rename, so that a reader sees the old object or the new one, never a part."""
+
+    def __init__(self, root: Path, *, sync: bool) -> None:
+        self._root = root
+        self._sync = sync
+        self._folders: set[str] = set()
+        self._written = 0
+
+    async def put(self, bucket: str, key: str, data: bytes) -> None:
+        try:
+            if len(data) <= _INLINE_BYTES and not self._sync:
+                self._write(self._file(bucket, key), data)
+            else:
+                await asyncio.to_thread(self._write, self._file(bucket, key), data)
+        except OSError as error:
+            raise BlobError(f"s3://{bucket}/{key} cannot be written: {error}") from error
+
+    def _write(self, file: str, data: bytes) -> None:
+        folder = os.path.dirname(file)
+        self._written += 1
+        # Beside the target, where the rename stays within one file system; the S3 server hides nothing, so the name
+        # says what it is.
+        partial = f"{file}.{os.getpid():x}-{self._written:x}.partial"
+        descriptor = self._open_in(folder, partial)
+        try:
+            with open(descriptor, "wb", buffering=0) as stream:
+                view = memoryview(data)
+                while view:
+                    view = view[stream.write(view) :]
+                if self._sync:
+                    os.fsync(descriptor)
+            os.replace(partial, file)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(partial)
+            raise
+        if self._sync:
+            _sync_folder(folder)
+
+    def _open_in(self, folder: str, file: str) -> int:
+        if folder in self._folders:
+            with contextlib.suppress(FileNotFoundError):  # somebody removed a folder that we knew
+                return os.open(file, _WRITE, 0o644)
+        os.makedirs(folder, exist_ok=True)
+        self._folders.add(folder)
+        return os.open(file, _WRITE, 0o644)
+
+    async def get(self, bucket: str, key: str, limit: int | None) -> bytes | None:
+        file = self._file(bucket, key)
+        try:
+            with open(file, "rb", buffering=0) as stream:
+                size = os.fstat(stream.fileno()).st_size
+                if limit is not None and size > limit:
+                    raise BlobTooLarge(f"s3://{bucket}/{key} has {size} bytes, more than {limit}")
+                if size <= _INLINE_BYTES:
+                    return stream.readall()
+                return await asyncio.to_thread(stream.readall)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return None
+        except OSError as error:
+            raise BlobError(f"s3://{bucket}/{key} cannot be read: {error}") from error
+
+    async def has(self, bucket: str, key: str, size: int) -> bool:
+        try:
+            return os.stat(self._file(bucket, key)).st_size == size
+        except OSError:
+            return False
+
+    async def stat(self, bucket: str, key: str) -> BlobStat | None:
+        file = self._file(bucket, key)
+        try:
+            found = os.stat(file)
+            if not os.path.isfile(file):
+                return None
+            etag = await asyncio.to_thread(_md5_of, file)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise BlobError(f"s3://{bucket}/{key} cannot be read: {error}") from error
+        return BlobStat(found.st_size, etag, datetime.fromtimestamp(found.st_mtime, UTC))
+
+    async def delete(self, bucket: str, key: str) -> None:
+        try:
+            os.unlink(self._file(bucket, key))
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            raise BlobError(f"s3://{bucket}/{key} cannot be deleted: {error}") from error
+
+    async def close(self) -> None:
+        return
+
+    def _file(self, bucket: str, key: str) -> str:
+        if any(part in ("", ".", "..") for part in key.split("/")):
+            raise BlobError(f"s3://{bucket}/{key}: a folder cannot hold an object of that name")
+        return f"{self._root}/{bucket}/{key}"
+
+
+def _sync_folder(folder: str) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _md5_of(file: str) -> str:
+    digest = md5(usedforsecurity=False)
+    with open(file, "rb") as stream:
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()

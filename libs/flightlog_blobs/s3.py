@@ -1,0 +1,135 @@
+"""Objects over S3."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from hashlib import sha256
+
+import aiohttp
+from yarl import URL
+
+from .driver import BlobStat
+from .errors import BlobError, BlobMissing, BlobTooLarge
+from .settings import BlobSettings
+from .signing import EMPTY_SHA256, Signer
+
+_ATTEMPTS = 4
+_RETRIED = frozenset({429, 500, 502, 503, 504})
+
+
+class S3Driver:
+    """Objects over S3, path style."""
+
+    def __init__(self, settings: BlobSettings) -> None:
+        self._signer = Signer(settings)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def put(self, bucket: str, key: str, data: bytes) -> None:
+        async with _Request(self, "PUT", bucket, key, data) as response:
+            await response.read()
+
+    async def get(self, bucket: str, key: str, limit: int | None) -> bytes | None:
+        try:
+            async with _Request(self, "GET", bucket, key) as response:
+                size = response.content_length
+                if limit is not None and size is not None and size > limit:
+                    raise BlobTooLarge(f"s3://{bucket}/{key} has {size} bytes, more than {limit}")
+                return await response.read()
+        except BlobMissing:
+            return None
+
+    async def has(self, bucket: str, key: str, size: int) -> bool:
+        found = await self.stat(bucket, key)
+        return found is not None and found.size == size
+
+    async def stat(self, bucket: str, key: str) -> BlobStat | None:
+        try:
+            async with _Request(self, "HEAD", bucket, key) as response:
+                headers = response.headers
+        except BlobMissing:
+            return None
+        modified = headers.get("Last-Modified")
+        return BlobStat(
+            size=int(headers.get("Content-Length", "0")),
+            etag=headers.get("ETag", "").strip('"'),
+            modified_at=parsedate_to_datetime(modified) if modified else datetime.now(UTC),
+            content_type=headers.get("Content-Type", "binary/octet-stream"),
+            metadata={
+                name.lower().removeprefix("x-amz-meta-"): value
+                for name, value in headers.items()
+                if name.lower().startswith("x-amz-meta-")
+            },
+        )
+
+    async def delete(self, bucket: str, key: str) -> None:
+        with contextlib.suppress(BlobMissing):
+            async with _Request(self, "DELETE", bucket, key) as response:
+                await response.read()
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    def session(self) -> aiohttp.ClientSession:
+        """Made at first use: it belongs to the event loop that uses it."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=64, keepalive_timeout=30),
+                timeout=aiohttp.ClientTimeout(total=300, connect=5, sock_read=30),
+                auto_decompress=False,
+            )
+        return self._session
+
+    @property
+    def signer(self) -> Signer:
+        return self._signer
+
+
+class _Request:
+    """One signed request, tried again when it failed in passing. Raises `BlobMissing` for 404, else `BlobError`."""
+
+    def __init__(self, driver: S3Driver, method: str, bucket: str, key: str, data: bytes = b"") -> None:
+        self._driver = driver
+        self._method = method
+        self._bucket = bucket
+        self._key = key
+        self._data = data
+        self._response: aiohttp.ClientResponse | None = None
+
+    async def __aenter__(self) -> aiohttp.ClientResponse:
+        name = f"s3://{self._bucket}/{self._key}"
+        digest = sha256(self._data).hexdigest() if self._data else EMPTY_SHA256
+        reason = ""
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                await asyncio.sleep(0.05 * 4**attempt)
+            url, headers = self._driver.signer.request(self._method, self._bucket, self._key, {}, digest)
+            try:
+                response = await self._driver.session().request(
+                    self._method,
+                    URL(url, encoded=True),
+                    data=self._data if self._method == "PUT" else None,
+                    headers=headers,
+                    skip_auto_headers=("Content-Type", "User-Agent"),
+                )
+            except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                reason = str(error) or type(error).__name__
+                continue
+            if response.status < 300:
+                self._response = response
+                return response
+            text = (await response.text(errors="replace"))[:300]
+            response.release()
+            if response.status == 404:
+                raise BlobMissing(f"{name} does not exist")
+            reason = f"{response.status} {text}"
+            if response.status not in _RETRIED:
+                break
+        raise BlobError(f"{self._method} {name}: {reason}")
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._response is not None:
+            self._response.release()
