@@ -1,0 +1,55 @@
+"""The workflow engine: pure decisions over the facts of one execution.
+
+`decide` turns a command into facts, `evolve` folds facts into state. No input or output, no clock, no chance: the shell
+around it (`services.execution.shell`) loads, writes and appends.
+"""
+
+from services.execution.engine.commands import (
+    AttemptResult,
+    Blob,
+    ChangeState,
+    Command,
+    Context,
+    CreateExecution,
+    Decision,
+    EngineSettings,
+    FireTimer,
+    NeedData,
+    ObserveAttempt,
+    Refusal,
+    Refused,
+    StartExecution,
+    TerminateExecution,
+)
+from services.execution.engine.decide import decide
+from services.execution.engine.evolve import BrokenHistory, evolve, fold
+from services.execution.engine.program import Program, ProgramError
+from services.execution.engine.state import Execution, ExecutionPhase, NodePhase, NodeState
+
+__all__ = [
+    "AttemptResult",
+    "Blob",
+    "BrokenHistory",
+    "ChangeState",
+    "Command",
+    "Context",
+    "CreateExecution",
+    "Decision",
+    "EngineSettings",
+    "Execution",
+    "ExecutionPhase",
+    "FireTimer",
+    "NeedData",
+    "NodePhase",
+    "NodeState",
+    "ObserveAttempt",
+    "Program",
+    "ProgramError",
+    "Refusal",
+    "Refused",
+    "StartExecution",
+    "TerminateExecution",
+    "decide",
+    "evolve",
+    "fold",
+]

@@ -1,0 +1,161 @@
+"""What can be asked of the engine, and what it answers with.
+
+Commands are imperatives; the facts that follow from them are in `protos/flightlog/execution/v1/facts.proto`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from flyteidl.admin.execution_pb2 import ExecutionState
+from flyteidl.core.errors_pb2 import ErrorDocument
+from flyteidl.core.literals_pb2 import LiteralMap
+from google.protobuf.message import Message
+
+from flightlog_protos.execution.v1 import facts_pb2
+from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
+from flightlog_protos.log.v1.envelope_pb2 import DataRef
+
+if TYPE_CHECKING:
+    from services.execution.engine.program import Program
+    from services.execution.engine.state import Execution
+
+
+@dataclass(frozen=True, slots=True)
+class CreateExecution:
+    """Create the execution. Everything is resolved by the caller (defaults merged, inputs written)."""
+
+    created: facts_pb2.ExecutionCreated
+
+
+@dataclass(frozen=True, slots=True)
+class StartExecution:
+    """Run the first nodes of an execution that has been created. Harmless when it has started already."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptResult:
+    """What an attempt left in the object store under its output prefix, as the shell found it."""
+
+    # outputs.pb: where it is, and its content.
+    outputs: DataRef | None = None
+    literals: LiteralMap | None = None
+    # outputs.pb is there but larger than what the engine reads.
+    outputs_too_large: bool = False
+    # error.pb.
+    error: ErrorDocument | None = None
+    # error.pb is there but is no ErrorDocument.
+    error_unreadable: bool = False
+    # futures.pb is there: the task asked for more nodes.
+    futures: bool = False
+    # deck.html is there.
+    deck: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ObserveAttempt:
+    """Take in what the launcher saw. `result` is needed when the stage is EXITED."""
+
+    observation: AttemptObserved
+    result: AttemptResult | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FireTimer:
+    """A timer of this execution is due. Harmless when nothing waits for it any more."""
+
+    timer_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class TerminateExecution:
+    """Abort the execution."""
+
+    cause: str
+    principal: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeState:
+    """Archive the execution, or take it back; whatever its phase."""
+
+    state: ExecutionState
+    principal: str
+
+
+Command = CreateExecution | StartExecution | ObserveAttempt | FireTimer | TerminateExecution | ChangeState
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """How the engine treats what fails."""
+
+    # Extra attempts that failures of kind SYSTEM get, whatever the task's own budget (engine-semantics §2.6).
+    max_system_failures: int = 3
+    # Pause before the first retry of a node; doubles with every further one.
+    retry_backoff_base: timedelta = timedelta(milliseconds=100)
+    retry_backoff_max: timedelta = timedelta(seconds=30)
+
+
+_DEFAULT_SETTINGS = EngineSettings()
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a decision may use beside state and command.
+
+    `data` holds literal maps by uri, as far as the shell has them at hand; missing ones are asked for with `NeedData`.
+    """
+
+    now: datetime
+    program: "Program"
+    data: Mapping[str, LiteralMap] = field(default_factory=dict[str, LiteralMap])
+    settings: EngineSettings = _DEFAULT_SETTINGS
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """An object to be written before the facts are appended."""
+
+    uri: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The outcome of a command. No facts: there is nothing to do.
+
+    `data` has the literal maps behind `blobs`, by uri, for the shell's cache. `state` is the state after `facts`, equal to
+    folding them; None only when there is no execution.
+    """
+
+    facts: tuple[Message, ...]
+    blobs: tuple[Blob, ...]
+    data: Mapping[str, LiteralMap]
+    state: "Execution | None" = None
+
+
+class NeedData(Exception):
+    """The decision needs literal maps that `Context.data` lacks: load them and decide again."""
+
+    def __init__(self, uris: tuple[str, ...]) -> None:
+        super().__init__(f"literal maps needed: {', '.join(uris)}")
+        self.uris = uris
+
+
+class Refusal(Enum):
+    """Why a command was refused."""
+
+    ALREADY_EXISTS = "already exists"
+    NOT_FOUND = "not found"
+    ALREADY_TERMINAL = "already in a terminal phase"
+
+
+class Refused(Exception):
+    """The command cannot be obeyed, and whoever gave it must hear why."""
+
+    def __init__(self, reason: Refusal) -> None:
+        super().__init__(reason.value)
+        self.reason = reason

@@ -1,0 +1,90 @@
+"""From a command to facts. Pure: the same state, command and context always give the same decision, byte for byte."""
+
+from flightlog_protos.execution.v1 import facts_pb2 as facts
+from services.execution.engine import attempts, failure, graph, timeouts
+from services.execution.engine.commands import (
+    ChangeState,
+    Command,
+    Context,
+    CreateExecution,
+    Decision,
+    FireTimer,
+    ObserveAttempt,
+    Refusal,
+    Refused,
+    StartExecution,
+    TerminateExecution,
+)
+from services.execution.engine.evolve import evolve
+from services.execution.engine.state import ROOT, Execution, ExecutionPhase
+from services.execution.engine.turn import DataMissing, Turn
+
+
+def decide(state: Execution | None, command: Command, context: Context) -> Decision:
+    """What follows from a command. No facts: there is nothing to do.
+
+    Raises:
+        Refused: the command cannot be obeyed and its sender must hear why.
+        NeedData: literal maps are needed that `context.data` lacks; load them and decide again.
+        ProgramError: state and program do not belong together.
+    """
+    if isinstance(command, CreateExecution):
+        return _create(state, command)
+    if state is None:
+        if isinstance(command, TerminateExecution | ChangeState):
+            raise Refused(Refusal.NOT_FOUND)
+        return Decision((), (), {})
+    turn = Turn(state, context)
+    match command:
+        case StartExecution():
+            _start(turn)
+        case ObserveAttempt():
+            _observe(turn, command)
+        case FireTimer():
+            _fire(turn, command)
+        case TerminateExecution():
+            _terminate(turn, command)
+        case ChangeState():
+            turn.emit(
+                facts.ExecutionStateChanged(state=command.state, principal=command.principal, occurred_at=turn.now)
+            )
+    return turn.decision()
+
+
+def _create(state: Execution | None, command: CreateExecution) -> Decision:
+    if state is not None:
+        raise Refused(Refusal.ALREADY_EXISTS)
+    return Decision((command.created,), (), {}, evolve(None, command.created))
+
+
+def _start(turn: Turn) -> None:
+    if turn.state.phase != ExecutionPhase.CREATED:
+        return
+    try:
+        inputs = turn.literals(turn.state.created.inputs.uri)
+    except DataMissing:
+        return
+    turn.emit(facts.ExecutionStarted(occurred_at=turn.now))
+    graph.begin(turn, turn.frame(ROOT), inputs)
+    graph.settle(turn)
+
+
+def _observe(turn: Turn, command: ObserveAttempt) -> None:
+    if not turn.state.phase.terminal:
+        attempts.observe(turn, command.observation, command.result)
+        graph.settle(turn)
+
+
+def _fire(turn: Turn, command: FireTimer) -> None:
+    timer = turn.state.timers.get(command.timer_id)
+    if timer is not None and not turn.state.phase.terminal:
+        timeouts.fire(turn, timer)
+        graph.settle(turn)
+
+
+def _terminate(turn: Turn, command: TerminateExecution) -> None:
+    if turn.state.phase.terminal:
+        raise Refused(Refusal.ALREADY_TERMINAL)
+    turn.emit(facts.AbortRequested(cause=command.cause, principal=command.principal, occurred_at=turn.now))
+    failure.abort(turn)
+    graph.settle(turn)

@@ -1,0 +1,297 @@
+"""The fold: what each fact changes of an execution's state. Pure and total for every history the engine wrote.
+
+A fact of a kind this release does not know changes nothing, so that an older engine can read on.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import UTC
+from typing import Any
+
+from flyteidl.core.execution_pb2 import TaskExecution
+from google.protobuf.message import Message
+
+from flightlog_protos.execution.v1 import facts_pb2 as facts
+from services.execution.engine.state import (
+    AttemptPhase,
+    AttemptState,
+    Execution,
+    ExecutionPhase,
+    NodePhase,
+    NodeState,
+    TimerState,
+)
+
+
+class BrokenHistory(Exception):
+    """A fact that cannot follow the ones before it."""
+
+
+def evolve(state: Execution | None, fact: Message) -> Execution:
+    """The state after one more fact.
+
+    Raises:
+        BrokenHistory: the first fact is not ExecutionCreated, or a fact speaks of a node that was never queued.
+    """
+    if state is None:
+        if not isinstance(fact, facts.ExecutionCreated):
+            raise BrokenHistory(f"an execution begins with ExecutionCreated, not with {type(fact).__name__}")
+        return Execution(created=fact)
+    change = _CHANGES.get(type(fact))
+    return state if change is None else change(state, fact)
+
+
+def fold(history: Iterable[Message], state: Execution | None = None) -> Execution:
+    """The state after a history, from the beginning or from an earlier state on.
+
+    Raises:
+        BrokenHistory: as `evolve`; also when there is neither a state nor a fact.
+    """
+    for fact in history:
+        state = evolve(state, fact)
+    if state is None:
+        raise BrokenHistory("no facts")
+    return state
+
+
+def _node(state: Execution, node_id: str) -> NodeState:
+    node = state.nodes.get(node_id)
+    if node is None:
+        raise BrokenHistory(f"node [{node_id}] was never queued")
+    return node
+
+
+def _attempt(node: NodeState, number: int) -> AttemptState:
+    attempt = node.attempt
+    if attempt is None or attempt.number != number:
+        raise BrokenHistory(f"attempt [{number}] of node [{node.node_id}] was never scheduled")
+    return attempt
+
+
+def _with_node(state: Execution, node: NodeState) -> Execution:
+    return replace(state, nodes=state.nodes.set(node.node_id, node))
+
+
+def _execution_started(state: Execution, _: facts.ExecutionStarted) -> Execution:
+    return replace(state, phase=ExecutionPhase.RUNNING)
+
+
+def _execution_failing(state: Execution, fact: facts.ExecutionFailing) -> Execution:
+    return replace(state, phase=ExecutionPhase.FAILING, error=fact.error, failed_node_id=fact.node_id)
+
+
+def _abort_requested(state: Execution, _: facts.AbortRequested) -> Execution:
+    return replace(state, phase=ExecutionPhase.ABORTING)
+
+
+def _execution_succeeded(state: Execution, _: facts.ExecutionSucceeded) -> Execution:
+    return replace(state, phase=ExecutionPhase.SUCCEEDED)
+
+
+def _execution_failed(state: Execution, fact: facts.ExecutionFailed) -> Execution:
+    return replace(state, phase=ExecutionPhase.FAILED, error=fact.error)
+
+
+def _execution_aborted(state: Execution, _: facts.ExecutionAborted) -> Execution:
+    return replace(state, phase=ExecutionPhase.ABORTED)
+
+
+def _node_queued(state: Execution, fact: facts.NodeQueued) -> Execution:
+    order = state.queued
+    parent_id = fact.parent_node_id
+    scope = state.scope(parent_id)
+    node = NodeState(
+        node_id=fact.node_id,
+        spec_node_id=fact.spec_node_id,
+        parent_id=parent_id,
+        kind=fact.kind,
+        order=order,
+        phase=NodePhase.QUEUED,
+        data_prefix=fact.data_prefix,
+        inputs=fact.inputs if fact.HasField("inputs") else None,
+    )
+    waits = fact.kind == facts.TASK
+    return replace(
+        state,
+        nodes=state.nodes.set(fact.node_id, node),
+        scopes=state.scopes.set(parent_id, replace(scope, open=scope.open + 1)),
+        queued=order + 1,
+        waiting=state.waiting.set(order, fact.node_id) if waits else state.waiting,
+    )
+
+
+def _node_skipped(state: Execution, fact: facts.NodeSkipped) -> Execution:
+    scope = state.scope(fact.parent_node_id)
+    node = NodeState(
+        node_id=fact.node_id,
+        spec_node_id=fact.spec_node_id,
+        parent_id=fact.parent_node_id,
+        kind=fact.kind,
+        order=state.queued,
+        phase=NodePhase.SKIPPED,
+    )
+    return replace(
+        state,
+        nodes=state.nodes.set(fact.node_id, node),
+        scopes=state.scopes.set(fact.parent_node_id, replace(scope, terminal=scope.terminal + 1)),
+        queued=state.queued + 1,
+    )
+
+
+def _node_started(state: Execution, fact: facts.NodeStarted) -> Execution:
+    return _with_node(state, replace(_node(state, fact.node_id), phase=NodePhase.RUNNING))
+
+
+def _node_failing(state: Execution, fact: facts.NodeFailing) -> Execution:
+    node = replace(
+        _node(state, fact.node_id),
+        phase=NodePhase.FAILING,
+        ending=fact.ending,
+        error=fact.error if fact.HasField("error") else None,
+    )
+    return _with_node(state, node)
+
+
+def _node_succeeded(state: Execution, fact: facts.NodeSucceeded) -> Execution:
+    node = _node(state, fact.node_id)
+    outputs = fact.outputs if fact.HasField("outputs") else None
+    return _ended(state, replace(node, phase=NodePhase.SUCCEEDED, outputs=outputs, holds_slot=False), node)
+
+
+def _node_failed(state: Execution, fact: facts.NodeFailed) -> Execution:
+    node = _node(state, fact.node_id)
+    return _ended(state, replace(node, phase=NodePhase.FAILED, error=fact.error, holds_slot=False), node)
+
+
+def _node_timed_out(state: Execution, fact: facts.NodeTimedOut) -> Execution:
+    node = _node(state, fact.node_id)
+    return _ended(state, replace(node, phase=NodePhase.TIMED_OUT, holds_slot=False), node)
+
+
+def _node_aborted(state: Execution, fact: facts.NodeAborted) -> Execution:
+    node = _node(state, fact.node_id)
+    return _ended(state, replace(node, phase=NodePhase.ABORTED, error=fact.error, holds_slot=False), node)
+
+
+def _ended(state: Execution, node: NodeState, before: NodeState) -> Execution:
+    scope = state.scope(node.parent_id)
+    failed = node.phase in (NodePhase.FAILED, NodePhase.TIMED_OUT)
+    scope = replace(
+        scope,
+        open=scope.open - 1,
+        terminal=scope.terminal + 1,
+        failed=(*scope.failed, node.node_id) if failed else scope.failed,
+    )
+    ended = replace(
+        state,
+        nodes=state.nodes.set(node.node_id, node),
+        scopes=state.scopes.set(node.parent_id, scope),
+        slots=state.slots - before.holds_slot,
+    )
+    return _no_longer_waiting(ended, node.order) if node.order in ended.waiting else ended
+
+
+def _no_longer_waiting(state: Execution, order: int) -> Execution:
+    waiting = state.waiting.delete(order)
+    start = state.waiting_from
+    while start < state.queued and start not in waiting:
+        start += 1
+    return replace(state, waiting=waiting, waiting_from=start)
+
+
+def _attempt_scheduled(state: Execution, fact: facts.AttemptScheduled) -> Execution:
+    node = _node(state, fact.node_id)
+    takes_slot = not fact.in_engine and not node.holds_slot
+    node = replace(
+        node,
+        attempt_number=fact.attempt,
+        attempt=AttemptState(
+            number=fact.attempt, output_prefix=fact.output_prefix, checkpoint_prefix=fact.checkpoint_prefix
+        ),
+        previous_checkpoint=fact.checkpoint_prefix,
+        holds_slot=node.holds_slot or takes_slot,
+    )
+    scheduled = replace(state, nodes=state.nodes.set(node.node_id, node), slots=state.slots + takes_slot)
+    return _no_longer_waiting(scheduled, node.order) if node.order in scheduled.waiting else scheduled
+
+
+def _attempt_progressed(state: Execution, fact: facts.AttemptProgressed) -> Execution:
+    node = _node(state, fact.node_id)
+    attempt = replace(
+        _attempt(node, fact.attempt),
+        reported=fact.phase,
+        version=fact.phase_version,
+        reason=fact.reason,
+        logs=tuple(log.SerializeToString(deterministic=True) for log in fact.logs),
+    )
+    return _with_node(state, replace(node, attempt=attempt))
+
+
+def _attempt_aborting(state: Execution, fact: facts.AttemptAborting) -> Execution:
+    node = _node(state, fact.node_id)
+    attempt = replace(
+        _attempt(node, fact.attempt),
+        phase=AttemptPhase.ABORTING,
+        abort_reason=fact.reason,
+        timed_out=fact.timed_out,
+    )
+    return _with_node(state, replace(node, attempt=attempt))
+
+
+def _attempt_ended(phase: TaskExecution.Phase) -> Callable[[Execution, Any], Execution]:
+    def change(
+        state: Execution, fact: facts.AttemptSucceeded | facts.AttemptFailed | facts.AttemptAborted
+    ) -> Execution:
+        node = _node(state, fact.node_id)
+        attempt = replace(_attempt(node, fact.attempt), phase=AttemptPhase.ENDED, reported=phase)
+        return _with_node(state, replace(node, attempt=attempt))
+
+    return change
+
+
+def _retry_scheduled(state: Execution, fact: facts.RetryScheduled) -> Execution:
+    node = replace(
+        _node(state, fact.node_id),
+        phase=NodePhase.RUNNING,
+        attempt_number=fact.attempt,
+        attempt=None,
+        system_failures=fact.system_failures,
+        ending=facts.NODE_ENDING_UNSPECIFIED,
+        error=None,
+    )
+    retried = _with_node(state, node)
+    if node.kind == facts.SUB_WORKFLOW and node.node_id in retried.scopes:
+        # The next attempt has children of its own.
+        return replace(retried, scopes=retried.scopes.delete(node.node_id))
+    return retried
+
+
+def _timer_set(state: Execution, fact: facts.TimerSet) -> Execution:
+    timer = TimerState(kind=fact.kind, node_id=fact.node_id, attempt=fact.attempt, due=fact.due.ToDatetime(tzinfo=UTC))
+    return replace(state, timers=state.timers.set(fact.timer_id, timer))
+
+
+_CHANGES: dict[type[Message], Callable[[Execution, Any], Execution]] = {
+    facts.ExecutionStarted: _execution_started,
+    facts.ExecutionFailing: _execution_failing,
+    facts.AbortRequested: _abort_requested,
+    facts.ExecutionSucceeded: _execution_succeeded,
+    facts.ExecutionFailed: _execution_failed,
+    facts.ExecutionAborted: _execution_aborted,
+    facts.NodeQueued: _node_queued,
+    facts.NodeStarted: _node_started,
+    facts.NodeFailing: _node_failing,
+    facts.NodeSucceeded: _node_succeeded,
+    facts.NodeFailed: _node_failed,
+    facts.NodeTimedOut: _node_timed_out,
+    facts.NodeAborted: _node_aborted,
+    facts.NodeSkipped: _node_skipped,
+    facts.AttemptScheduled: _attempt_scheduled,
+    facts.AttemptProgressed: _attempt_progressed,
+    facts.AttemptSucceeded: _attempt_ended(TaskExecution.SUCCEEDED),
+    facts.AttemptFailed: _attempt_ended(TaskExecution.FAILED),
+    facts.AttemptAborting: _attempt_aborting,
+    facts.AttemptAborted: _attempt_ended(TaskExecution.ABORTED),
+    facts.RetryScheduled: _retry_scheduled,
+    facts.TimerSet: _timer_set,
+}

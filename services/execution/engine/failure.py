@@ -1,0 +1,201 @@
+"""Failing and aborting: who is stopped when something fails, and when the stopping is done.
+
+A workflow that fails, or is aborted, first asks for the end of every attempt that still runs in it. It ends only after the
+last of them is known to be gone (engine-semantics §1.3, §1.5).
+"""
+
+from typing import Final
+
+from flyteidl.core.execution_pb2 import ExecutionError
+
+from flightlog_protos.execution.v1 import facts_pb2 as facts
+from services.execution.engine import retries, timeouts
+from services.execution.engine.bindings import START_NODE
+from services.execution.engine.state import (
+    ROOT,
+    AttemptPhase,
+    ExecutionPhase,
+    NodePhase,
+    NodeState,
+)
+from services.execution.engine.turn import Turn
+
+ABORTED: Final = "Workflow aborted."
+AUTO_ABORTED: Final = "Some node execution failed, auto-abort."
+SUB_WORKFLOW_FAILED: Final = "subworkflow failed"
+NODE_ABORTED: Final = "NodeAborted"
+TIMED_OUT: Final = "Timeout"
+
+
+def fail_scope(turn: Turn, failed: NodeState) -> None:
+    """A node failed, and failures stop everything: fails the workflow around it."""
+    if failed.parent_id:
+        fail_parent(turn, failed.parent_id, facts.ENDS_FAILED, _error_of(failed))
+    else:
+        _fail_execution(turn, failed)
+
+
+def fail_completed(turn: Turn, parent_id: str) -> None:
+    """Nothing can run any more in a workflow in which something failed: fails it with the last failure."""
+    failed = _last_failure(turn, parent_id)
+    if parent_id:
+        _end_failed(turn, parent_id, _error_of(failed))
+    else:
+        _fail_execution(turn, failed)
+
+
+def fail_parent(turn: Turn, node_id: str, ending: facts.NodeEnding, error: ExecutionError | None) -> None:
+    """Lets a running node end without success, as soon as what runs for it is gone."""
+    turn.emit(facts.NodeFailing(node_id=node_id, ending=ending, error=error, occurred_at=turn.now))
+    state = turn.state.nodes[node_id]
+    reason = _reason(turn, ending, error)
+    if state.kind == facts.SUB_WORKFLOW:
+        _stop(turn, node_id, reason)
+        drained(turn, node_id)
+    elif state.live_attempt is None:
+        _conclude(turn, state)
+    else:
+        _abort_attempt(turn, state, reason)
+
+
+def abort(turn: Turn) -> None:
+    """Stops everything of an execution whose abort was requested."""
+    _stop(turn, ROOT, ABORTED)
+    drained(turn, ROOT)
+
+
+def attempt_gone(turn: Turn, node_id: str) -> None:
+    """The attempt that was to be stopped is known to be gone: takes the node's next step."""
+    state = turn.state.nodes[node_id]
+    attempt = state.attempt
+    assert attempt is not None
+    if turn.stopping(state.parent_id) or state.phase == NodePhase.FAILING:
+        _conclude(turn, state)
+    else:
+        assert attempt.timed_out
+        retries.after_failure(turn, node_id, timeouts.expired(turn, state), recoverable=True)
+
+
+def drained(turn: Turn, parent_id: str) -> None:
+    """Ends a workflow that is being stopped, once none of its nodes is open."""
+    if turn.state.scope(parent_id).open:
+        return
+    if parent_id:
+        parent = turn.state.nodes[parent_id]
+        if not parent.phase.terminal:
+            _conclude(turn, parent)
+    elif turn.state.phase == ExecutionPhase.ABORTING:
+        turn.emit(facts.ExecutionAborted(occurred_at=turn.now))
+    elif turn.state.phase == ExecutionPhase.FAILING:
+        turn.emit(facts.ExecutionFailed(error=turn.state.error, occurred_at=turn.now))
+
+
+def _conclude(turn: Turn, state: NodeState) -> None:
+    """Ends a node for which nothing runs any more, in the way that was decided when it began to stop."""
+    node_id = state.node_id
+    phase = turn.state.phase
+    if state.phase == NodePhase.FAILING and phase != ExecutionPhase.ABORTING:
+        if state.ending == facts.ENDS_FAILED and state.error is not None:
+            return _end_failed(turn, node_id, state.error)
+        if state.ending == facts.ENDS_TIMED_OUT:
+            turn.emit(facts.NodeTimedOut(node_id=node_id, occurred_at=turn.now))
+            turn.ended.append(node_id)
+            return None
+        if state.error is not None and not turn.stopping(state.parent_id):
+            return retries.after_failure(turn, node_id, state.error, recoverable=True)
+    return _end_aborted(turn, state, _abort_reason(turn, state))
+
+
+def _fail_execution(turn: Turn, failed: NodeState) -> None:
+    turn.emit(facts.ExecutionFailing(error=_error_of(failed), node_id=failed.node_id, occurred_at=turn.now))
+    _stop(turn, ROOT, AUTO_ABORTED)
+    drained(turn, ROOT)
+
+
+def _end_failed(turn: Turn, node_id: str, error: ExecutionError) -> None:
+    turn.emit(facts.NodeFailed(node_id=node_id, error=error, occurred_at=turn.now))
+    turn.ended.append(node_id)
+
+
+def _end_aborted(turn: Turn, state: NodeState, reason: str) -> None:
+    error = ExecutionError(code=NODE_ABORTED, message=reason)
+    turn.emit(facts.NodeAborted(node_id=state.node_id, error=error, occurred_at=turn.now))
+    turn.ended.append(state.node_id)
+
+
+def _stop(turn: Turn, parent_id: str, reason: str) -> None:
+    """Asks for the end of every attempt beneath a parent, and ends the nodes that have none."""
+    for state in _open_beneath(turn, parent_id):
+        if state.live_attempt is not None:
+            _abort_attempt(turn, state, reason)
+        elif state.kind != facts.SUB_WORKFLOW or not turn.state.scope(state.node_id).open:
+            _end_aborted(turn, state, reason)
+
+
+def _open_beneath(turn: Turn, parent_id: str) -> list[NodeState]:
+    nodes = turn.state.nodes
+
+    def beneath(state: NodeState) -> bool:
+        while state.parent_id != parent_id:
+            if not state.parent_id:
+                return False
+            state = nodes[state.parent_id]
+        return True
+
+    return [state for state in turn.state.open_nodes() if beneath(state)]
+
+
+def _abort_attempt(turn: Turn, state: NodeState, reason: str) -> None:
+    attempt = state.live_attempt
+    if attempt is not None and attempt.phase == AttemptPhase.LIVE:
+        turn.emit(
+            facts.AttemptAborting(node_id=state.node_id, attempt=attempt.number, reason=reason, occurred_at=turn.now)
+        )
+
+
+def _reason(turn: Turn, ending: facts.NodeEnding, error: ExecutionError | None) -> str:
+    if ending == facts.ENDS_FAILED:
+        return SUB_WORKFLOW_FAILED
+    return error.message if error is not None else "node timeout expired"
+
+
+def _abort_reason(turn: Turn, state: NodeState) -> str:
+    """Why a node is aborted whose last attempt is gone: what stops it now, which may be more than what began to."""
+    if turn.state.phase == ExecutionPhase.ABORTING:
+        return ABORTED
+    if turn.state.phase == ExecutionPhase.FAILING:
+        return AUTO_ABORTED
+    parent_id = state.parent_id
+    while parent_id:
+        parent = turn.state.nodes[parent_id]
+        if parent.phase == NodePhase.FAILING:
+            return _reason(turn, parent.ending, parent.error)
+        parent_id = parent.parent_id
+    return AUTO_ABORTED
+
+
+def _error_of(failed: NodeState) -> ExecutionError:
+    if failed.phase == NodePhase.TIMED_OUT or failed.error is None:
+        message = f"timeout in node [{failed.node_id}]"
+        return ExecutionError(code=TIMED_OUT, message=message, kind=ExecutionError.USER)
+    return failed.error
+
+
+def _last_failure(turn: Turn, parent_id: str) -> NodeState:
+    """The failure that counts when several nodes failed: the last one on a walk from the start node."""
+    nodes = turn.state.nodes
+    failed = turn.state.scope(parent_id).failed
+    if len(failed) == 1:
+        return nodes[failed[0]]
+    frame = turn.frame(parent_id)
+    order: list[str] = []
+    seen: set[str] = set()
+    ahead = [START_NODE]
+    while ahead:
+        spec_node_id = ahead.pop()
+        if spec_node_id in seen:
+            continue
+        seen.add(spec_node_id)
+        order.append(frame.unique_id(spec_node_id))
+        ahead.extend(reversed(frame.workflow.node(spec_node_id).downstream))
+    return nodes[max(failed, key={node_id: place for place, node_id in enumerate(order)}.__getitem__)]

@@ -1,0 +1,150 @@
+"""Who is ready: a node that has ended lets the nodes after it start, be skipped, or ends the workflow around it.
+
+A step looks at the successors of the node that ended and at their other upstream nodes, never at the whole graph
+(engine-semantics §2.2, §1.3).
+"""
+
+from typing import Final
+
+from flyteidl.core.execution_pb2 import ExecutionError
+from flyteidl.core.literals_pb2 import LiteralMap
+
+from flightlog_protos.execution.v1 import facts_pb2 as facts
+from services.execution.engine import attempts, echo, failure, subworkflows
+from services.execution.engine.bindings import START_NODE, BindingFailed, resolved
+from services.execution.engine.program import Node
+from services.execution.engine.state import NodePhase, NodeState
+from services.execution.engine.turn import DataMissing, Frame, Turn
+
+BINDING_FAILED: Final = "BindingResolutionFailure"
+
+
+def begin(turn: Turn, frame: Frame, inputs: LiteralMap) -> None:
+    """Starts a workflow: its start node succeeds with the workflow's inputs."""
+    node = frame.workflow.node(START_NODE)
+    node_id = frame.unique_id(START_NODE)
+    prefix = frame.data_prefix(START_NODE)
+    outputs = turn.write(f"{prefix}/0/outputs.pb", inputs)
+    turn.emit(_queued(turn, frame, node, node_id, prefix))
+    turn.emit(facts.NodeSucceeded(node_id=node_id, outputs=outputs, occurred_at=turn.now))
+    turn.ended.append(node_id)
+
+
+def settle(turn: Turn) -> None:
+    """Draws all consequences of the nodes that ended, then gives free places to nodes that wait for one."""
+    ended = turn.ended
+    while ended:
+        _follow(turn, turn.state.nodes[ended.popleft()])
+    attempts.fill(turn)
+
+
+def _follow(turn: Turn, node: NodeState) -> None:
+    parent_id = node.parent_id
+    if turn.stopping(parent_id):
+        failure.drained(turn, parent_id)
+    elif node.phase in (NodePhase.FAILED, NodePhase.TIMED_OUT) and turn.program.fails_immediately:
+        failure.fail_scope(turn, node)
+    elif node.kind == facts.END:
+        subworkflows.completed(turn, node)
+    else:
+        frame = turn.frame(parent_id)
+        for spec_node_id in frame.workflow.node(node.spec_node_id).downstream:
+            _consider(turn, frame, frame.workflow.node(spec_node_id))
+            if turn.stopping(parent_id):
+                return
+
+
+def _consider(turn: Turn, frame: Frame, node: Node) -> None:
+    """Starts a node when all nodes before it have ended; skips it when one of them did not succeed."""
+    nodes = turn.state.nodes
+    node_id = frame.unique_id(node.id)
+    # A node with more upstream nodes than have ended cannot be ready: spares looking at each of a thousand.
+    if node_id in nodes or turn.state.scope(frame.parent_id).terminal < len(node.upstream):
+        return
+    skipped = False
+    for upstream_id in reversed(node.upstream):
+        upstream = nodes.get(frame.unique_id(upstream_id))
+        if upstream is None or not upstream.phase >= NodePhase.SUCCEEDED:
+            return
+        skipped = skipped or upstream.phase != NodePhase.SUCCEEDED
+    if skipped:
+        _skip(turn, frame, node, node_id)
+    else:
+        _start(turn, frame, node, node_id)
+
+
+def _skip(turn: Turn, frame: Frame, node: Node, node_id: str) -> None:
+    turn.emit(
+        facts.NodeSkipped(
+            node_id=node_id,
+            spec_node_id=node.id,
+            parent_node_id=frame.parent_id,
+            retry_group=frame.retry_group,
+            kind=node.kind,
+            name=node.name,
+            visible=True,
+            occurred_at=turn.now,
+        )
+    )
+    turn.ended.append(node_id)
+
+
+def _start(turn: Turn, frame: Frame, node: Node, node_id: str) -> None:
+    prefix = frame.data_prefix(node.id)
+    queued = _queued(turn, frame, node, node_id, prefix)
+    try:
+        inputs = _inputs(turn, frame, node)
+    except DataMissing:
+        # Noted in the turn; going on collects what other nodes lack as well.
+        return
+    except BindingFailed as error:
+        turn.emit(queued)
+        _fail_binding(turn, node_id, error)
+        return
+    queued.inputs.CopyFrom(turn.write(f"{prefix}/inputs.pb", inputs))
+    turn.emit(queued)
+    if node.kind == facts.END:
+        turn.emit(facts.NodeSucceeded(node_id=node_id, occurred_at=turn.now))
+        turn.ended.append(node_id)
+    elif node.kind == facts.SUB_WORKFLOW:
+        subworkflows.start(turn, node_id, inputs)
+    elif echo.runs(node):
+        echo.run(turn, node, node_id, inputs)
+
+
+def _inputs(turn: Turn, frame: Frame, node: Node) -> LiteralMap:
+    """The inputs of a node whose upstream nodes have all succeeded. Raises DataMissing and BindingFailed."""
+    nodes = turn.state.nodes
+    outputs: dict[str, LiteralMap] = {}
+    missing: DataMissing | None = None
+    for spec_node_id in node.sources:
+        source = nodes.get(frame.unique_id(spec_node_id))
+        if source is None or source.outputs is None or not source.outputs.sha256:
+            raise BindingFailed(f"node [{spec_node_id}] has no outputs")
+        try:
+            outputs[spec_node_id] = turn.literals(source.outputs.uri)
+        except DataMissing as error:
+            missing = error
+    if missing is not None:
+        raise missing
+    return resolved(node.inputs, outputs)
+
+
+def _queued(turn: Turn, frame: Frame, node: Node, node_id: str, prefix: str) -> facts.NodeQueued:
+    return facts.NodeQueued(
+        node_id=node_id,
+        spec_node_id=node.id,
+        parent_node_id=frame.parent_id,
+        retry_group=frame.retry_group,
+        kind=node.kind,
+        name=node.name,
+        data_prefix=prefix,
+        is_parent=node.kind == facts.SUB_WORKFLOW,
+        occurred_at=turn.now,
+    )
+
+
+def _fail_binding(turn: Turn, node_id: str, error: BindingFailed) -> None:
+    reported = ExecutionError(code=BINDING_FAILED, message=str(error), kind=ExecutionError.SYSTEM)
+    turn.emit(facts.NodeFailed(node_id=node_id, error=reported, occurred_at=turn.now))
+    turn.ended.append(node_id)

@@ -1,0 +1,64 @@
+"""Names made from (execution, node, attempt) alone, so that a redelivered decision always arrives at the same name.
+
+Rules and check vectors: engine-semantics §3.4 (shards) and §3.6 (names).
+"""
+
+import base64
+from typing import Final
+
+NODE_ID_LIMIT: Final = 20
+GENERATED_NAME_LIMIT: Final = 50
+CHILD_EXECUTION_LIMIT: Final = 20
+
+_BASE32: Final = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"abcdefghijklmnopqrstuvwxyz123456")
+_SHARD_ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz0123456789"
+_SHARDS: Final = len(_SHARD_ALPHABET) ** 2
+
+
+def fnv32a(text: str) -> int:
+    """The 32-bit FNV-1a hash of a text's UTF-8 bytes."""
+    value = 0x811C9DC5
+    for byte in text.encode():
+        value = ((value ^ byte) * 0x01000193) & 0xFFFFFFFF
+    return value
+
+
+def fnv64a(text: str) -> int:
+    """The 64-bit FNV-1a hash of a text's UTF-8 bytes."""
+    value = 0xCBF29CE484222325
+    for byte in text.encode():
+        value = ((value ^ byte) * 0x100000001B3) & 0xFFFFFFFFFFFFFFFF
+    return value
+
+
+def unique_node_id(parent_id: str, parent_attempt: int, spec_node_id: str) -> str:
+    """Id of a node inside its execution. Top-level nodes keep their own id; children's ids are at most 20 characters."""
+    if not parent_id:
+        return spec_node_id
+    return _fitted(f"{parent_id}-{parent_attempt}-{spec_node_id}", NODE_ID_LIMIT)
+
+
+def generated_name(execution: str, node_id: str, attempt: int) -> str:
+    """Name of an attempt's pod or process; at most 50 characters."""
+    return _fitted(f"{execution}-{node_id}-{attempt}", GENERATED_NAME_LIMIT)
+
+
+def child_execution_name(execution: str, node_id: str, attempt: int) -> str:
+    """Name of the execution that a launch-plan node starts; at most 20 characters."""
+    name = f"{execution}-{node_id}-{attempt}"
+    return name if len(name) <= CHILD_EXECUTION_LIMIT else _hashed(fnv64a(name), 8)
+
+
+def shard(name: str) -> str:
+    """The two characters that spread raw outputs over the object store's key space."""
+    high, low = divmod(fnv32a(name) % _SHARDS, len(_SHARD_ALPHABET))
+    return _SHARD_ALPHABET[high] + _SHARD_ALPHABET[low]
+
+
+def _fitted(name: str, limit: int) -> str:
+    return name if len(name) <= limit else _hashed(fnv32a(name), 4)
+
+
+def _hashed(value: int, width: int) -> str:
+    encoded = base64.b32encode(value.to_bytes(width, "big")).rstrip(b"=")
+    return "f" + encoded.translate(_BASE32).decode()

@@ -1,0 +1,172 @@
+"""What an execution is at a moment: the fold of its facts.
+
+Frozen, and cheap to copy: changing one node shares everything else. Nothing here knows the workflow's definition; who may
+run next is decided with the program beside the state. Protobuf messages held here are never changed.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import IntEnum
+
+from flyteidl.core.execution_pb2 import ExecutionError, TaskExecution
+from immutables import Map
+
+from flightlog_protos.execution.v1 import facts_pb2
+from flightlog_protos.log.v1.envelope_pb2 import DataRef
+
+ROOT = ""
+"""Key of the scope that holds the top-level nodes."""
+
+
+class ExecutionPhase(IntEnum):
+    """Where an execution stands. From SUCCEEDED on nothing moves any more."""
+
+    CREATED = 0
+    RUNNING = 1
+    FAILING = 2
+    ABORTING = 3
+    SUCCEEDED = 4
+    FAILED = 5
+    ABORTED = 6
+
+    @property
+    def terminal(self) -> bool:
+        return self >= ExecutionPhase.SUCCEEDED
+
+
+class NodePhase(IntEnum):
+    """Where a node stands. From SUCCEEDED on nothing moves any more."""
+
+    QUEUED = 0
+    RUNNING = 1
+    FAILING = 2
+    SUCCEEDED = 3
+    FAILED = 4
+    TIMED_OUT = 5
+    ABORTED = 6
+    SKIPPED = 7
+
+    @property
+    def terminal(self) -> bool:
+        return self >= NodePhase.SUCCEEDED
+
+
+class AttemptPhase(IntEnum):
+    """Where an attempt stands. Until ENDED something of it may still run somewhere."""
+
+    LIVE = 0
+    ABORTING = 1
+    ENDED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptState:
+    """The node's latest attempt."""
+
+    number: int
+    output_prefix: str
+    checkpoint_prefix: str
+    phase: AttemptPhase = AttemptPhase.LIVE
+    # What clients see of it, and the launcher's version of that.
+    reported: TaskExecution.Phase = TaskExecution.QUEUED
+    version: int = 0
+    reason: str = ""
+    logs: tuple[bytes, ...] = ()
+    # Why it is being stopped.
+    abort_reason: str = ""
+    timed_out: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NodeState:
+    """One node of the execution, top-level or inside a sub-workflow."""
+
+    node_id: str
+    spec_node_id: str
+    parent_id: str
+    kind: facts_pb2.NodeKind
+    # Place in the order in which nodes were queued.
+    order: int
+    phase: NodePhase
+    data_prefix: str = ""
+    inputs: DataRef | None = None
+    outputs: DataRef | None = None
+    error: ExecutionError | None = None
+    # Number of the current attempt: the one that runs, ran last, or will run after a back-off.
+    attempt_number: int = 0
+    # None before the first attempt and between two.
+    attempt: AttemptState | None = None
+    system_failures: int = 0
+    previous_checkpoint: str = ""
+    # It counts towards max_parallelism.
+    holds_slot: bool = False
+    # Set while FAILING: how it is going to end.
+    ending: facts_pb2.NodeEnding = facts_pb2.NODE_ENDING_UNSPECIFIED
+
+    @property
+    def live_attempt(self) -> AttemptState | None:
+        """The attempt of which something may still run; None when there is none."""
+        attempt = self.attempt
+        return attempt if attempt is not None and attempt.phase != AttemptPhase.ENDED else None
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeState:
+    """The nodes of one running workflow: the top level, or one attempt of a sub-workflow node."""
+
+    # Queued or running.
+    open: int = 0
+    # Ended in whatever way, skipped ones included.
+    terminal: int = 0
+    # Unique ids of the nodes that failed or timed out, in order of time.
+    failed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TimerState:
+    """A moment that was asked for."""
+
+    kind: facts_pb2.TimerKind
+    node_id: str
+    attempt: int
+    due: datetime
+
+
+_NO_SCOPE = ScopeState()
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One execution. `nodes` is keyed by unique node id, `scopes` by the unique id of the parent node."""
+
+    created: facts_pb2.ExecutionCreated
+    phase: ExecutionPhase = ExecutionPhase.CREATED
+    nodes: Map[str, NodeState] = field(default_factory=Map)
+    scopes: Map[str, ScopeState] = field(default_factory=Map)
+    timers: Map[str, TimerState] = field(default_factory=Map)
+    # Number of nodes queued so far; the next node's `order`.
+    queued: int = 0
+    # Task nodes that are queued and wait for their first attempt, by `order`; none is below `waiting_from`.
+    waiting: Map[int, str] = field(default_factory=Map)
+    waiting_from: int = 0
+    # Task nodes that count towards max_parallelism.
+    slots: int = 0
+    # While FAILING, and after: the error the execution ends with.
+    error: ExecutionError | None = None
+    failed_node_id: str = ""
+
+    def scope(self, parent_id: str) -> ScopeState:
+        """The nodes under a parent; an empty scope when none has been queued yet."""
+        return self.scopes.get(parent_id, _NO_SCOPE)
+
+    def waiting_in_order(self) -> Iterator[str]:
+        """Unique ids of the nodes that wait for their first attempt, longest waiting first."""
+        for order in range(self.waiting_from, self.queued):
+            node_id = self.waiting.get(order)
+            if node_id is not None:
+                yield node_id
+
+    def open_nodes(self) -> list[NodeState]:
+        """Nodes that have been queued and have not ended, in the order in which they were queued. Looks at every node."""
+        return sorted((node for node in self.nodes.values() if not node.phase.terminal), key=lambda node: node.order)

@@ -1,0 +1,118 @@
+"""Deadlines of nodes, and what happens when an alarm goes off.
+
+A node's timeout holds for each attempt, counted from its scheduling; twice the timeout holds for all attempts together
+(engine-semantics §2.5). Alarms for what is over are ignored.
+"""
+
+from datetime import timedelta
+from typing import Final
+
+from flyteidl.core.execution_pb2 import ExecutionError
+
+from flightlog_protos.execution.v1 import facts_pb2 as facts
+from services.execution.engine import failure, retries
+from services.execution.engine.state import AttemptPhase, NodePhase, NodeState, TimerState
+from services.execution.engine.turn import Turn, timestamp
+
+EXPIRED: Final = "TimeoutExpired"
+_NAMES: Final = {facts.RETRY: "retry", facts.ATTEMPT_DEADLINE: "attempt", facts.NODE_DEADLINE: "node"}
+
+
+def timer_id(node_id: str, kind: facts.TimerKind, attempt: int) -> str:
+    """Id of a timer, unique within the execution."""
+    return f"{node_id}/{attempt}/{_NAMES[kind]}"
+
+
+def arm(turn: Turn, node_id: str, attempt: int, timeout: timedelta) -> None:
+    """Sets the deadline of an attempt that has just been scheduled; with the first one, the deadline of the node."""
+    _set(turn, node_id, facts.ATTEMPT_DEADLINE, attempt, timeout)
+    if attempt == 0:
+        _set(turn, node_id, facts.NODE_DEADLINE, attempt, 2 * timeout)
+
+
+def fire(turn: Turn, timer: TimerState) -> None:
+    """Does what a timer was set for, unless it is over."""
+    state = turn.state.nodes.get(timer.node_id)
+    if state is None or state.phase != NodePhase.RUNNING or turn.stopping(state.parent_id):
+        return
+    if timer.kind == facts.RETRY:
+        if state.attempt is None and state.attempt_number == timer.attempt and not _resumed(turn, state):
+            retries.resume(turn, state.node_id)
+    elif timer.kind == facts.ATTEMPT_DEADLINE:
+        if state.attempt_number == timer.attempt:
+            _expire_attempt(turn, state)
+    elif timer.kind == facts.NODE_DEADLINE:
+        _expire_node(turn, state)
+
+
+def expired(turn: Turn, state: NodeState) -> ExecutionError:
+    """The error of an attempt that ran out of time."""
+    timeout = turn.node(state).timeout or timedelta()
+    return ExecutionError(
+        code=EXPIRED,
+        message=f"task execution timeout [{go_duration(timeout)}] expired",
+        kind=ExecutionError.USER,
+    )
+
+
+def _resumed(turn: Turn, state: NodeState) -> bool:
+    """Whether a sub-workflow's announced attempt has begun: it has no attempt facts of its own, but children."""
+    return state.kind == facts.SUB_WORKFLOW and state.node_id in turn.state.scopes
+
+
+def _expire_attempt(turn: Turn, state: NodeState) -> None:
+    error = expired(turn, state)
+    if state.kind == facts.SUB_WORKFLOW:
+        if _resumed(turn, state):
+            failure.fail_parent(turn, state.node_id, facts.ENDS_RETRYING, error)
+        return
+    attempt = state.live_attempt
+    if attempt is not None and attempt.phase == AttemptPhase.LIVE:
+        turn.emit(
+            facts.AttemptAborting(
+                node_id=state.node_id,
+                attempt=attempt.number,
+                reason=error.message,
+                timed_out=True,
+                occurred_at=turn.now,
+            )
+        )
+
+
+def _expire_node(turn: Turn, state: NodeState) -> None:
+    failure.fail_parent(turn, state.node_id, facts.ENDS_TIMED_OUT, None)
+
+
+def _set(turn: Turn, node_id: str, kind: facts.TimerKind, attempt: int, after: timedelta) -> None:
+    turn.emit(
+        facts.TimerSet(
+            timer_id=timer_id(node_id, kind, attempt),
+            kind=kind,
+            node_id=node_id,
+            attempt=attempt,
+            due=timestamp(turn.context.now + after),
+        )
+    )
+
+
+def go_duration(duration: timedelta) -> str:
+    """A duration as Flyte's messages print it: `8s`, `1m30s`, `1h0m0s`, `500ms`, `1.5s`."""
+    micros = duration // timedelta(microseconds=1)
+    if micros == 0:
+        return "0s"
+    if micros < 1000:
+        return f"{micros}µs"
+    if micros < 1_000_000:
+        return f"{_decimal(micros, 3)}ms"
+    minutes, micros = divmod(micros, 60_000_000)
+    seconds = f"{_decimal(micros, 6)}s"
+    if not minutes:
+        return seconds
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes}m{seconds}" if hours else f"{minutes}m{seconds}"
+
+
+def _decimal(value: int, digits: int) -> str:
+    whole, fraction = divmod(value, 10**digits)
+    tail = f"{fraction:0{digits}}".rstrip("0")
+    return f"{whole}.{tail}" if tail else str(whole)

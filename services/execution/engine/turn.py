@@ -1,0 +1,178 @@
+"""One decision in the making: the state so far, and what has been decided in it.
+
+Every fact is folded in at once, so that each rule sees the state as it will be. Nodes that end are queued in `ended`, and
+`graph.settle` draws the consequences; a chain of a thousand nodes is a loop, not a recursion.
+"""
+
+import hashlib
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+
+from flyteidl.core.literals_pb2 import LiteralMap
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from flightlog_protos.execution.v1 import facts_pb2
+from flightlog_protos.log.v1.envelope_pb2 import DataRef
+from services.execution.engine import names
+from services.execution.engine.commands import Blob, Context, Decision, NeedData
+from services.execution.engine.evolve import evolve
+from services.execution.engine.program import Node, Workflow
+from services.execution.engine.state import ROOT, Execution, ExecutionPhase, NodePhase, NodeState
+
+
+class DataMissing(Exception):
+    """A literal map is not at hand; its uri has been noted in the turn."""
+
+
+@dataclass(slots=True)
+class Frame:
+    """One running workflow: the top level, or one attempt of a sub-workflow node."""
+
+    parent_id: str
+    attempt: int
+    workflow: Workflow
+    # Children's data lies under `<root>/<spec node id><leaf>`.
+    root: str
+    leaf: str
+    _ids: dict[str, str] = field(default_factory=dict[str, str])
+
+    def unique_id(self, spec_node_id: str) -> str:
+        if not self.parent_id:
+            return spec_node_id
+        known = self._ids.get(spec_node_id)
+        if known is None:
+            known = self._ids[spec_node_id] = names.unique_node_id(self.parent_id, self.attempt, spec_node_id)
+        return known
+
+    def data_prefix(self, spec_node_id: str) -> str:
+        return f"{self.root}/{spec_node_id}{self.leaf}"
+
+    @property
+    def retry_group(self) -> str:
+        return str(self.attempt) if self.parent_id else ""
+
+
+class Turn:
+    """State, facts and blobs of one decision."""
+
+    def __init__(self, state: Execution, context: Context) -> None:
+        self.state = state
+        self.context = context
+        self.program = context.program
+        self.settings = context.settings
+        self.now = timestamp(context.now)
+        self.ended: deque[str] = deque()
+        self._facts: list[Message] = []
+        self._blobs: list[Blob] = []
+        self._produced: dict[str, LiteralMap] = {}
+        self._missing: dict[str, None] = {}
+        self._frames: dict[str, Frame] = {}
+
+    def emit(self, fact: Message) -> None:
+        """Adds a fact and folds it into the state."""
+        self._facts.append(fact)
+        self.state = evolve(self.state, fact)
+
+    def decision(self) -> Decision:
+        """What has been decided.
+
+        Raises:
+            NeedData: something could not be decided for want of data.
+        """
+        if self._missing:
+            raise NeedData(tuple(self._missing))
+        return Decision(tuple(self._facts), tuple(self._blobs), self._produced, self.state)
+
+    # -- data
+
+    def write(self, uri: str, literals: LiteralMap) -> DataRef:
+        """Produces a literal map; its bytes are the same for equal content."""
+        data = literals.SerializeToString(deterministic=True)
+        self._blobs.append(Blob(uri, data))
+        self._produced[uri] = literals
+        return DataRef(uri=uri, sha256=hashlib.sha256(data).digest(), size_bytes=len(data))
+
+    def keep(self, uri: str, literals: LiteralMap) -> None:
+        """Remembers a literal map that is in the object store already."""
+        self._produced[uri] = literals
+
+    def literals(self, uri: str) -> LiteralMap:
+        """A literal map by uri.
+
+        Raises:
+            DataMissing: it has to be loaded first.
+        """
+        found = self._produced.get(uri)
+        if found is None:
+            found = self.context.data.get(uri)
+        if found is None:
+            self._missing[uri] = None
+            raise DataMissing(uri)
+        return found
+
+    # -- where nodes are
+
+    def frame(self, parent_id: str) -> Frame:
+        """The workflow that runs under a parent node (`""`: the top level), in its current attempt."""
+        if not parent_id:
+            return self._root_frame
+        parent = self.state.nodes[parent_id]
+        frame = self._frames.get(parent_id)
+        if frame is None or frame.attempt != parent.attempt_number:
+            node = self.node(parent)
+            assert node.sub_workflow is not None
+            frame = self._frames[parent_id] = Frame(
+                parent_id=parent_id,
+                attempt=parent.attempt_number,
+                workflow=self.program.sub_workflow(node.sub_workflow),
+                root=f"{parent.data_prefix}/{parent.attempt_number}",
+                leaf="",
+            )
+        return frame
+
+    @cached_property
+    def _root_frame(self) -> Frame:
+        prefix = self.state.created.config.metadata_prefix.rstrip("/")
+        return Frame(ROOT, 0, self.program.primary, root=prefix, leaf="/data")
+
+    def node(self, state: NodeState) -> Node:
+        """The compiled node behind a node's state."""
+        return self.frame(state.parent_id).workflow.node(state.spec_node_id)
+
+    def stopping(self, parent_id: str) -> bool:
+        """Whether nodes under this parent are to end and none is to start: the execution or an ancestor is failing."""
+        if self.state.phase != ExecutionPhase.RUNNING:
+            return True
+        while parent_id:
+            parent = self.state.nodes[parent_id]
+            if parent.phase != NodePhase.RUNNING:
+                return True
+            parent_id = parent.parent_id
+        return False
+
+    @cached_property
+    def attempt_template(self) -> facts_pb2.AttemptScheduled:
+        """What all attempts of this execution that a launcher runs have in common."""
+        created = self.state.created
+        config = created.config
+        template = facts_pb2.AttemptScheduled(
+            closure=created.closure,
+            execution_id=created.id,
+            workflow_id=created.workflow_id,
+            envs=config.envs,
+            labels=config.labels,
+            annotations=config.annotations,
+            occurred_at=self.now,
+        )
+        if created.spec.HasField("security_context"):
+            template.security_context.CopyFrom(created.spec.security_context)
+        return template
+
+
+def timestamp(moment: datetime) -> Timestamp:
+    stamp = Timestamp()
+    stamp.FromDatetime(moment)
+    return stamp
