@@ -1,0 +1,158 @@
+"""The process runtime: attempts as processes of this machine.
+
+Running tasks do not depend on the launcher. When it stops, cleanly or not, they go on; the next one, started on the
+same folder, adopts them, starts what was ordered but not started, and reports what ended in between. `flightlog up`
+therefore may be stopped and started again while a training runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+
+import psutil
+import structlog
+from prometheus_client import Gauge
+
+from flightlog_types import quantities
+from services.k8s_launcher.environment import inherited_environment
+from services.k8s_launcher.plans import Planner
+from services.k8s_launcher.process.attempts import Aborting, Claim, Record, open_records
+from services.k8s_launcher.process.capacity import Capacity
+from services.k8s_launcher.process.devices import discover
+from services.k8s_launcher.process.life import Life, Place
+from services.k8s_launcher.process.workers import Zygote
+from services.k8s_launcher.runtime import AttemptKey, Origin, Report, Scheduled
+from services.k8s_launcher.settings import ProcessSettings
+
+_log = structlog.get_logger(__name__)
+_attempts = Gauge("flightlog_launcher_attempts", "Attempts this launcher looks after, waiting ones included")
+
+
+class ProcessRuntime:
+    """Runs attempts as local processes; see the module's text. Make one with `open`."""
+
+    def __init__(self, settings: ProcessSettings, place: Place, zygotes: Mapping[Path, Zygote]) -> None:
+        self._settings = settings
+        self._place = place
+        self._zygotes = zygotes
+        self._lives: dict[AttemptKey, Life] = {}
+        self._arrivals: asyncio.Queue[Life] = asyncio.Queue()
+
+    @classmethod
+    async def open(
+        cls, settings: ProcessSettings, planner: Planner, report: Report, *, task_defaults: Mapping[str, str]
+    ) -> ProcessRuntime:
+        """A runtime on the folder of `settings`. Tasks are started once `run` is awaited."""
+        settings.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        devices = tuple(await discover() if settings.devices is None else settings.devices)
+        machine = inherited_environment(os.environ)
+        zygotes = _zygotes(settings, {**machine, **task_defaults})
+        capacity = Capacity(cpu_millis=_cpu_millis(settings), memory_bytes=_memory_bytes(settings), devices=devices)
+        place = Place(
+            planner=planner,
+            capacity=capacity,
+            devices=devices,
+            zygotes=zygotes,
+            environments=settings.environments,
+            python=settings.python,
+            machine=machine,
+            report=report,
+            default_cpu_millis=int(quantities.parse(settings.default_cpu) * 1000),
+            default_memory_bytes=int(quantities.parse(settings.default_memory)),
+            grace_seconds=settings.grace_seconds,
+            enforce_memory_limits=settings.enforce_memory_limits,
+            keep_work=settings.keep_work,
+        )
+        return cls(settings, place, zygotes)
+
+    async def launch(self, scheduled: Scheduled) -> None:
+        """Keep the order and start the attempt in the background; nothing when it is known already."""
+        record = Record(self._settings.directory, scheduled.key)
+        if scheduled.key not in self._lives and await asyncio.to_thread(record.order, scheduled):
+            self._begin(Life(self._place, record, scheduled))
+
+    async def abort(self, key: AttemptKey, reason: str, origin: Origin) -> None:
+        """Keep the order and stop the attempt in the background; one never seen is never going to start."""
+        record = Record(self._settings.directory, key)
+        if not await asyncio.to_thread(record.order_abort, reason, origin):
+            return
+        life = self._lives.get(key)
+        if life is not None:
+            life.abort(Aborting(reason, origin))
+        else:
+            self._begin(Life(self._place, record, None, aborting=Aborting(reason, origin)))
+
+    async def adopt(self) -> None:
+        """Take over what the folder says is not over. Running attempts come first: they occupy the machine already."""
+        found = await asyncio.to_thread(self._find)
+        found.sort(key=lambda item: item[2] is None)
+        for record, scheduled, claim, aborting in found:
+            self._begin(Life(self._place, record, scheduled, claim=claim, aborting=aborting))
+        running = sum(claim is not None for _, _, claim, _ in found)
+        _log.info("attempts.adopted", claimed=running, waiting=len(found) - running)
+
+    async def run(self) -> None:
+        """Work until cancelled. Running tasks are left running."""
+        async with asyncio.TaskGroup() as tasks:
+            for zygote in self._zygotes.values():
+                tasks.create_task(zygote.run())
+            while True:
+                life = await self._arrivals.get()
+                tasks.create_task(self._look_after(life))
+
+    def _begin(self, life: Life) -> None:
+        self._lives[life.record.key] = life
+        _attempts.set(len(self._lives))
+        self._arrivals.put_nowait(life)
+
+    async def _look_after(self, life: Life) -> None:
+        try:
+            await life.run()
+        finally:
+            self._lives.pop(life.record.key, None)
+            _attempts.set(len(self._lives))
+
+    def _find(self) -> list[tuple[Record, Scheduled | None, Claim | None, Aborting | None]]:
+        return [
+            (record, record.scheduled(), record.claim(), record.aborting())
+            for record in open_records(self._settings.directory)
+        ]
+
+
+def _zygotes(settings: ProcessSettings, environment: Mapping[str, str]) -> dict[Path, Zygote]:
+    folder = settings.directory / "workers"
+    zygotes: dict[Path, Zygote] = {}
+    for number, python in enumerate(dict.fromkeys((settings.python, *settings.environments.values()))):
+        log = folder / f"{number}.log"
+        zygotes[python] = Zygote(python, modules=settings.preload, environment=environment, log=log)
+    return zygotes
+
+
+def _cpu_millis(settings: ProcessSettings) -> int:
+    if settings.cpu is not None:
+        return int(quantities.parse(settings.cpu) * 1000)
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _cgroup_number("cpu.max")
+    return int(min(Decimal(usable), quota or Decimal(usable)) * 1000)
+
+
+def _memory_bytes(settings: ProcessSettings) -> int:
+    if settings.memory is not None:
+        return int(quantities.parse(settings.memory))
+    physical = Decimal(psutil.virtual_memory().total)
+    return int(min(physical, _cgroup_number("memory.max") or physical) * 9 / 10)
+
+
+def _cgroup_number(name: str) -> Decimal | None:
+    """A limit of the control group we are in (CPUs or bytes); None where there is none."""
+    try:
+        words = Path("/sys/fs/cgroup", name).read_text().split()
+    except OSError:
+        return None
+    if not words or not words[0].isdigit():
+        return None
+    return Decimal(words[0]) / (Decimal(words[1]) if len(words) > 1 else 1)

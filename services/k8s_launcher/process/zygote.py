@@ -1,0 +1,260 @@
+"""A Python process with flytekit loaded, which forks a task process per order: no task pays for the imports again.
+
+Runs as a script under the Python environment that runs the tasks: `<python> zygote.py <socket> <module>…`. It reads
+orders from the socket, one JSON object a line, and forks a shepherd for each (see `shepherd`), which forks the task.
+It ends when the launcher closes the socket; the shepherds and their tasks go on.
+
+The task's process calls the very click commands that the console scripts of flytekit call, with the arguments of the
+container. Only `pyflyte-fast-execute` is different: it would start another Python for the task after fetching the
+code, so its two steps are taken here in one process (fetch by flytekit's own function, then the inner command with the
+arguments that flytekit inserts).
+
+What a fork cannot have: variables that matter only when a process starts (`needs_own_process`), and another version of
+a module already loaded here.
+
+It imports nothing of ours but the shepherd beside it, because the environment may not have us.
+"""
+
+# Every task pays for what is imported and built here, hence plain os calls.
+# ruff: noqa: PTH
+
+from __future__ import annotations
+
+import sys
+
+# Python puts the script's directory first; names in there must not shadow a user's modules.
+_HERE = sys.path.pop(0) if __name__ == "__main__" else ""
+
+import contextlib  # noqa: E402
+import gc  # noqa: E402
+import importlib  # noqa: E402
+import importlib.util  # noqa: E402
+import json  # noqa: E402
+import os  # noqa: E402
+import signal  # noqa: E402
+import socket  # noqa: E402
+import tempfile  # noqa: E402
+import threading  # noqa: E402
+import time  # noqa: E402
+import traceback  # noqa: E402
+import types  # noqa: E402
+from typing import TYPE_CHECKING, Any  # noqa: E402
+
+if TYPE_CHECKING:
+    from services.k8s_launcher.process import shepherd
+else:
+    _spec = importlib.util.spec_from_file_location("_flightlog_shepherd", os.path.join(_HERE, "shepherd.py"))
+    shepherd = importlib.util.module_from_spec(_spec)
+    _spec.loader.exec_module(shepherd)
+
+_FAST_EXECUTE = "pyflyte-fast-execute"
+_COMMANDS = {
+    "pyflyte-execute": "execute_task_cmd",
+    "pyflyte-map-execute": "map_execute_task_cmd",
+    _FAST_EXECUTE: "fast_execute_task_cmd",
+}
+
+
+def main(descriptor: int, modules: list[str]) -> None:
+    """Load the modules, say so, then fork on order until the socket closes."""
+    connection = socket.socket(fileno=descriptor)
+    os.set_inheritable(descriptor, False)
+    try:
+        missing = _load(modules)
+    except BaseException:  # noqa: BLE001 (a broken environment may raise anything; the launcher tells the user)
+        connection.sendall(_line({"failed": traceback.format_exc()}))
+        return
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # ended shepherds leave nothing behind
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.collect()
+    gc.freeze()  # a collection in a fork would otherwise touch, hence copy, every page
+    connection.sendall(_line({"ready": True, "missing": missing}))
+    with connection.makefile("rb") as orders:
+        for line in orders:
+            order = shepherd.Order(json.loads(line))
+            if os.fork() == 0:
+                try:
+                    _tend(order, connection)
+                finally:
+                    os._exit(0)
+
+
+def _load(modules: list[str]) -> list[str]:
+    """Import what tasks will need. The first module must be there; of the others the missing ones are returned."""
+    importlib.import_module(modules[0])
+    missing: list[str] = []
+    for name in modules[1:]:
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            missing.append(name)
+    if "s3fs" in sys.modules:
+        _warm_object_store()
+    # Threads started by an import would not exist in the forks; what they hold would stay locked there.
+    names = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+    if names:
+        raise RuntimeError(f"a pre-imported module started threads ({', '.join(names)}); take it off the list")
+    return missing
+
+
+def _warm_object_store() -> None:
+    """Make one S3 client and throw it away: its service description is parsed once here, not in every task."""
+    import asyncio
+
+    from aiobotocore.session import AioSession
+    from botocore.loaders import JSONFileLoader
+
+    parse = JSONFileLoader.load_file
+    parsed: dict[str, Any] = {}
+
+    def load_file(self: Any, file_path: str) -> Any:
+        if file_path not in parsed:
+            content = parse(self, file_path)
+            if content is None:
+                return None
+            parsed[file_path] = content
+        return parsed[file_path]
+
+    JSONFileLoader.load_file = load_file
+
+    async def make_client() -> None:
+        session = AioSession()
+        async with session.create_client(
+            "s3",
+            region_name="us-east-1",
+            endpoint_url="http://127.0.0.1:9",
+            aws_access_key_id="none",
+            aws_secret_access_key="none",
+        ):
+            pass
+
+    asyncio.run(make_client())
+
+
+def _tend(order: shepherd.Order, connection: socket.socket) -> None:
+    def started(message: dict[str, Any]) -> None:
+        with contextlib.suppress(OSError):  # the launcher died in between; the claim tells its successor
+            connection.sendall(_line(message))
+        connection.close()
+
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    shepherd.tend(order, lambda: _run(order), started)
+
+
+def _run(order: shepherd.Order) -> int:
+    """Run the ordered command in this process as its console script would; returns the exit code."""
+    _become(order)
+    code = 0
+    try:
+        _execute(order.argv)
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:  # noqa: BLE001 (what an interpreter does at the top)
+        traceback.print_exc()
+        code = 1
+    _finish()
+    return code & 0xFF
+
+
+def _become(order: shepherd.Order) -> None:
+    """Give the fork what a new process would have of its own: environment, streams, paths, random state."""
+    os.environ.clear()
+    os.environ.update(order.environment)
+    time.tzset()
+    sys.argv = list(order.argv)
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115
+    # Lines are written as they come: a log is read while the task runs.
+    sys.stdout = sys.__stdout__ = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115
+    sys.stderr = sys.__stderr__ = open(2, "w", buffering=1, closefd=False, errors="backslashreplace")  # noqa: SIM115
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    paths = [entry for entry in order.environment.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    sys.path[:] = [*paths, *(entry for entry in sys.path if entry not in paths)]
+    tempfile.tempdir = None
+    gc.enable()
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed()  # forks of one process would all draw the same numbers
+    _reset_flytekit()
+
+
+def _reset_flytekit() -> None:
+    """What flytekit reads from the environment when it is imported, it reads again."""
+    import logging
+
+    from flytekit import loggers
+    from flytekit.configuration import DataConfig
+    from flytekit.core import context_manager, data_persistence
+
+    for logger in (logging.getLogger(), loggers.logger, loggers.user_space_logger):
+        for handler in list(logger.handlers):
+            logger.removeHandler(handler)
+    loggers.initialize_global_loggers()
+    folder = tempfile.mkdtemp(prefix="flyte-")
+    provider = data_persistence.FileAccessProvider(
+        local_sandbox_dir=os.path.join(folder, "sandbox"),
+        raw_output_prefix=os.path.join(folder, "raw"),
+        data_config=DataConfig.auto(),
+    )
+    data_persistence.flyte_tmp_dir = folder
+    data_persistence.default_local_file_access_provider = provider
+    context_manager.default_local_file_access_provider = provider
+    context_manager.FlyteContextManager.initialize()
+
+
+def _execute(argv: list[str]) -> None:
+    from flytekit.bin import entrypoint
+
+    name = os.path.basename(argv[0])
+    command = getattr(entrypoint, _COMMANDS[name])
+    if name != _FAST_EXECUTE:
+        command.main(args=argv[1:], prog_name=name)
+        return
+    options = command.make_context(name, argv[1:]).params
+    inner = list(options["task_execute_cmd"])
+    if not inner or os.path.basename(inner[0]) not in _COMMANDS:
+        command.main(args=argv[1:], prog_name=name)
+        return
+    distribution, destination = options["additional_distribution"], options["dest_dir"]
+    if distribution is not None:
+        destination = destination or os.getcwd()
+        _fetch(distribution, destination)
+        if "--resolver" in inner:
+            at = inner.index("--resolver")
+            inner[at:at] = ["--dynamic-addl-distro", distribution, "--dynamic-dest-dir", destination]
+    if destination:
+        resolved = os.path.realpath(os.path.expanduser(destination))
+        given = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+        os.environ["PYTHONPATH"] = os.pathsep.join([*given, resolved])
+        sys.path.insert(len(given), resolved)
+        importlib.invalidate_caches()
+    sys.argv = inner
+    _execute(inner)
+
+
+def _fetch(distribution: str, destination: str) -> None:
+    from flytekit.tools.fast_registration import download_distribution
+
+    download_distribution(distribution, destination)
+
+
+def _finish() -> None:
+    """What an interpreter does at its end, but for tearing down what the kernel frees anyway."""
+    import atexit
+
+    try:
+        threading._shutdown()  # type: ignore[attr-defined]  # waits for the user's threads and pools
+        atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage]
+    except BaseException:  # noqa: BLE001
+        traceback.print_exc()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+
+
+def _line(message: dict[str, Any]) -> bytes:
+    return json.dumps(message).encode() + b"\n"
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2:])

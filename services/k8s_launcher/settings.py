@@ -1,0 +1,83 @@
+"""Settings of the launcher, from `FLIGHTLOG_…` variables; nested names are joined by `__`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from flightlog_blobs import BlobSettings
+from flightlog_log import LogSettings
+from flightlog_telemetry import TelemetrySettings
+from services.k8s_launcher.process.devices import NVIDIA, Device
+
+
+class ProcessSettings(BaseModel):
+    """The process runtime: what of this machine tasks may use, and which Python runs them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    directory: Path = Field(description="Folder of the attempts' records, output and working directories")
+    cpu: str | None = Field(
+        None, description="CPUs for tasks, as a Kubernetes quantity; default: all this process may use"
+    )
+    memory: str | None = Field(
+        None, description="Memory for tasks, as a quantity; default: nine tenths of the machine's"
+    )
+    default_cpu: str = Field("250m", description="What a task that asks for no CPU is counted as")
+    default_memory: str = Field("256Mi", description="What a task that asks for no memory is counted as")
+    devices: list[Device] | None = Field(None, description="Accelerators; default: what nvidia-smi lists")
+    python: Path = Field(Path(sys.executable), description="Python environment of tasks whose image no pattern names")
+    environments: dict[str, Path] = Field(
+        default_factory=dict[str, Path],
+        description="Image name pattern (`ghcr.io/acme/*`) to Python executable; the first that matches counts",
+    )
+    preload: list[str] = Field(
+        default_factory=lambda: ["flytekit.bin.entrypoint", "s3fs", "pandas", "pyarrow"],
+        description="Modules loaded once, before tasks are forked; the first must exist",
+    )
+    grace_seconds: float = Field(10.0, gt=0, description="Between SIGTERM and SIGKILL when an attempt is aborted")
+    enforce_memory_limits: bool = Field(False, description="Kill a task that uses more memory than its limit")
+    keep_work: bool = Field(False, description="Leave the working directories of ended attempts on disk")
+
+
+class LauncherSettings(BaseModel):
+    """What holds for tasks on every runtime."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    task_environment: dict[str, str] = Field(
+        default_factory=dict[str, str], description="Variables of all tasks; they win over all others"
+    )
+    export_object_store: bool = Field(True, description="Tell tasks the object store's address and keys (FLYTE_AWS_…)")
+    gpu_resource: str = Field(NVIDIA, description="What a task means that asks for a GPU")
+    offload_literals_mb: tuple[int, int] | None = Field(
+        None, description="Smallest and largest size (MiB) of literals that flytekit puts into objects of their own"
+    )
+    max_in_flight: int = Field(512, gt=0, description="Orders taken from the log at once")
+
+
+class Settings(BaseSettings):
+    """All settings of `python -m services.k8s_launcher`."""
+
+    model_config = SettingsConfigDict(env_prefix="FLIGHTLOG_", env_nested_delimiter="__", extra="forbid")
+
+    log: LogSettings
+    blobs: BlobSettings
+    telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings)
+    launcher: LauncherSettings = LauncherSettings.model_validate({})
+    process: ProcessSettings
+    ready_file: Path | None = None
+
+    def task_defaults(self) -> dict[str, str]:
+        """Variables that every task gets from the operator."""
+        store: dict[str, str] = {}
+        if self.launcher.export_object_store:
+            store = {
+                "FLYTE_AWS_ENDPOINT": self.blobs.endpoint,
+                "FLYTE_AWS_ACCESS_KEY_ID": self.blobs.access_key,
+                "FLYTE_AWS_SECRET_ACCESS_KEY": self.blobs.secret_key.get_secret_value(),
+            }
+        return store | self.launcher.task_environment

@@ -1,0 +1,84 @@
+"""Between the log and the runtime: orders in, observations out.
+
+Orders are facts of executions (`AttemptScheduled`, `AttemptAborting`); the runtime makes each durable, then the message
+is acknowledged. Observations are published beside the executions' own subjects, named so that the same one said twice
+is kept once; what they mean, the execution service decides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+from prometheus_client import Counter
+
+from flightlog_log import Cause, Log, LogUnavailable, Recorded, Subject
+from flightlog_protos.execution.v1.facts_pb2 import AttemptAborting, AttemptScheduled
+from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
+from flightlog_protos.log.v1.envelope_pb2 import Actor
+from services.k8s_launcher.runtime import AttemptKey, Origin, Runtime, Scheduled
+
+SERVICE = "k8s-launcher"
+_ORDERS = frozenset({AttemptScheduled.DESCRIPTOR.name, AttemptAborting.DESCRIPTOR.name})
+_RETRY_SECONDS = 1.0
+
+_log = structlog.get_logger(__name__)
+_observed = Counter("flightlog_launcher_observations_total", "Observations published", ["stage"])
+
+
+class Observer:
+    """Publishes what was seen of attempts, for as long as it takes."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    async def report(self, observed: AttemptObserved, origin: Origin) -> None:
+        """Publish one observation; returns when the log has it."""
+        execution = observed.execution_id
+        parts = (execution.project, execution.domain, execution.name)
+        name = "/".join((*parts, observed.node_id, str(observed.attempt), str(observed.version)))
+        cause = Cause(
+            Actor(subject=SERVICE, method="service"), origin.correlation_id, origin.event_id, origin.traceparent
+        )
+        while True:
+            try:
+                await self._log.publish(
+                    Subject.of("LAUNCHER", *parts),
+                    [observed],
+                    cause=cause,
+                    message_id=name,
+                    occurred_at=observed.occurred_at.ToDatetime(),
+                )
+            except LogUnavailable as error:
+                _log.warning("observation.delayed", observation=name, error=str(error))
+                await asyncio.sleep(_RETRY_SECONDS)
+                continue
+            _observed.labels(AttemptObserved.Stage.Name(observed.stage)).inc()
+            return
+
+
+class Launcher:
+    """Follows the executions and passes their orders to a runtime."""
+
+    def __init__(self, log: Log, runtime: Runtime, *, durable: str = "launcher", max_in_flight: int = 512) -> None:
+        self._log = log
+        self._runtime = runtime
+        self._durable = durable
+        self._max_in_flight = max_in_flight
+
+    async def run(self) -> None:
+        """Take orders until cancelled."""
+        await self._log.consume("EXECUTION", self._durable, self.take, facts=_ORDERS, max_in_flight=self._max_in_flight)
+
+    async def take(self, recorded: Recorded) -> None:
+        """Pass on the orders of one envelope, in its order; everything is durable when this returns."""
+        envelope = recorded.envelope
+        origin = Origin(recorded.event_id, envelope.correlation_id, envelope.traceparent)
+        for fact in recorded.facts:
+            if isinstance(fact, AttemptScheduled):
+                if not fact.in_engine:
+                    await self._runtime.launch(Scheduled(fact, origin))
+            elif isinstance(fact, AttemptAborting):
+                project, domain, name = Subject.parse(recorded.subject).parts
+                key = AttemptKey(project, domain, name, fact.node_id, fact.attempt)
+                await self._runtime.abort(key, fact.reason, origin)
