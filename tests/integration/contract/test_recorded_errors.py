@@ -17,6 +17,7 @@ from flyteidl.service import admin_pb2, dataproxy_pb2, signal_pb2
 from google.protobuf import symbol_database
 from google.protobuf.json_format import ParseDict
 
+from flightlog_cli.stack_process import StackProcess
 from flightlog_rpc import SERVED
 
 ERRORS = Path(__file__).parents[2] / "recordings" / "errors.json"
@@ -64,9 +65,9 @@ def plain(message: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def answers(own_stack: Any) -> list[tuple[str, str] | None]:
+def answers(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, str] | None]:
     """One answer for each recorded call, made in order on a stack of its own."""
-    with grpc.insecure_channel(own_stack.grpc) as channel:
+    with StackProcess(tmp_path_factory.mktemp("recorded")) as stack, grpc.insecure_channel(stack.grpc) as channel:
         return [answer_of(channel, call) for call in CALLS]
 
 

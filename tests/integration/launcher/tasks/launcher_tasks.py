@@ -1,0 +1,72 @@
+"""Tasks as a user would write them, run by the launcher's tests."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from flytekit import current_context, task
+
+
+@task
+def increment(x: int) -> int:
+    return x + 1
+
+
+@task
+def clock() -> float:
+    return time.time()
+
+
+@task
+def fail(message: str) -> int:
+    raise ValueError(message)
+
+
+@task
+def crash() -> int:
+    os.kill(os.getpid(), signal.SIGSEGV)
+    return 0
+
+
+@task
+def environment(name: str) -> str:
+    return os.environ.get(name, "(unset)")
+
+
+@task
+def whereabouts() -> str:
+    import random
+
+    import numpy
+
+    context = current_context()
+    words = [
+        Path.cwd().name,
+        str(os.getpid() == os.getpgid(0)),
+        context.execution_id.name,
+        context.task_id.name,
+        str(random.random()),
+        str(numpy.random.rand()),
+        os.environ.get("PYTHONPATH", ""),
+        __name__,
+    ]
+    print("said to stdout")
+    return "|".join(words)
+
+
+@task
+def sleep(path: str, seconds: float) -> int:
+    """Leaves its process id at `path` when it begins, and adds a line per start beside it."""
+    with Path(path + ".starts").open("a") as starts:
+        starts.write(f"{os.getpid()}\n")
+    Path(path).write_text(str(os.getpid()))
+    time.sleep(seconds)
+    return 1
+
+
+@task
+def allocate(mebibytes: int) -> int:
+    block = bytearray(mebibytes << 20)
+    block[::4096] = b"x" * len(block[::4096])
+    return len(block)
