@@ -1,0 +1,127 @@
+"""Schedules and notifications of a launch plan, checked at its creation (admin-contract §5.5, §5.6)."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+from flyteidl.admin import common_pb2, schedule_pb2
+from flyteidl.core import execution_pb2, interface_pb2, types_pb2
+
+from services.registry.refusals import invalid
+
+_TERMINAL = frozenset(
+    {
+        execution_pb2.WorkflowExecution.SUCCEEDED,
+        execution_pb2.WorkflowExecution.FAILED,
+        execution_pb2.WorkflowExecution.ABORTED,
+        execution_pb2.WorkflowExecution.TIMED_OUT,
+    }
+)
+_DESCRIPTORS = frozenset({"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"})
+_MONTH_NAMES = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_DAY_NAMES = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_MONTHS = {name: number for number, name in enumerate(_MONTH_NAMES, 1)}
+_DAYS = {name: number for number, name in enumerate(_DAY_NAMES)}
+# Minute, hour, day of month, month, day of week: lowest and highest value, names.
+_FIELDS: tuple[tuple[int, int, Mapping[str, int]], ...] = (
+    (0, 59, {}),
+    (0, 23, {}),
+    (1, 31, {}),
+    (1, 12, _MONTHS),
+    (0, 6, _DAYS),
+)
+_DURATION = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)((\d+(\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h))*")
+
+
+def check_schedule(schedule: schedule_pb2.Schedule, expected_inputs: Mapping[str, interface_pb2.Parameter]) -> None:
+    """A schedule must be able to run without a user: every required input is bound but the kickoff time's.
+
+    Raises:
+        Refusal: INVALID_ARGUMENT.
+    """
+    kickoff = schedule.kickoff_time_input_arg
+    for name, parameter in sorted(expected_inputs.items()):
+        if parameter.required and name != kickoff:
+            raise invalid(
+                "Cannot create a launch plan with a schedule if there is an unbound required input. "
+                f"[{name}] is required"
+            )
+    if kickoff:
+        if kickoff not in expected_inputs:
+            raise invalid(
+                "Cannot create a schedule with a KickoffTimeInputArg that does not point to a free input. "
+                f"[{kickoff}] is not free or does not exist."
+            )
+        if expected_inputs[kickoff].var.type.simple != types_pb2.DATETIME:
+            raise invalid(f"KickoffTimeInputArg must reference a datetime input. [{kickoff}] is a different type.")
+    if schedule.WhichOneof("ScheduleExpression") == "cron_schedule":
+        check_cron(schedule.cron_schedule.schedule)
+
+
+def check_cron(expression: str) -> None:
+    """Five fields with names, ranges, lists and steps, or a descriptor such as `@daily`, `@every 5m`.
+
+    Raises:
+        Refusal: INVALID_ARGUMENT naming the field.
+    """
+    text = expression.strip()
+    if text.startswith(("TZ=", "CRON_TZ=")):
+        _, _, text = text.partition(" ")
+        text = text.strip()
+    if text.startswith("@"):
+        if text in _DESCRIPTORS:
+            return
+        if text.startswith("@every ") and _DURATION.fullmatch(text.removeprefix("@every ").strip()):
+            return
+        raise _bad_cron(expression, f"unrecognized descriptor {text}")
+    fields = text.split()
+    if len(fields) != len(_FIELDS):
+        raise _bad_cron(expression, f"expected exactly 5 fields, found {len(fields)}")
+    for part, (lowest, highest, names) in zip(fields, _FIELDS, strict=True):
+        for item in part.split(","):
+            _check_cron_item(expression, item, lowest, highest, names)
+
+
+def _check_cron_item(expression: str, item: str, lowest: int, highest: int, names: Mapping[str, int]) -> None:
+    spread, slash, step = item.partition("/")
+    if slash and not (step.isascii() and step.isdigit() and len(step) < 10 and int(step) > 0):
+        raise _bad_cron(expression, f"the step of {item} must be a positive number")
+    if spread in ("*", "?"):
+        return
+    first, dash, last = spread.partition("-")
+    start = _cron_number(expression, first, names)
+    end = _cron_number(expression, last, names) if dash else start
+    if start < lowest:
+        raise _bad_cron(expression, f"{item} is below the minimum {lowest}")
+    if end > highest:
+        raise _bad_cron(expression, f"{item} is above the maximum {highest}")
+    if start > end:
+        raise _bad_cron(expression, f"the range {item} ends before it begins")
+
+
+def _cron_number(expression: str, text: str, names: Mapping[str, int]) -> int:
+    if text.lower() in names:
+        return names[text.lower()]
+    if text.isascii() and text.isdigit() and len(text) < 10:
+        return int(text)
+    raise _bad_cron(expression, f"{text or 'nothing'} is no number")
+
+
+def _bad_cron(expression: str, reason: str) -> Exception:
+    return invalid(f"invalid cron expression [{expression}]: {reason}")
+
+
+def check_notifications(notifications: Sequence[common_pb2.Notification]) -> None:
+    """Each has recipients and names phases that end an execution.
+
+    Raises:
+        Refusal: INVALID_ARGUMENT.
+    """
+    for notification in notifications:
+        kind = notification.WhichOneof("type")
+        if kind is None:
+            raise invalid("invalid value for notification type")
+        recipients: Sequence[str] = getattr(notification, kind).recipients_email
+        if not recipients or not all(recipients):
+            raise invalid("invalid value for recipients")
+        if not notification.phases or not _TERMINAL.issuperset(notification.phases):
+            raise invalid("invalid value for phases: a notification is sent at terminal phases only")

@@ -1,0 +1,106 @@
+"""Settings of the registry service."""
+
+from datetime import timedelta
+from typing import Annotated
+
+from flyteidl.core import tasks_pb2
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from flightlog_blobs import BlobSettings
+from flightlog_log import LogSettings
+from flightlog_read import DatabaseSettings
+from flightlog_rpc import RpcSettings
+from flightlog_telemetry import TelemetrySettings
+from flightlog_types import quantities
+
+
+class DomainSettings(BaseModel):
+    """A domain every project has."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str
+    name: str
+
+
+class ProjectSettings(BaseModel):
+    """A project that is registered when it is not there yet."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str
+    name: str
+    description: str = ""
+
+
+class ResourceSettings(BaseModel):
+    """Amounts in Kubernetes' notation ("500m", "4Gi"); None sets no limit."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    cpu: str | None = None
+    memory: str | None = None
+    gpu: str | None = None
+    ephemeral_storage: str | None = None
+
+    @field_validator("*")
+    @classmethod
+    def _is_a_quantity(cls, value: str | None) -> str | None:
+        if value is not None:
+            quantities.parse(value)
+        return value
+
+    def by_name(self) -> dict[int, str]:
+        """The quantities that are set, by `Resources.ResourceName`."""
+        names = tasks_pb2.Resources.ResourceName
+        amounts = {
+            names.CPU: self.cpu,
+            names.MEMORY: self.memory,
+            names.GPU: self.gpu,
+            names.EPHEMERAL_STORAGE: self.ephemeral_storage,
+        }
+        return {name: quantity for name, quantity in amounts.items() if quantity is not None}
+
+
+class UploadSettings(BaseModel):
+    """Where clients upload to, and for how long a signed address is good."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    storage_prefix: str = ""
+    max_expiry: timedelta = timedelta(hours=1)
+
+
+class RegistrySettings(BaseModel):
+    """What is particular to the registry."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    domains: list[DomainSettings] = [
+        DomainSettings(id=name, name=name) for name in ("development", "staging", "production")
+    ]
+    projects: list[ProjectSettings] = [
+        ProjectSettings(id="flytesnacks", name="flytesnacks", description="flytesnacks description")
+    ]
+    max_workflow_nodes: Annotated[int, Field(ge=0)] = 0
+    """User nodes of one workflow; 0 sets no limit."""
+    task_resource_limits: ResourceSettings = ResourceSettings()
+    """The most one task may ask for. A task above it is refused at registration."""
+    upload: UploadSettings = UploadSettings()
+    cache_bytes: Annotated[int, Field(ge=0)] = 64 * 1024 * 1024
+    """Memory for registered versions kept at hand; they never change."""
+
+
+class Settings(BaseSettings):
+    """All of it, from the environment: `FLIGHTLOG_LOG__NATS_URL`, `FLIGHTLOG_REGISTRY__UPLOAD__MAX_EXPIRY`, …"""
+
+    model_config = SettingsConfigDict(env_prefix="FLIGHTLOG_", env_nested_delimiter="__", extra="forbid")
+
+    log: LogSettings
+    blobs: BlobSettings
+    database: DatabaseSettings
+    rpc: RpcSettings
+    telemetry: TelemetrySettings = TelemetrySettings()
+    registry: RegistrySettings = RegistrySettings()
+    ready_file: str | None = None
