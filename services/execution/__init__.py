@@ -1,0 +1,1 @@
+"""The execution service: decides what executions do, and answers for executions, nodes, tasks, data and signals."""

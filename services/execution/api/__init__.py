@@ -1,0 +1,80 @@
+"""The gRPC methods of the execution service."""
+
+from collections.abc import Mapping
+from functools import wraps
+
+from google.protobuf.message import Message
+
+from flightlog_blobs import BlobStore
+from flightlog_log import LogUnavailable
+from flightlog_rpc import CallContext, Implementation, unavailable
+from services.execution.api.creating import Creating
+from services.execution.api.data import Data
+from services.execution.api.downloads import Downloads
+from services.execution.api.executions import Executions
+from services.execution.api.node_executions import NodeExecutions
+from services.execution.api.signals import list_signals
+from services.execution.api.task_executions import TaskExecutions
+from services.execution.api.version import get_version
+from services.execution.creation.created import Places
+from services.execution.lookup import Lookup
+from services.execution.projection.queries import Reads
+from services.execution.settings import ExecutionSettings
+from services.execution.shell import Shell
+
+_ADMIN = "/flyteidl.service.AdminService/"
+_DATA = "/flyteidl.service.DataProxyService/"
+_SIGNAL = "/flyteidl.service.SignalService/"
+
+
+def methods(
+    shell: Shell, lookup: Lookup, reads: Reads, blobs: BlobStore, settings: ExecutionSettings
+) -> Mapping[str, Implementation]:
+    """Full method name -> what answers it."""
+    data = Data(blobs, settings.inline_bytes, settings.link_expiry)
+    places = Places(
+        metadata_root=blobs.uri(settings.metadata_prefix),
+        raw_output_prefix=blobs.uri(settings.raw_output_prefix),
+        max_parallelism=settings.max_parallelism,
+    )
+    creating = Creating(shell, lookup, reads, blobs, places)
+    executions = Executions(shell, reads, data)
+    nodes = NodeExecutions(reads, data)
+    tasks = TaskExecutions(reads, data)
+    downloads = Downloads(reads, data, nodes, tasks)
+    found: dict[str, Implementation] = {
+        f"{_ADMIN}CreateExecution": creating.create,
+        f"{_ADMIN}RelaunchExecution": creating.relaunch,
+        f"{_ADMIN}GetExecution": executions.get,
+        f"{_ADMIN}GetExecutionData": executions.get_data,
+        f"{_ADMIN}ListExecutions": executions.list,
+        f"{_ADMIN}UpdateExecution": executions.update,
+        f"{_ADMIN}TerminateExecution": executions.terminate,
+        f"{_ADMIN}GetNodeExecution": nodes.get,
+        f"{_ADMIN}ListNodeExecutions": nodes.list,
+        f"{_ADMIN}ListNodeExecutionsForTask": nodes.list_for_task,
+        f"{_ADMIN}GetNodeExecutionData": nodes.get_data,
+        f"{_ADMIN}GetDynamicNodeWorkflow": nodes.get_dynamic_workflow,
+        f"{_ADMIN}GetTaskExecution": tasks.get,
+        f"{_ADMIN}ListTaskExecutions": tasks.list,
+        f"{_ADMIN}GetTaskExecutionData": tasks.get_data,
+        f"{_ADMIN}GetVersion": get_version,
+        f"{_DATA}GetData": downloads.get_data,
+        f"{_DATA}CreateDownloadLink": downloads.create_download_link,
+        f"{_DATA}CreateDownloadLocation": downloads.create_download_location,
+        f"{_SIGNAL}ListSignals": list_signals,
+    }
+    return {name: _patient(implementation) for name, implementation in found.items()}
+
+
+def _patient(implementation: Implementation) -> Implementation:
+    """A log that is away is a reason to try again, not an internal error."""
+
+    @wraps(implementation)
+    async def answer(request: Message, call: CallContext) -> Message:
+        try:
+            return await implementation(request, call)
+        except LogUnavailable as error:
+            raise unavailable(f"the log is not available now: {error}") from error
+
+    return answer

@@ -1,0 +1,102 @@
+"""The merged configuration of an execution: each field from the first source that sets it (admin-contract §4.5)."""
+
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+from flyteidl.admin.common_pb2 import AuthRole
+from flyteidl.admin.execution_pb2 import ExecutionSpec, NotificationList
+from flyteidl.admin.launch_plan_pb2 import LaunchPlanSpec
+from flyteidl.core.identifier_pb2 import WorkflowExecutionIdentifier
+from flyteidl.core.security_pb2 import Identity, SecurityContext
+
+from flightlog_protos.execution.v1.facts_pb2 import ResolvedConfig
+
+DEFAULT_MAX_PARALLELISM = 25
+
+_T = TypeVar("_T")
+
+
+def resolve_config(
+    spec: ExecutionSpec,
+    launch_plan: LaunchPlanSpec,
+    project_labels: Mapping[str, str],
+    *,
+    execution_id: WorkflowExecutionIdentifier,
+    metadata_root: str,
+    raw_output_prefix: str,
+    max_parallelism: int,
+) -> ResolvedConfig:
+    """What holds for this run. The request comes first, then the launch plan, then the server's own settings.
+
+    Args:
+        launch_plan: empty for the execution of a single task.
+        metadata_root: `s3://<bucket>/metadata/propeller`.
+        raw_output_prefix: where tasks write unless the request or the launch plan says otherwise.
+    """
+    config = ResolvedConfig(
+        max_parallelism=spec.max_parallelism or launch_plan.max_parallelism or max_parallelism,
+        overwrite_cache=spec.overwrite_cache or launch_plan.overwrite_cache,
+        launch_plan=spec.launch_plan,
+        metadata_prefix=f"{metadata_root}/{execution_id.project}-{execution_id.domain}-{execution_id.name}",
+        raw_output_prefix=(
+            spec.raw_output_data_config.output_location_prefix
+            or launch_plan.raw_output_data_config.output_location_prefix
+            or raw_output_prefix
+        ).rstrip("/"),
+    )
+    interruptible = _first(source.interruptible for source in (spec, launch_plan) if source.HasField("interruptible"))
+    if interruptible is not None:
+        config.interruptible = interruptible.value
+    envs = spec.envs.values or launch_plan.envs.values
+    for pair in envs:
+        config.envs[pair.key] = pair.value
+    # Labels and annotations of the first source replace the others' as a whole; the project's fill in (T55).
+    config.labels.update(project_labels)
+    config.labels.update(spec.labels.values or launch_plan.labels.values)
+    config.annotations.update(spec.annotations.values or launch_plan.annotations.values)
+    return config
+
+
+def resolve_security_context(spec: ExecutionSpec, launch_plan: LaunchPlanSpec) -> SecurityContext:
+    """Who the run is: always set, with at least an empty identity (admin-contract §4.5, T53)."""
+    for context in (spec.security_context, _derived(spec.auth_role), launch_plan.security_context):
+        if _is_set(context.run_as):
+            return context
+    roles = (launch_plan.auth_role, _older_role(launch_plan), AuthRole(assumable_iam_role=launch_plan.role))
+    derived = _first(context for context in map(_derived, roles) if _is_set(context.run_as))
+    if derived is not None:
+        return derived
+    resolved = SecurityContext()
+    resolved.CopyFrom(spec.security_context)
+    resolved.run_as.SetInParent()
+    return resolved
+
+
+def resolve_notifications(spec: ExecutionSpec, launch_plan: LaunchPlanSpec) -> NotificationList:
+    """The request's own list wins, else `disable_all` silences, else the launch plan's holds (admin-contract §4.7)."""
+    if spec.notifications.notifications:
+        return spec.notifications
+    if spec.disable_all:
+        return NotificationList()
+    return NotificationList(notifications=launch_plan.entity_metadata.notifications)
+
+
+def _is_set(identity: Identity) -> bool:
+    return bool(identity.ByteSize())
+
+
+def _derived(role: AuthRole) -> SecurityContext:
+    return SecurityContext(
+        run_as=Identity(iam_role=role.assumable_iam_role, k8s_service_account=role.kubernetes_service_account)
+    )
+
+
+def _older_role(launch_plan: LaunchPlanSpec) -> AuthRole:
+    older = launch_plan.auth
+    return AuthRole(
+        assumable_iam_role=older.assumable_iam_role, kubernetes_service_account=older.kubernetes_service_account
+    )
+
+
+def _first(values: Iterable[_T]) -> _T | None:
+    return next(iter(values), None)

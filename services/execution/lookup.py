@@ -1,0 +1,150 @@
+"""What the registry decided, read from its subjects on the log: projects, launch plans, tasks.
+
+Versions never change, so their facts are kept for good (as far as memory goes). A project may: its last sequence is
+asked each time, which costs one small look-up.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import grpc
+from flyteidl.admin.launch_plan_pb2 import LaunchPlanSpec
+from flyteidl.admin.project_pb2 import InactiveProject, Project
+from flyteidl.core.identifier_pb2 import TASK, WORKFLOW, Identifier
+from flyteidl.core.literals_pb2 import LiteralMap
+from google.protobuf.message import Message
+
+from flightlog_log import Log, Subject
+from flightlog_protos.registry.v1.facts_pb2 import (
+    LaunchPlanRegistered,
+    ProjectRegistered,
+    ProjectUpdated,
+    TaskRegistered,
+)
+from flightlog_rpc import RpcError, invalid, missing_entity
+from flightlog_types import prototext
+from services.execution import subjects
+from services.execution.creation.created import Launchable
+from services.execution.creation.inputs import expected_of_task
+
+GENERATED = ".flytegen."
+"""Prefix of workflows that the registry makes for single tasks (admin-contract §4.7)."""
+
+_F = TypeVar("_F", bound=Message)
+_KEPT = 4096
+
+
+@dataclass(slots=True)
+class Lookup:
+    """Reads of the registry's facts. Raises `RpcError` in the words of the calls that need them."""
+
+    log: Log
+    domains: Sequence[str]
+    _versions: OrderedDict[Subject, Launchable] = field(default_factory=OrderedDict[Subject, Launchable])
+    _projects: dict[str, tuple[int, Project]] = field(default_factory=dict[str, tuple[int, Project]])
+
+    async def project(self, project: str, domain: str) -> Project:
+        """The project an execution is created in.
+
+        Raises:
+            RpcError: INVALID_ARGUMENT when it is unknown or archived, or the domain is unknown (admin-contract §0.6).
+        """
+        found = await self._project(project)
+        if found is None:
+            raise invalid(
+                f"failed to validate that project [{project}] and domain [{domain}] are registered, "
+                f"err: [project [{project}] not found]"
+            )
+        if found.state != Project.ACTIVE:
+            raise RpcError(
+                grpc.StatusCode.INVALID_ARGUMENT, f"project [{project}] is not active", InactiveProject(id=project)
+            )
+        if domain not in self.domains:
+            raise invalid(f"domain [{domain}] is unrecognized by system")
+        return found
+
+    async def launchable(self, identifier: Identifier) -> Launchable:
+        """The launch plan or task that an execution starts from.
+
+        Raises:
+            RpcError: NOT_FOUND.
+        """
+        subject = subjects.version(identifier)
+        if subject is None:
+            raise _missing(identifier)
+        known = self._versions.get(subject)
+        if known is not None:
+            self._versions.move_to_end(subject)
+            return known
+        of_task = identifier.resource_type == TASK
+        found = await self._task(subject, identifier) if of_task else await self._launch_plan(subject, identifier)
+        self._versions[subject] = found
+        if len(self._versions) > _KEPT:
+            self._versions.popitem(last=False)
+        return found
+
+    async def _project(self, project: str) -> Project | None:
+        subject = subjects.project(project)
+        sequence = 0 if subject is None else await self.log.last_sequence(subject)
+        if subject is None or sequence == 0:
+            return None
+        known = self._projects.get(project)
+        if known is not None and known[0] == sequence:
+            return known[1]
+        found: Project | None = None
+        for recorded in await self.log.load(subject):
+            for fact in recorded.facts:
+                if isinstance(fact, ProjectRegistered | ProjectUpdated):
+                    found = fact.project
+                    sequence = recorded.sequence
+        if found is not None:
+            self._projects[project] = (sequence, found)
+        return found
+
+    async def _launch_plan(self, subject: Subject, identifier: Identifier) -> Launchable:
+        fact = await self._fact(subject, LaunchPlanRegistered)
+        if fact is None:
+            raise _missing(identifier)
+        return Launchable(
+            spec=fact.spec,
+            workflow_id=fact.spec.workflow_id,
+            closure=fact.closure,
+            expected_inputs=fact.expected_inputs,
+            fixed_inputs=fact.spec.fixed_inputs,
+        )
+
+    async def _task(self, subject: Subject, identifier: Identifier) -> Launchable:
+        fact = await self._fact(subject, TaskRegistered)
+        if fact is None:
+            raise _missing(identifier)
+        template = fact.compiled_task.template
+        workflow_id = Identifier(
+            resource_type=WORKFLOW,
+            project=identifier.project,
+            domain=identifier.domain,
+            name=f"{GENERATED}{identifier.name}",
+            version=identifier.version,
+        )
+        return Launchable(
+            spec=LaunchPlanSpec(security_context=template.security_context),
+            workflow_id=workflow_id,
+            closure=fact.generated_closure,
+            expected_inputs=expected_of_task(template.interface),
+            fixed_inputs=LiteralMap(),
+        )
+
+    async def _fact(self, subject: Subject, kind: type[_F]) -> _F | None:
+        for recorded in await self.log.load(subject):
+            for fact in recorded.facts:
+                if isinstance(fact, kind):
+                    return fact
+        return None
+
+
+def _missing(identifier: Identifier) -> RpcError:
+    shown = Identifier(
+        project=identifier.project, domain=identifier.domain, name=identifier.name, version=identifier.version
+    )
+    return missing_entity("TASK" if identifier.resource_type == TASK else "LAUNCH_PLAN", prototext(shown))

@@ -1,0 +1,1 @@
+"""The read model of executions: facts folded into the rows clients read, their tables, and the queries on them."""

@@ -1,0 +1,141 @@
+"""What the facts of attempts change of task executions (admin-contract §4.11, engine-semantics §6.3, as recorded)."""
+
+from collections.abc import Iterable
+
+from flyteidl.admin.task_execution_pb2 import Reason, TaskExecutionClosure
+from flyteidl.core.execution_pb2 import TaskExecution, TaskLog
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from flightlog_protos.execution.v1 import facts_pb2 as facts
+from flightlog_protos.launcher.v1.observations_pb2 import Usage
+from services.execution.projection.rows import At, Rows, TaskRow
+from services.execution.projection.times import lasted
+
+# Which part ran the task, as clients know it: the console picks its log view by it.
+_CONTAINER = "container"
+
+_FINAL = frozenset({TaskExecution.SUCCEEDED, TaskExecution.FAILED, TaskExecution.ABORTED})
+_PENDING = frozenset({TaskExecution.QUEUED, TaskExecution.INITIALIZING, TaskExecution.WAITING_FOR_RESOURCES})
+
+
+def scheduled(rows: Rows, at: At, fact: facts.AttemptScheduled) -> None:
+    node = rows.node(at, fact.node_id)
+    if node is None:
+        return
+    node.checkpoint_uri = ""
+    key = (at.key, fact.node_id, fact.attempt)
+    row = TaskRow(
+        id=at.row_id,
+        sequence=at.sequence,
+        key=key,
+        output_prefix=fact.output_prefix,
+        checkpoint_uri=fact.checkpoint_prefix,
+    )
+    message = row.message
+    message.id.task_id.CopyFrom(fact.task_id)
+    message.id.node_execution_id.CopyFrom(node.message.id)
+    message.id.retry_attempt = fact.attempt
+    message.input_uri = fact.inputs.uri or node.message.input_uri
+    closure = message.closure
+    closure.phase = TaskExecution.QUEUED
+    closure.created_at.CopyFrom(fact.occurred_at)
+    closure.updated_at.CopyFrom(fact.occurred_at)
+    closure.task_type = fact.task_type
+    closure.metadata.generated_name = fact.generated_name
+    closure.metadata.plugin_identifier = fact.task_type if fact.in_engine else _CONTAINER
+    closure.event_version = 1
+    rows.tasks[key] = row
+
+
+def progressed(rows: Rows, at: At, fact: facts.AttemptProgressed) -> None:
+    row = rows.task(at, fact.node_id, fact.attempt)
+    if row is None:
+        return
+    row.phase_version = fact.phase_version
+    closure = row.message.closure
+    closure.phase = fact.phase
+    closure.updated_at.CopyFrom(fact.occurred_at)
+    if fact.phase == TaskExecution.RUNNING and not closure.HasField("started_at"):
+        closure.started_at.CopyFrom(fact.occurred_at)
+    _explain(closure, fact.reason, fact.occurred_at)
+    _merge_logs(closure, fact.logs)
+
+
+def succeeded(rows: Rows, at: At, fact: facts.AttemptSucceeded) -> None:
+    row = rows.task(at, fact.node_id, fact.attempt)
+    if row is None:
+        return
+    # Named even when the task declares no outputs and the object is not there (engine-semantics §3.2.4).
+    row.message.closure.output_uri = fact.outputs.uri or f"{row.output_prefix}/outputs.pb"
+    _keep_checkpoint(rows, at, row)
+    _ended(row, TaskExecution.SUCCEEDED, fact)
+
+
+def failed(rows: Rows, at: At, fact: facts.AttemptFailed) -> None:
+    row = rows.task(at, fact.node_id, fact.attempt)
+    if row is None:
+        return
+    row.message.closure.error.CopyFrom(fact.error)
+    _keep_checkpoint(rows, at, row)
+    _ended(row, TaskExecution.FAILED, fact)
+
+
+def aborted(rows: Rows, at: At, fact: facts.AttemptAborted) -> None:
+    row = rows.task(at, fact.node_id, fact.attempt)
+    if row is None:
+        return
+    _explain(row.message.closure, fact.reason, fact.occurred_at)
+    _ended(row, TaskExecution.ABORTED, fact)
+
+
+def _keep_checkpoint(rows: Rows, at: At, row: TaskRow) -> None:
+    node = rows.node(at, row.key[1])
+    if node is not None:
+        node.checkpoint_uri = row.checkpoint_uri
+
+
+def _ended(
+    row: TaskRow,
+    phase: TaskExecution.Phase,
+    fact: facts.AttemptSucceeded | facts.AttemptFailed | facts.AttemptAborted,
+) -> None:
+    closure = row.message.closure
+    closure.phase = phase
+    closure.updated_at.CopyFrom(fact.occurred_at)
+    if closure.HasField("started_at"):
+        closure.duration.CopyFrom(lasted(closure.started_at, fact.occurred_at))
+    _merge_logs(closure, fact.logs)
+    if fact.HasField("usage"):
+        _show_usage(closure, fact.usage)
+
+
+def _show_usage(closure: TaskExecutionClosure, usage: Usage) -> None:
+    """Flyte's message has no field for what an attempt used; its free-form one is what the console shows as it is."""
+    shown = closure.custom_info
+    shown["peak_memory_bytes"] = usage.peak_memory_bytes
+    shown["cpu_seconds"] = usage.cpu_time.seconds + usage.cpu_time.nanos / 1e9
+    shown["wall_seconds"] = usage.wall_time.seconds + usage.wall_time.nanos / 1e9
+
+
+def _explain(closure: TaskExecutionClosure, reason: str, at: Timestamp) -> None:
+    if reason and reason != closure.reason:
+        closure.reason = reason
+        closure.reasons.append(Reason(occurred_at=at, message=reason))
+
+
+def _merge_logs(closure: TaskExecutionClosure, logs: Iterable[TaskLog]) -> None:
+    """New links come first, old ones stay; some show only before, some only until the end."""
+    merged = {log.uri or log.name: log for log in logs}
+    for old in closure.logs:
+        merged.setdefault(old.uri or old.name, old)
+    if not merged:
+        return
+    kept = [TaskLog.FromString(log.SerializeToString()) for log in merged.values() if _shows(log, closure.phase)]
+    del closure.logs[:]
+    closure.logs.extend(kept)
+
+
+def _shows(log: TaskLog, phase: TaskExecution.Phase) -> bool:
+    if phase in _FINAL:
+        return not log.HideOnceFinished
+    return phase not in _PENDING or log.ShowWhilePending

@@ -1,0 +1,127 @@
+"""What the facts of nodes change of their rows (admin-contract §4.10, engine-semantics §6.2, as recorded)."""
+
+from flyteidl.core.execution_pb2 import ExecutionError, NodeExecution
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from flightlog_protos.execution.v1 import facts_pb2 as facts
+from services.execution.projection.rows import At, NodeRow, Rows
+from services.execution.projection.times import lasted
+
+
+def queued(rows: Rows, at: At, fact: facts.NodeQueued) -> None:
+    row = _new(rows, at, fact)
+    if row is None:
+        return
+    row.data_prefix = fact.data_prefix
+    message = row.message
+    message.input_uri = fact.inputs.uri
+    if fact.is_parent:
+        message.metadata.is_parent_node = True
+    message.closure.phase = NodeExecution.QUEUED
+
+
+def skipped(rows: Rows, at: At, fact: facts.NodeSkipped) -> None:
+    """Only a skip that comes from a failure upstream shows a row (engine-semantics §10.4)."""
+    if not fact.visible:
+        return
+    row = _new(rows, at, fact)
+    if row is None:
+        return
+    if fact.kind != facts.START:
+        row.message.input_uri = f"{_data_prefix(rows, at, fact)}/inputs.pb"
+    row.message.closure.phase = NodeExecution.SKIPPED
+
+
+def started(rows: Rows, at: At, fact: facts.NodeStarted) -> None:
+    row = rows.node(at, fact.node_id)
+    if row is None:
+        return
+    closure = row.message.closure
+    closure.phase = NodeExecution.RUNNING
+    closure.started_at.CopyFrom(fact.occurred_at)
+    closure.updated_at.CopyFrom(fact.occurred_at)
+
+
+def succeeded(rows: Rows, at: At, fact: facts.NodeSucceeded) -> None:
+    row = rows.node(at, fact.node_id)
+    if row is None:
+        return
+    # The end node's outputs are the execution's, and are named there.
+    if row.kind != facts.END:
+        row.message.closure.output_uri = fact.outputs.uri
+    _show_checkpoint(row)
+    _ended(row, NodeExecution.SUCCEEDED, fact.occurred_at, deck_uri=fact.deck_uri)
+
+
+def failed(rows: Rows, at: At, fact: facts.NodeFailed) -> None:
+    row = rows.node(at, fact.node_id)
+    if row is None:
+        return
+    _show_checkpoint(row)
+    _ended(row, NodeExecution.FAILED, fact.occurred_at, error=fact.error, deck_uri=fact.deck_uri)
+
+
+def timed_out(rows: Rows, at: At, fact: facts.NodeTimedOut) -> None:
+    row = rows.node(at, fact.node_id)
+    if row is not None:
+        _ended(row, NodeExecution.TIMED_OUT, fact.occurred_at)
+
+
+def aborted(rows: Rows, at: At, fact: facts.NodeAborted) -> None:
+    row = rows.node(at, fact.node_id)
+    if row is not None:
+        _ended(row, NodeExecution.ABORTED, fact.occurred_at, error=fact.error)
+
+
+def _new(rows: Rows, at: At, fact: facts.NodeQueued | facts.NodeSkipped) -> NodeRow | None:
+    key = (at.key, fact.node_id)
+    known = rows.nodes.get(key)
+    if known is not None:
+        if known.stored >= at.sequence:
+            return None
+        row = known
+        row.sequence = at.sequence
+    else:
+        row = NodeRow(id=at.row_id, sequence=at.sequence, key=key, parent_node_id=fact.parent_node_id)
+        row.message.closure.created_at.CopyFrom(fact.occurred_at)
+        rows.nodes[key] = row
+    row.kind = fact.kind
+    if fact.parent_node_id:
+        parent = rows.nodes.get((at.key, fact.parent_node_id))
+        row.parent_id = parent.id if parent is not None else None
+    message = row.message
+    message.id.node_id = fact.node_id
+    execution_id = message.id.execution_id
+    execution_id.project, execution_id.domain, execution_id.name = at.key
+    message.metadata.spec_node_id = fact.spec_node_id
+    message.metadata.retry_group = fact.retry_group
+    message.closure.updated_at.CopyFrom(fact.occurred_at)
+    return row
+
+
+def _data_prefix(rows: Rows, at: At, fact: facts.NodeSkipped) -> str:
+    """Where a node's data would have gone, had it run (engine-semantics §3.4)."""
+    if fact.parent_node_id:
+        parent = rows.nodes.get((at.key, fact.parent_node_id))
+        if parent is not None:
+            return f"{parent.data_prefix}/{fact.retry_group}/{fact.spec_node_id}"
+    execution = rows.executions.get(at.key)
+    return f"{execution.metadata_prefix}/{fact.node_id}/data" if execution is not None else ""
+
+
+def _show_checkpoint(row: NodeRow) -> None:
+    if row.checkpoint_uri:
+        row.message.closure.task_node_metadata.checkpoint_uri = row.checkpoint_uri
+
+
+def _ended(
+    row: NodeRow, phase: NodeExecution.Phase, at: Timestamp, *, error: ExecutionError | None = None, deck_uri: str = ""
+) -> None:
+    closure = row.message.closure
+    closure.phase = phase
+    closure.deck_uri = deck_uri
+    if error is not None:
+        closure.error.CopyFrom(error)
+    closure.updated_at.CopyFrom(at)
+    if closure.HasField("started_at"):
+        closure.duration.CopyFrom(lasted(closure.started_at, at))

@@ -1,0 +1,115 @@
+"""The rows clients read, as mutable objects that facts are folded into.
+
+A row is the protobuf message a client gets (`message`) plus what later facts need and messages do not show. The columns
+that lists filter and sort by are derived from the message when the row is written (`projection.tables`), so that there
+is one place that says what a fact does.
+"""
+
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from flyteidl.admin.execution_pb2 import Execution, ExecutionState
+from flyteidl.admin.node_execution_pb2 import NodeExecution
+from flyteidl.admin.task_execution_pb2 import TaskExecution
+
+from services.execution.subjects import ExecutionKey
+
+NodeKey = tuple[ExecutionKey, str]
+"""Execution and unique node id."""
+TaskKey = tuple[ExecutionKey, str, int]
+"""Execution, unique node id and attempt."""
+
+# A row's id is `sequence << ID_BITS | index of the fact in its envelope`: it grows in order of insertion and is the same
+# after a rebuild.
+ID_BITS = 20
+
+
+class RowMissing(Exception):
+    """A fact speaks of a row that no earlier fact made: the history is broken."""
+
+
+@dataclass(slots=True)
+class Row:
+    """What all rows have: a number that grows in order of insertion, and the envelope that changed the row last."""
+
+    id: int
+    sequence: int
+    # The row's sequence in the database when it was loaded; 0 for a row that is not there yet.
+    stored: int = 0
+
+
+@dataclass(slots=True)
+class ExecutionRow(Row):
+    key: ExecutionKey = ("", "", "")
+    message: Execution = field(default_factory=Execution)
+    state: ExecutionState = ExecutionState.EXECUTION_ACTIVE
+    metadata_prefix: str = ""
+    inputs_uri: str = ""
+    user_inputs_uri: str = ""
+
+
+@dataclass(slots=True)
+class NodeRow(Row):
+    key: NodeKey = (("", "", ""), "")
+    message: NodeExecution = field(default_factory=NodeExecution)
+    kind: int = 0
+    parent_node_id: str = ""
+    parent_id: int | None = None
+    data_prefix: str = ""
+    # Of the last attempt, once it ran to an end by itself; becomes visible with the node's own end.
+    checkpoint_uri: str = ""
+
+
+@dataclass(slots=True)
+class TaskRow(Row):
+    key: TaskKey = (("", "", ""), "", 0)
+    message: TaskExecution = field(default_factory=TaskExecution)
+    phase_version: int = 0
+    output_prefix: str = ""
+    checkpoint_uri: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """Where a fact stands: its execution, its envelope's sequence, its index in the envelope."""
+
+    key: ExecutionKey
+    sequence: int
+    index: int
+
+    @property
+    def row_id(self) -> int:
+        return self.sequence << ID_BITS | self.index
+
+
+_R = TypeVar("_R", bound=Row)
+
+
+@dataclass(slots=True)
+class Rows:
+    """The rows one batch touches."""
+
+    executions: dict[ExecutionKey, ExecutionRow] = field(default_factory=dict[ExecutionKey, ExecutionRow])
+    nodes: dict[NodeKey, NodeRow] = field(default_factory=dict[NodeKey, NodeRow])
+    tasks: dict[TaskKey, TaskRow] = field(default_factory=dict[TaskKey, TaskRow])
+
+    def execution(self, at: At) -> ExecutionRow | None:
+        """The execution's row to change; None when it already contains this envelope."""
+        return _current(self.executions.get(at.key), at, "execution")
+
+    def node(self, at: At, node_id: str) -> NodeRow | None:
+        """The node's row to change; None when it already contains this envelope."""
+        return _current(self.nodes.get((at.key, node_id)), at, node_id)
+
+    def task(self, at: At, node_id: str, attempt: int) -> TaskRow | None:
+        """The attempt's row to change; None when it already contains this envelope."""
+        return _current(self.tasks.get((at.key, node_id, attempt)), at, f"{node_id} attempt {attempt}")
+
+
+def _current(row: _R | None, at: At, what: str) -> _R | None:
+    if row is None:
+        raise RowMissing(f"no row of {what} of execution {'/'.join(at.key)} at sequence {at.sequence}")
+    if row.stored >= at.sequence:
+        return None
+    row.sequence = at.sequence
+    return row

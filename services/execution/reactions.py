@@ -1,0 +1,93 @@
+"""What happens because something happened: durable consumers that turn facts, observations and alarms into commands.
+
+Each message is handled at least once and, per execution, in order. Handling one twice finds nothing to do: the engine
+ignores what it has taken in, and alarms are armed under the timer's name.
+"""
+
+import asyncio
+from datetime import UTC, datetime
+
+import structlog
+
+from flightlog_blobs import BlobStore
+from flightlog_log import Cause, Log, Recorded, Subject
+from flightlog_protos.execution.v1.alarms_pb2 import Alarm
+from flightlog_protos.execution.v1.facts_pb2 import ExecutionCreated, TimerSet
+from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
+from services.execution import subjects
+from services.execution.engine import AttemptResult, FireTimer, ObserveAttempt, Refusal, Refused, StartExecution
+from services.execution.results import load_result
+from services.execution.shell import Shell
+from services.execution.subjects import ExecutionKey
+
+_log = structlog.get_logger(__name__)
+
+DURABLE = "execution"
+"""Name of this service's consumers on every stream."""
+
+
+class Reactions:
+    """The consumers of the execution service.
+
+    Args:
+        read_bytes: largest outputs and error of an attempt.
+    """
+
+    def __init__(self, log: Log, blobs: BlobStore, shell: Shell, read_bytes: int) -> None:
+        self._log = log
+        self._blobs = blobs
+        self._shell = shell
+        self._read_bytes = read_bytes
+
+    async def run(self) -> None:
+        """Reacts until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            facts = frozenset({ExecutionCreated.DESCRIPTOR.name, TimerSet.DESCRIPTOR.name})
+            group.create_task(self._log.consume(subjects.EXECUTION, DURABLE, self.on_facts, facts=facts))
+            observed = frozenset({AttemptObserved.DESCRIPTOR.name})
+            group.create_task(self._log.consume(subjects.LAUNCHER, DURABLE, self.on_observation, facts=observed))
+            group.create_task(self._log.consume_alarms(DURABLE, subjects.ALARM_KIND, self.on_alarm, Alarm))
+
+    async def on_facts(self, recorded: Recorded) -> None:
+        """A created execution is started, a timer is armed."""
+        project, domain, name = Subject.parse(recorded.subject).parts
+        key = (project, domain, name)
+        for fact in recorded.facts:
+            if isinstance(fact, ExecutionCreated):
+                await self._shell.dispatch(key, StartExecution(), Cause.service("execution", recorded))
+            elif isinstance(fact, TimerSet):
+                alarm = Alarm(execution_id=subjects.identifier_of(key), timer_id=fact.timer_id)
+                await self._log.schedule(subjects.alarm(key, fact.timer_id), fact.due.ToDatetime(UTC), alarm)
+
+    async def on_observation(self, recorded: Recorded) -> None:
+        """What the launcher saw goes to the engine, with what the attempt left behind when it ended."""
+        for fact in recorded.facts:
+            if not isinstance(fact, AttemptObserved):
+                continue
+            key = subjects.key_of(fact.execution_id)
+            result = await self._result(key, fact) if fact.stage == AttemptObserved.EXITED else None
+            try:
+                await self._shell.dispatch(key, ObserveAttempt(fact, result), Cause.service("execution", recorded))
+            except Refused as refused:
+                if refused.reason is not Refusal.NOT_FOUND:
+                    raise
+                _log.warning("observation.of_unknown_execution", execution="/".join(key), node=fact.node_id)
+
+    async def on_alarm(self, alarm: Alarm, due: datetime) -> None:
+        """A timer is due."""
+        key = subjects.key_of(alarm.execution_id)
+        try:
+            await self._shell.dispatch(key, FireTimer(alarm.timer_id), Cause.service("execution"))
+        except Refused as refused:
+            if refused.reason is not Refusal.NOT_FOUND:
+                raise
+            _log.warning("alarm.of_unknown_execution", execution="/".join(key), due=due.isoformat())
+
+    async def _result(self, key: ExecutionKey, observed: AttemptObserved) -> AttemptResult | None:
+        """What the attempt left; None when the execution is past it, and nobody asks."""
+        state = await self._shell.state(key)
+        node = state.nodes.get(observed.node_id) if state is not None else None
+        attempt = node.live_attempt if node is not None else None
+        if attempt is None or attempt.number != observed.attempt:
+            return None
+        return await load_result(self._blobs, attempt.output_prefix, self._read_bytes)

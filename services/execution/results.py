@@ -1,0 +1,63 @@
+"""What an attempt left under its output prefix (engine-semantics §3.2, §3.3)."""
+
+import asyncio
+import hashlib
+
+from flyteidl.core.errors_pb2 import ErrorDocument
+from flyteidl.core.literals_pb2 import LiteralMap
+from google.protobuf.message import DecodeError
+
+from flightlog_blobs import BlobMissing, BlobStore, BlobTooLarge
+from flightlog_protos.log.v1.envelope_pb2 import DataRef
+from services.execution.engine import AttemptResult
+
+
+async def load_result(blobs: BlobStore, output_prefix: str, limit: int) -> AttemptResult:
+    """Reads outputs and error, looks for futures and deck.
+
+    Args:
+        limit: largest outputs and error that are read, in bytes.
+    """
+    (outputs, too_large), (error, unreadable), futures, deck = await asyncio.gather(
+        _outputs(blobs, f"{output_prefix}/outputs.pb", limit),
+        _error(blobs, f"{output_prefix}/error.pb", limit),
+        blobs.stat(f"{output_prefix}/futures.pb"),
+        blobs.stat(f"{output_prefix}/deck.html"),
+    )
+    return AttemptResult(
+        outputs=outputs[0] if outputs else None,
+        literals=outputs[1] if outputs else None,
+        outputs_too_large=too_large,
+        error=error,
+        error_unreadable=unreadable,
+        futures=futures is not None,
+        deck=deck is not None,
+    )
+
+
+async def _outputs(blobs: BlobStore, uri: str, limit: int) -> tuple[tuple[DataRef, LiteralMap] | None, bool]:
+    try:
+        data = await blobs.get(uri, limit=limit)
+    except BlobMissing:
+        return None, False
+    except BlobTooLarge:
+        return None, True
+    try:
+        literals = LiteralMap.FromString(data)
+    except DecodeError:
+        # Not outputs at all: as if they were not there.
+        return None, False
+    return (DataRef(uri=uri, sha256=hashlib.sha256(data).digest(), size_bytes=len(data)), literals), False
+
+
+async def _error(blobs: BlobStore, uri: str, limit: int) -> tuple[ErrorDocument | None, bool]:
+    try:
+        data = await blobs.get(uri, limit=limit)
+    except BlobMissing:
+        return None, False
+    except BlobTooLarge:
+        return None, True
+    try:
+        return ErrorDocument.FromString(data), False
+    except DecodeError:
+        return None, True

@@ -1,0 +1,66 @@
+"""Settings of the execution service."""
+
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from flightlog_blobs import BlobSettings
+from flightlog_log import LogSettings
+from flightlog_read import DatabaseSettings
+from flightlog_rpc import RpcSettings
+from flightlog_telemetry import TelemetrySettings
+
+_MIB = 1024 * 1024
+
+
+class RetrySettings(BaseModel):
+    """How failures that are nobody's fault are repeated (engine-semantics §2.6)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    max_system_failures: Annotated[int, Field(ge=0)] = 3
+    """Further attempts after failures of the system, beside the user's own budget."""
+    backoff_base: timedelta = timedelta(seconds=1)
+    backoff_max: timedelta = timedelta(seconds=60)
+
+
+class ExecutionSettings(BaseModel):
+    """What is particular to executions."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    domains: list[str] = ["development", "staging", "production"]
+    """Domain ids that every project has."""
+    max_parallelism: Annotated[int, Field(ge=0)] = 25
+    """Task nodes of one execution that may run at once when neither request nor launch plan says; 0 sets no limit."""
+    metadata_prefix: str = "metadata/propeller"
+    """Key prefix of node inputs and outputs in the bucket."""
+    raw_output_prefix: str = "data"
+    """Key prefix of what tasks write, unless the request or the launch plan names another place."""
+    inline_bytes: Annotated[int, Field(ge=0)] = 2 * _MIB
+    """Inputs and outputs up to this size are answered inline, larger ones by a signed address (§4.13)."""
+    read_bytes: Annotated[int, Field(gt=0)] = 2 * _MIB
+    """Largest outputs and error files that tasks may write (engine-semantics §3.2)."""
+    link_expiry: timedelta = timedelta(hours=1)
+    """Default and longest validity of signed addresses."""
+    cached_executions: Annotated[int, Field(gt=0)] = 4096
+    """Folded executions kept at hand."""
+    cached_data_bytes: Annotated[int, Field(ge=0)] = 64 * _MIB
+    """Memory for literal maps kept at hand."""
+    retries: RetrySettings = RetrySettings()
+
+
+class Settings(BaseSettings):
+    """All of it, from the environment: `FLIGHTLOG_LOG__NATS_URL`, `FLIGHTLOG_EXECUTION__MAX_PARALLELISM`, …"""
+
+    model_config = SettingsConfigDict(env_prefix="FLIGHTLOG_", env_nested_delimiter="__", extra="forbid")
+
+    log: LogSettings
+    blobs: BlobSettings
+    database: DatabaseSettings
+    rpc: RpcSettings
+    telemetry: TelemetrySettings = TelemetrySettings()
+    execution: ExecutionSettings = ExecutionSettings()
+    ready_file: str | None = None

@@ -1,0 +1,54 @@
+"""Where the aggregates of this service, and those it reads, are on the log."""
+
+from flyteidl.core.identifier_pb2 import TASK, Identifier, WorkflowExecutionIdentifier
+
+from flightlog_log import Subject
+
+EXECUTION = "EXECUTION"
+LAUNCHER = "LAUNCHER"
+REGISTRY = "REGISTRY"
+ALARM_KIND = "execution"
+"""First part of the alarms' names: they belong to executions."""
+
+MAX_SUBJECT_BYTES = 2000
+"""Longest encoded subject: a NATS protocol line holds 4096 bytes, an index entry of Postgres 2704."""
+
+ExecutionKey = tuple[str, str, str]
+"""Project, domain and name of an execution."""
+
+
+def key_of(identifier: WorkflowExecutionIdentifier) -> ExecutionKey:
+    return identifier.project, identifier.domain, identifier.name
+
+
+def identifier_of(key: ExecutionKey) -> WorkflowExecutionIdentifier:
+    project, domain, name = key
+    return WorkflowExecutionIdentifier(project=project, domain=domain, name=name)
+
+
+def execution(key: ExecutionKey) -> Subject | None:
+    """The subject of an execution; None when no execution can have this name."""
+    return _fitting(EXECUTION, *key)
+
+
+def project(identifier: str) -> Subject | None:
+    """The subject of a project; None when no project can have this id."""
+    return _fitting(REGISTRY, "project", identifier)
+
+
+def version(identifier: Identifier) -> Subject | None:
+    """The subject of a task's or launch plan's version; None when none can have this name."""
+    kind = "task" if identifier.resource_type == TASK else "launch_plan"
+    return _fitting(REGISTRY, kind, identifier.project, identifier.domain, identifier.name, identifier.version)
+
+
+def alarm(key: ExecutionKey, timer_id: str) -> Subject:
+    """The name of the alarm of a timer."""
+    return Subject.of("ALARM", ALARM_KIND, *key, timer_id)
+
+
+def _fitting(stream: str, *parts: str) -> Subject | None:
+    if not all(parts) or any("\0" in part for part in parts) or sum(map(len, parts)) > MAX_SUBJECT_BYTES:
+        return None
+    subject = Subject.of(stream, *parts)
+    return subject if len(subject.text) <= MAX_SUBJECT_BYTES else None
