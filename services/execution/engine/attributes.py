@@ -1,7 +1,7 @@
 """Attribute paths of promises: `node.output["key"][0].field` followed into a literal.
 
-Rules: engine-semantics §7.4. Collections and maps of literals are walked as literals; from a MessagePack or Struct scalar
-on, the decoded value is walked and its leaf is turned back into a literal.
+Rules: engine-semantics §7.4. Collections and maps of literals are walked as literals; from a MessagePack or Struct
+scalar on, the decoded value is walked and its leaf is turned back into a literal.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
 """From the compiled bindings of a node to the literals it gets.
 
-Bindings are compiled once per program into small sources; a node's inputs are resolved from the outputs of the nodes named
-in them. Nothing is converted and no union is wrapped: what an upstream node wrote is what the downstream one reads
-(engine-semantics §2.4, §7.1).
+Bindings are compiled once per program into small sources; a node's inputs are resolved from the outputs of the nodes
+named in them. Nothing is converted and no union is wrapped: what an upstream node wrote is what the downstream one
+reads (engine-semantics §2.4, §7.1).
 """
 
 import re

@@ -127,8 +127,8 @@ class Blob:
 class Decision:
     """The outcome of a command. No facts: there is nothing to do.
 
-    `data` has the literal maps behind `blobs`, by uri, for the shell's cache. `state` is the state after `facts`, equal to
-    folding them; None only when there is no execution.
+    `data` has literal maps by uri, for the shell's cache: those behind `blobs`, and outputs that attempts left. `state`
+    is the state after `facts`, equal to folding them; None only when there is no execution.
     """
 
     facts: tuple[Message, ...]

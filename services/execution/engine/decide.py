@@ -1,7 +1,7 @@
 """From a command to facts. Pure: the same state, command and context always give the same decision, byte for byte."""
 
 from flightlog_protos.execution.v1 import facts_pb2 as facts
-from services.execution.engine import attempts, failure, graph, timeouts
+from services.execution.engine import alarms, attempts, failure, graph, subworkflows
 from services.execution.engine.commands import (
     ChangeState,
     Command,
@@ -65,7 +65,7 @@ def _start(turn: Turn) -> None:
     except DataMissing:
         return
     turn.emit(facts.ExecutionStarted(occurred_at=turn.now))
-    graph.begin(turn, turn.frame(ROOT), inputs)
+    subworkflows.begin(turn, turn.frame(ROOT), inputs)
     graph.settle(turn)
 
 
@@ -78,7 +78,7 @@ def _observe(turn: Turn, command: ObserveAttempt) -> None:
 def _fire(turn: Turn, command: FireTimer) -> None:
     timer = turn.state.timers.get(command.timer_id)
     if timer is not None and not turn.state.phase.terminal:
-        timeouts.fire(turn, timer)
+        alarms.fire(turn, timer)
         graph.settle(turn)
 
 

@@ -1,7 +1,7 @@
 """Failing and aborting: who is stopped when something fails, and when the stopping is done.
 
-A workflow that fails, or is aborted, first asks for the end of every attempt that still runs in it. It ends only after the
-last of them is known to be gone (engine-semantics §1.3, §1.5).
+A workflow that fails, or is aborted, first asks for the end of every attempt that still runs in it. It ends only after
+the last of them is known to be gone (engine-semantics §1.3, §1.5).
 """
 
 from typing import Final
@@ -30,7 +30,7 @@ TIMED_OUT: Final = "Timeout"
 def fail_scope(turn: Turn, failed: NodeState) -> None:
     """A node failed, and failures stop everything: fails the workflow around it."""
     if failed.parent_id:
-        fail_parent(turn, failed.parent_id, facts.ENDS_FAILED, _error_of(failed))
+        fail_node(turn, failed.parent_id, facts.ENDS_FAILED, _error_of(failed))
     else:
         _fail_execution(turn, failed)
 
@@ -44,7 +44,7 @@ def fail_completed(turn: Turn, parent_id: str) -> None:
         _fail_execution(turn, failed)
 
 
-def fail_parent(turn: Turn, node_id: str, ending: facts.NodeEnding, error: ExecutionError | None) -> None:
+def fail_node(turn: Turn, node_id: str, ending: facts.NodeEnding, error: ExecutionError | None) -> None:
     """Lets a running node end without success, as soon as what runs for it is gone."""
     turn.emit(facts.NodeFailing(node_id=node_id, ending=ending, error=error, occurred_at=turn.now))
     state = turn.state.nodes[node_id]
@@ -94,16 +94,18 @@ def _conclude(turn: Turn, state: NodeState) -> None:
     """Ends a node for which nothing runs any more, in the way that was decided when it began to stop."""
     node_id = state.node_id
     phase = turn.state.phase
-    if state.phase == NodePhase.FAILING and phase != ExecutionPhase.ABORTING:
-        if state.ending == facts.ENDS_FAILED and state.error is not None:
-            return _end_failed(turn, node_id, state.error)
-        if state.ending == facts.ENDS_TIMED_OUT:
-            turn.emit(facts.NodeTimedOut(node_id=node_id, occurred_at=turn.now))
-            turn.ended.append(node_id)
-            return None
-        if state.error is not None and not turn.stopping(state.parent_id):
-            return retries.after_failure(turn, node_id, state.error, recoverable=True)
-    return _end_aborted(turn, state, _abort_reason(turn, state))
+    ending = state.ending if phase != ExecutionPhase.ABORTING else facts.NODE_ENDING_UNSPECIFIED
+    if ending == facts.ENDS_TIMED_OUT:
+        turn.emit(facts.NodeTimedOut(node_id=node_id, occurred_at=turn.now))
+        turn.ended.append(node_id)
+    elif ending == facts.ENDS_FAILED:
+        assert state.error is not None
+        _end_failed(turn, node_id, state.error)
+    elif ending == facts.ENDS_RETRYING and not turn.stopping(state.parent_id):
+        assert state.error is not None
+        retries.after_failure(turn, node_id, state.error, recoverable=True)
+    else:
+        _end_aborted(turn, state, _abort_reason(turn, state))
 
 
 def _fail_execution(turn: Turn, failed: NodeState) -> None:

@@ -11,7 +11,7 @@ from flyteidl.core.literals_pb2 import LiteralMap
 
 from flightlog_protos.execution.v1 import facts_pb2 as facts
 from services.execution.engine import attempts, echo, failure, subworkflows
-from services.execution.engine.bindings import START_NODE, BindingFailed, resolved
+from services.execution.engine.bindings import BindingFailed, resolved
 from services.execution.engine.program import Node
 from services.execution.engine.state import NodePhase, NodeState
 from services.execution.engine.turn import DataMissing, Frame, Turn
@@ -19,23 +19,21 @@ from services.execution.engine.turn import DataMissing, Frame, Turn
 BINDING_FAILED: Final = "BindingResolutionFailure"
 
 
-def begin(turn: Turn, frame: Frame, inputs: LiteralMap) -> None:
-    """Starts a workflow: its start node succeeds with the workflow's inputs."""
-    node = frame.workflow.node(START_NODE)
-    node_id = frame.unique_id(START_NODE)
-    prefix = frame.data_prefix(START_NODE)
-    outputs = turn.write(f"{prefix}/0/outputs.pb", inputs)
-    turn.emit(_queued(turn, frame, node, node_id, prefix))
-    turn.emit(facts.NodeSucceeded(node_id=node_id, outputs=outputs, occurred_at=turn.now))
-    turn.ended.append(node_id)
-
-
 def settle(turn: Turn) -> None:
-    """Draws all consequences of the nodes that ended, then gives free places to nodes that wait for one."""
-    ended = turn.ended
-    while ended:
-        _follow(turn, turn.state.nodes[ended.popleft()])
+    """Draws all consequences of what happened in this turn, then gives free places to nodes that wait for one."""
+    while turn.ended or turn.resumed:
+        if turn.ended:
+            _follow(turn, turn.state.nodes[turn.ended.popleft()])
+        else:
+            _resume(turn, turn.resumed.popleft())
     attempts.fill(turn)
+
+
+def _resume(turn: Turn, node_id: str) -> None:
+    if turn.state.nodes[node_id].kind == facts.SUB_WORKFLOW:
+        subworkflows.run(turn, node_id)
+    else:
+        attempts.schedule(turn, node_id)
 
 
 def _follow(turn: Turn, node: NodeState) -> None:
@@ -90,8 +88,7 @@ def _skip(turn: Turn, frame: Frame, node: Node, node_id: str) -> None:
 
 
 def _start(turn: Turn, frame: Frame, node: Node, node_id: str) -> None:
-    prefix = frame.data_prefix(node.id)
-    queued = _queued(turn, frame, node, node_id, prefix)
+    queued = frame.queued(node, turn.now)
     try:
         inputs = _inputs(turn, frame, node)
     except DataMissing:
@@ -101,13 +98,14 @@ def _start(turn: Turn, frame: Frame, node: Node, node_id: str) -> None:
         turn.emit(queued)
         _fail_binding(turn, node_id, error)
         return
-    queued.inputs.CopyFrom(turn.write(f"{prefix}/inputs.pb", inputs))
+    queued.inputs.CopyFrom(turn.write(f"{queued.data_prefix}/inputs.pb", inputs))
     turn.emit(queued)
     if node.kind == facts.END:
         turn.emit(facts.NodeSucceeded(node_id=node_id, occurred_at=turn.now))
         turn.ended.append(node_id)
     elif node.kind == facts.SUB_WORKFLOW:
-        subworkflows.start(turn, node_id, inputs)
+        turn.emit(facts.NodeStarted(node_id=node_id, occurred_at=turn.now))
+        subworkflows.run(turn, node_id)
     elif echo.runs(node):
         echo.run(turn, node, node_id, inputs)
 
@@ -128,20 +126,6 @@ def _inputs(turn: Turn, frame: Frame, node: Node) -> LiteralMap:
     if missing is not None:
         raise missing
     return resolved(node.inputs, outputs)
-
-
-def _queued(turn: Turn, frame: Frame, node: Node, node_id: str, prefix: str) -> facts.NodeQueued:
-    return facts.NodeQueued(
-        node_id=node_id,
-        spec_node_id=node.id,
-        parent_node_id=frame.parent_id,
-        retry_group=frame.retry_group,
-        kind=node.kind,
-        name=node.name,
-        data_prefix=prefix,
-        is_parent=node.kind == facts.SUB_WORKFLOW,
-        occurred_at=turn.now,
-    )
 
 
 def _fail_binding(turn: Turn, node_id: str, error: BindingFailed) -> None:

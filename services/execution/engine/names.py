@@ -32,7 +32,7 @@ def fnv64a(text: str) -> int:
 
 
 def unique_node_id(parent_id: str, parent_attempt: int, spec_node_id: str) -> str:
-    """Id of a node inside its execution. Top-level nodes keep their own id; children's ids are at most 20 characters."""
+    """Id of a node inside its execution: at top level its own id, below that at most 20 characters."""
     if not parent_id:
         return spec_node_id
     return _fitted(f"{parent_id}-{parent_attempt}-{spec_node_id}", NODE_ID_LIMIT)

@@ -166,8 +166,8 @@ def _edges(
 ) -> tuple[dict[str, dict[str, None]], dict[str, dict[str, None]]]:
     """Who follows whom: the compiled connections, completed by what bindings and explicit order imply.
 
-    Nodes without upstream follow the start node, nodes without downstream precede the end node, so that the end node ends
-    last. Dicts keep the order of first mention.
+    Nodes without upstream follow the start node, nodes without downstream precede the end node, so that the end node
+    ends last. Dicts keep the order of first mention.
     """
     upstream: dict[str, dict[str, None]] = {node_id: {} for node_id in inputs}
     downstream: dict[str, dict[str, None]] = {node_id: {} for node_id in inputs}

@@ -1,7 +1,7 @@
 """What follows a failed attempt: another one, or the failure of the node.
 
-Failures of kind SYSTEM have a budget of their own, failures of all other kinds share the task's; the attempt number counts
-both (engine-semantics §2.6, §2.7).
+Failures of kind SYSTEM have a budget of their own, failures of all other kinds share the task's; the attempt number
+counts both (engine-semantics §2.6, §2.7).
 """
 
 from datetime import timedelta
@@ -10,7 +10,7 @@ from typing import Final
 from flyteidl.core.execution_pb2 import ExecutionError
 
 from flightlog_protos.execution.v1 import facts_pb2 as facts
-from services.execution.engine import attempts, subworkflows, timeouts
+from services.execution.engine import timeouts
 from services.execution.engine.program import Node
 from services.execution.engine.state import NodeState
 from services.execution.engine.turn import Turn, timestamp
@@ -58,14 +58,6 @@ def interruptible(turn: Turn, node: Node, state: NodeState) -> bool:
     return turn.program.interruptible
 
 
-def resume(turn: Turn, node_id: str) -> None:
-    """Runs the attempt that a retry has announced."""
-    if turn.state.nodes[node_id].kind == facts.SUB_WORKFLOW:
-        subworkflows.run(turn, node_id)
-    else:
-        attempts.schedule(turn, node_id)
-
-
 def backoff(base: timedelta, most: timedelta, failures: int) -> timedelta:
     """The pause after the given number of failures, at least 1: doubling from `base`, never above `most`."""
     # 2**32 times any base is above any sensible limit, and timedelta overflows not far beyond.
@@ -97,7 +89,7 @@ def _retry(turn: Turn, state: NodeState, system_failures: int) -> None:
             )
         )
     else:
-        resume(turn, state.node_id)
+        turn.resumed.append(state.node_id)
 
 
 def _fail(turn: Turn, node_id: str, error: ExecutionError, deck_uri: str) -> None:

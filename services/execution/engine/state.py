@@ -1,7 +1,7 @@
 """What an execution is at a moment: the fold of its facts.
 
-Frozen, and cheap to copy: changing one node shares everything else. Nothing here knows the workflow's definition; who may
-run next is decided with the program beside the state. Protobuf messages held here are never changed.
+Frozen, and cheap to copy: changing one node shares everything else. Nothing here knows the workflow's definition; who
+may run next is decided with the program beside the state. Protobuf messages held here are never changed.
 """
 
 from collections.abc import Iterator
@@ -168,5 +168,5 @@ class Execution:
                 yield node_id
 
     def open_nodes(self) -> list[NodeState]:
-        """Nodes that have been queued and have not ended, in the order in which they were queued. Looks at every node."""
+        """Nodes that have been queued and have not ended, in order of queueing. Looks at every node."""
         return sorted((node for node in self.nodes.values() if not node.phase.terminal), key=lambda node: node.order)

@@ -1,42 +1,38 @@
-"""Workflows inside workflows: a node's children start with its inputs, and their end is its end (engine-semantics §5.2).
+"""Workflows inside workflows: a node's children start with its inputs, and their end is its end.
 
-The same rules end the top level: `completed` is where a workflow, outer or inner, has reached its end node.
+The same rules begin and end the top level (engine-semantics §5.2).
 """
-
-from datetime import timedelta
 
 from flyteidl.core.literals_pb2 import LiteralMap
 
 from flightlog_protos.execution.v1 import facts_pb2 as facts
-from services.execution.engine import failure, graph, timeouts
+from services.execution.engine import failure, timeouts
+from services.execution.engine.bindings import START_NODE
 from services.execution.engine.state import NodePhase, NodeState
-from services.execution.engine.turn import DataMissing, Turn
+from services.execution.engine.turn import DataMissing, Frame, Turn
 
 
-def start(turn: Turn, node_id: str, inputs: LiteralMap) -> None:
-    """Starts a sub-workflow node that has been queued."""
-    turn.emit(facts.NodeStarted(node_id=node_id, occurred_at=turn.now))
-    _begin(turn, node_id, inputs)
+def begin(turn: Turn, frame: Frame, inputs: LiteralMap) -> None:
+    """Begins a workflow, outer or inner: its start node succeeds with the workflow's inputs."""
+    queued = frame.queued(frame.workflow.node(START_NODE), turn.now)
+    turn.emit(queued)
+    outputs = turn.write(f"{queued.data_prefix}/0/outputs.pb", inputs)
+    turn.emit(facts.NodeSucceeded(node_id=queued.node_id, outputs=outputs, occurred_at=turn.now))
+    turn.ended.append(queued.node_id)
 
 
 def run(turn: Turn, node_id: str) -> None:
-    """Runs the node's next attempt; its children are new nodes with ids of their own."""
-    inputs = turn.state.nodes[node_id].inputs
-    if inputs is None:
-        return
+    """Runs the current attempt of a sub-workflow node; its children are nodes with ids of their own."""
+    state = turn.state.nodes[node_id]
+    assert state.inputs is not None
     try:
-        literals = turn.literals(inputs.uri)
+        inputs = turn.literals(state.inputs.uri)
     except DataMissing:
         return
-    _begin(turn, node_id, literals)
-
-
-def _begin(turn: Turn, node_id: str, inputs: LiteralMap) -> None:
-    state = turn.state.nodes[node_id]
-    timeout: timedelta | None = turn.node(state).timeout
+    timeout = turn.node(state).timeout
     if timeout is not None:
         timeouts.arm(turn, node_id, state.attempt_number, timeout)
-    graph.begin(turn, turn.frame(node_id), inputs)
+    begin(turn, turn.frame(node_id), inputs)
 
 
 def completed(turn: Turn, end: NodeState) -> None:

@@ -1,7 +1,7 @@
-"""Deadlines of nodes, and what happens when an alarm goes off.
+"""Deadlines of nodes: when they are set, and the error of missing one. What an alarm does is in `alarms`.
 
 A node's timeout holds for each attempt, counted from its scheduling; twice the timeout holds for all attempts together
-(engine-semantics §2.5). Alarms for what is over are ignored.
+(engine-semantics §2.5).
 """
 
 from datetime import timedelta
@@ -10,8 +10,7 @@ from typing import Final
 from flyteidl.core.execution_pb2 import ExecutionError
 
 from flightlog_protos.execution.v1 import facts_pb2 as facts
-from services.execution.engine import failure, retries
-from services.execution.engine.state import AttemptPhase, NodePhase, NodeState, TimerState
+from services.execution.engine.state import NodeState
 from services.execution.engine.turn import Turn, timestamp
 
 EXPIRED: Final = "TimeoutExpired"
@@ -30,21 +29,6 @@ def arm(turn: Turn, node_id: str, attempt: int, timeout: timedelta) -> None:
         _set(turn, node_id, facts.NODE_DEADLINE, attempt, 2 * timeout)
 
 
-def fire(turn: Turn, timer: TimerState) -> None:
-    """Does what a timer was set for, unless it is over."""
-    state = turn.state.nodes.get(timer.node_id)
-    if state is None or state.phase != NodePhase.RUNNING or turn.stopping(state.parent_id):
-        return
-    if timer.kind == facts.RETRY:
-        if state.attempt is None and state.attempt_number == timer.attempt and not _resumed(turn, state):
-            retries.resume(turn, state.node_id)
-    elif timer.kind == facts.ATTEMPT_DEADLINE:
-        if state.attempt_number == timer.attempt:
-            _expire_attempt(turn, state)
-    elif timer.kind == facts.NODE_DEADLINE:
-        _expire_node(turn, state)
-
-
 def expired(turn: Turn, state: NodeState) -> ExecutionError:
     """The error of an attempt that ran out of time."""
     timeout = turn.node(state).timeout or timedelta()
@@ -53,34 +37,6 @@ def expired(turn: Turn, state: NodeState) -> ExecutionError:
         message=f"task execution timeout [{go_duration(timeout)}] expired",
         kind=ExecutionError.USER,
     )
-
-
-def _resumed(turn: Turn, state: NodeState) -> bool:
-    """Whether a sub-workflow's announced attempt has begun: it has no attempt facts of its own, but children."""
-    return state.kind == facts.SUB_WORKFLOW and state.node_id in turn.state.scopes
-
-
-def _expire_attempt(turn: Turn, state: NodeState) -> None:
-    error = expired(turn, state)
-    if state.kind == facts.SUB_WORKFLOW:
-        if _resumed(turn, state):
-            failure.fail_parent(turn, state.node_id, facts.ENDS_RETRYING, error)
-        return
-    attempt = state.live_attempt
-    if attempt is not None and attempt.phase == AttemptPhase.LIVE:
-        turn.emit(
-            facts.AttemptAborting(
-                node_id=state.node_id,
-                attempt=attempt.number,
-                reason=error.message,
-                timed_out=True,
-                occurred_at=turn.now,
-            )
-        )
-
-
-def _expire_node(turn: Turn, state: NodeState) -> None:
-    failure.fail_parent(turn, state.node_id, facts.ENDS_TIMED_OUT, None)
 
 
 def _set(turn: Turn, node_id: str, kind: facts.TimerKind, attempt: int, after: timedelta) -> None:

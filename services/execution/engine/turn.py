@@ -1,7 +1,8 @@
 """One decision in the making: the state so far, and what has been decided in it.
 
-Every fact is folded in at once, so that each rule sees the state as it will be. Nodes that end are queued in `ended`, and
-`graph.settle` draws the consequences; a chain of a thousand nodes is a loop, not a recursion.
+Every fact is folded in at once, so that each rule sees the state as it will be. Rules do not call what follows from
+them: nodes that ended, and nodes whose next attempt may run, are queued, and `graph.settle` goes on with them. So a
+chain of a thousand nodes is a loop, and the rules form layers.
 """
 
 import hashlib
@@ -54,6 +55,20 @@ class Frame:
     def retry_group(self) -> str:
         return str(self.attempt) if self.parent_id else ""
 
+    def queued(self, node: Node, occurred_at: Timestamp) -> facts_pb2.NodeQueued:
+        """The fact that a node is queued, without its inputs."""
+        return facts_pb2.NodeQueued(
+            node_id=self.unique_id(node.id),
+            spec_node_id=node.id,
+            parent_node_id=self.parent_id,
+            retry_group=self.retry_group,
+            kind=node.kind,
+            name=node.name,
+            data_prefix=self.data_prefix(node.id),
+            is_parent=node.sub_workflow is not None,
+            occurred_at=occurred_at,
+        )
+
 
 class Turn:
     """State, facts and blobs of one decision."""
@@ -64,7 +79,9 @@ class Turn:
         self.program = context.program
         self.settings = context.settings
         self.now = timestamp(context.now)
+        # Unique ids of nodes that have just ended, and of nodes whose back-off is over.
         self.ended: deque[str] = deque()
+        self.resumed: deque[str] = deque()
         self._facts: list[Message] = []
         self._blobs: list[Blob] = []
         self._produced: dict[str, LiteralMap] = {}

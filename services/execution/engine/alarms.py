@@ -1,0 +1,46 @@
+"""What happens when a timer is due: a retry begins, or a deadline has passed. Alarms for what is over are ignored."""
+
+from flightlog_protos.execution.v1 import facts_pb2 as facts
+from services.execution.engine import failure, timeouts
+from services.execution.engine.state import AttemptPhase, NodePhase, NodeState, TimerState
+from services.execution.engine.turn import Turn
+
+
+def fire(turn: Turn, timer: TimerState) -> None:
+    """Does what a timer was set for, unless it is over."""
+    state = turn.state.nodes.get(timer.node_id)
+    if state is None or state.phase.terminal or turn.stopping(state.parent_id):
+        return
+    if timer.kind == facts.NODE_DEADLINE:
+        if state.ending in (facts.NODE_ENDING_UNSPECIFIED, facts.ENDS_RETRYING):
+            failure.fail_node(turn, state.node_id, facts.ENDS_TIMED_OUT, None)
+    elif state.phase == NodePhase.RUNNING and state.attempt_number == timer.attempt:
+        if timer.kind == facts.RETRY:
+            if state.attempt is None and not _has_children(turn, state):
+                turn.resumed.append(state.node_id)
+        elif timer.kind == facts.ATTEMPT_DEADLINE:
+            _expire_attempt(turn, state)
+
+
+def _has_children(turn: Turn, state: NodeState) -> bool:
+    """Whether an announced attempt of a sub-workflow has begun: it has no attempt facts of its own."""
+    return state.kind == facts.SUB_WORKFLOW and state.node_id in turn.state.scopes
+
+
+def _expire_attempt(turn: Turn, state: NodeState) -> None:
+    error = timeouts.expired(turn, state)
+    if state.kind == facts.SUB_WORKFLOW:
+        if _has_children(turn, state):
+            failure.fail_node(turn, state.node_id, facts.ENDS_RETRYING, error)
+        return
+    attempt = state.live_attempt
+    if attempt is not None and attempt.phase == AttemptPhase.LIVE:
+        turn.emit(
+            facts.AttemptAborting(
+                node_id=state.node_id,
+                attempt=attempt.number,
+                reason=error.message,
+                timed_out=True,
+                occurred_at=turn.now,
+            )
+        )
