@@ -83,7 +83,7 @@ class RegistrySettings(BaseModel):
     projects: list[ProjectSettings] = [
         ProjectSettings(id="flytesnacks", name="flytesnacks", description="flytesnacks description")
     ]
-    max_workflow_nodes: Annotated[int, Field(ge=0)] = 0
+    max_workflow_nodes: Annotated[int, Field(ge=0)] = 10_000
     """User nodes of one workflow; 0 sets no limit."""
     task_resource_limits: ResourceSettings = ResourceSettings()
     """The most one task may ask for. A task above it is refused at registration."""
