@@ -1,8 +1,10 @@
-# Everything runs in .venv, which the first command makes from requirements.lock. `make help` lists the commands.
+# Everything runs in .venv, which the first command makes from requirements-dev.lock. `make help` lists the commands.
 
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.installed
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	--no-emit-index-url pyproject.toml
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test up check bench protos docs lock clean
@@ -36,11 +38,11 @@ docs: $(READY) ## generate docs/api-coverage.md and deploy/k8s/edge.yaml from th
 
 lock: $(READY) ## resolve the dependencies of pyproject.toml anew, with hashes; make test afterwards
 	@$(BIN)/python -m pip install --quiet uv
-	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --extra embedded --group dev \
-		--no-header --no-annotate --no-emit-index-url pyproject.toml -o requirements.lock
+	@$(COMPILE) --upgrade --extra embedded -o requirements.lock
+	@$(COMPILE) --upgrade --extra embedded --group dev --constraints requirements.lock -o requirements-dev.lock
 
 clean: ## remove .venv
 	@rm -rf .venv
 
-$(READY): requirements.lock tools/bootstrap.py
+$(READY): requirements-dev.lock tools/bootstrap.py
 	@$(PYTHON) tools/bootstrap.py

@@ -1,7 +1,7 @@
 """Make `.venv` from the locked dependencies: `python3 tools/bootstrap.py`.
 
 Needs nothing but Python 3.11 or newer. Packages come from whatever index your pip is configured for; every file is
-checked against its hash in requirements.lock. `uv` does the work where it is installed (seconds instead of a minute).
+checked against its hash in the lock file. `uv` does the work where it is installed (seconds instead of a minute).
 """
 
 import os
@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = ROOT / ".venv"
-LOCK = ROOT / "requirements.lock"
+LOCK = ROOT / "requirements-dev.lock"
 STAMP = ENVIRONMENT / ".installed"
 
 

@@ -1,7 +1,7 @@
 """`make demo`: a training pipeline on a stack of its own, from nothing to a model, in under a minute.
 
-Starts `flightlog up` on a scratch folder, runs `examples/training.py` with the unmodified pyflyte, prints the outputs and
-the history of the execution, and stops everything. Exits 1 when the pipeline does not succeed.
+Starts `flightlog up` on a scratch folder, runs `examples/training.py` with the unmodified pyflyte, prints the outputs
+and the history of the execution, and stops everything. Exits 1 when the pipeline does not succeed.
 """
 
 import os
@@ -130,7 +130,10 @@ def _outputs(stack: StackProcess) -> dict[str, Any]:
     remote = FlyteRemote(Config(platform=platform, data_config=DataConfig(s3=store)))
     finished = remote.fetch_execution(project=EXECUTION.project, domain=EXECUTION.domain, name=EXECUTION.name)
     finished = remote.sync_execution(finished, sync_nodes=False)
-    outputs = {name: finished.outputs.get(name) for name in finished.outputs.literals}
+    resolver = finished.outputs
+    if resolver is None:
+        raise StackError("The execution has no outputs.")
+    outputs = {name: resolver.get(name) for name in resolver.literals}
     model = Path(outputs["model"].download())
     outputs["model"] = f"{outputs['model'].remote_source} ({model.stat().st_size / 1024:.0f} KiB)"
     return outputs

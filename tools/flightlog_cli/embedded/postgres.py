@@ -38,6 +38,7 @@ _SETTINGS = {
     "max_parallel_maintenance_workers": "0",
     "max_worker_processes": "2",
     "max_wal_senders": "0",
+    "max_logical_replication_workers": "0",
     "wal_level": "minimal",
     "jit": "off",
     "huge_pages": "off",
