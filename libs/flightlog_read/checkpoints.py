@@ -7,8 +7,6 @@ stops.
 
 from dataclasses import dataclass
 
-import asyncpg
-
 from flightlog_read.database import Connection
 from flightlog_read.errors import ReadError
 from flightlog_read.projection import Projection, fingerprint
@@ -57,10 +55,9 @@ async def create(connection: Connection, schema: str, projection: Projection) ->
 
 async def find(connection: Connection, schema: str) -> Checkpoint | None:
     """The checkpoint of a schema; None when there is no such schema or it is not a projection's."""
-    try:
-        row = await connection.fetchrow(f"SELECT stream, version, fingerprint, sequence FROM {schema}.checkpoint")
-    except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
+    if not await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", f"{schema}.checkpoint"):
         return None
+    row = await connection.fetchrow(f"SELECT stream, version, fingerprint, sequence FROM {schema}.checkpoint")
     return None if row is None else Checkpoint(row["stream"], row["version"], row["fingerprint"], row["sequence"])
 
 

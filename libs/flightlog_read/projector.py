@@ -18,7 +18,7 @@ from zlib import crc32
 import asyncpg
 import structlog
 
-from flightlog_log import Log, LogUnavailable
+from flightlog_log import Log, LogUnavailable, Recorded
 from flightlog_read import checkpoints, metrics
 from flightlog_read.batches import BatchWriter, Entry, following
 from flightlog_read.checkpoints import Checkpoint, Superseded
@@ -56,6 +56,7 @@ class Projector:
         self._log = log
         self._projection = projection
         self._schema = check_name(projection.name)
+        self._fingerprint = fingerprint(projection)
         self._mark = Watermark()
         self._leading = False
         self._serving = asyncio.Event()
@@ -121,24 +122,27 @@ class Projector:
             metrics.wait_seconds.labels(self._schema).observe(time.perf_counter() - started)
 
     async def _polled_until(self, sequence: int) -> bool:
-        """Without the lock, the checkpoint in Postgres is the only truth: it is asked every time. False: leading
-        now.
-        """
+        """Without the lock only the checkpoint in Postgres tells: it is asked every time. False: leading now."""
         delay = _POLL_SECONDS[0]
+        await self._serving.wait()  # before that, tables of another version may be there
         while not self._leading:
-            async with self._polling:
-                try:
-                    async with self._database.pool.acquire() as connection:
-                        found = await checkpoints.find(connection, self._schema)
-                except Exception as error:
-                    if not is_unavailable(error):
-                        raise
-                    found = None
-            if found is not None and found.sequence >= sequence:
+            if await self._found_at() >= sequence:
                 return True
             await asyncio.sleep(delay)
             delay = min(delay * 2, _POLL_SECONDS[1])
         return False
+
+    async def _found_at(self) -> int:
+        """The checkpoint of the tables this process reads, -1 when they are not to be had now."""
+        async with self._polling:
+            try:
+                async with self._database.pool.acquire() as connection:
+                    found = await checkpoints.find(connection, self._schema)
+            except Exception as error:
+                if not is_unavailable(error) and not isinstance(error, asyncpg.UndefinedTableError):
+                    raise
+                return -1
+        return found.sequence if found is not None and found.fingerprint == self._fingerprint else -1
 
     async def _lead_once(self) -> None:
         lost = asyncio.get_running_loop().create_future()
@@ -187,7 +191,7 @@ class Projector:
                 logger.info("projection.standing_by", projection=self._schema)
                 standing_by = True
             found = await checkpoints.find(connection, self._schema)
-            if found is not None and found.fingerprint == fingerprint(self._projection):
+            if found is not None and found.fingerprint == self._fingerprint:
                 self._serving.set()
             await asyncio.sleep(_STANDBY_SECONDS)
 
@@ -202,8 +206,8 @@ class Projector:
             raise Superseded(
                 f"the tables are of version {found.version}, this process writes {self._projection.version}"
             )
-        if found.fingerprint != fingerprint(self._projection):
-            reason = f"version {found.fingerprint} is not {fingerprint(self._projection)}"
+        if found.fingerprint != self._fingerprint:
+            reason = f"version {found.fingerprint} is not {self._fingerprint}"
         elif found.sequence > (end := await self._log.stream_sequence(self._projection.stream)):
             reason = f"the tables are at {found.sequence}, the log ends at {end}"
         if not reason:
@@ -222,6 +226,12 @@ class Projector:
         metrics.batch_seconds.labels(self._schema).observe(time.perf_counter() - started)
         metrics.applied_total.labels(self._schema).inc(len(entries))
         metrics.position.labels(self._schema).set(writer.sequence)
+        newest = entries[-1]
+        if isinstance(newest, Recorded):
+            recorded_at = newest.envelope.recorded_at
+            metrics.lag_seconds.labels(self._schema).set(
+                max(0.0, time.time() - recorded_at.seconds - recorded_at.nanos / 1e9)
+            )
 
     async def _park(self, entry: Entry, reason: str) -> None:
         logger.error(

@@ -183,8 +183,6 @@ async def _load_and_compare(
 
 
 async def _comparable(connection: asyncpg.Connection, projection: Projection, end: int) -> Checkpoint | None:
-    if not await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", f"{projection.name}.checkpoint"):
-        return None
     live = await checkpoints.find(connection, projection.name)
     if live is None or live.fingerprint != fingerprint(projection) or live.sequence > end:
         return None
