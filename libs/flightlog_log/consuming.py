@@ -29,8 +29,6 @@ from .pulling import Pull, numbers_of
 from .reading import Reader
 
 MAX_DELIVERIES = 8
-_FIRST_DELAY_SECONDS = 0.1
-_LONGEST_DELAY_SECONDS = 30.0
 _UNAVAILABLE_SECONDS = 0.5
 _ACK_WAIT_SECONDS = 60.0
 _REMEMBERED = 16384
@@ -173,7 +171,10 @@ class Consumer:
         return None
 
     async def _back_off(self, delivery: Delivery, error: Exception) -> None:
-        delay = min(_FIRST_DELAY_SECONDS * 3 ** (delivery.deliveries - 1), _LONGEST_DELAY_SECONDS)
+        settings = self._connection.settings
+        delay = min(
+            settings.redelivery_first_seconds * 3 ** (delivery.deliveries - 1), settings.redelivery_longest_seconds
+        )
         delivery.deliveries += 1
         redelivered_total.labels(self._source.stream, self._source.durable).inc()
         _log.warning(

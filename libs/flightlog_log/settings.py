@@ -23,3 +23,6 @@ class LogSettings(BaseModel):
     """How long one request waits for the server's answer before it counts as lost."""
     patience_seconds: float = Field(default=20.0, gt=0)
     """How long an append, load or look-up keeps trying while the server is away, before `LogUnavailable`."""
+    redelivery_first_seconds: float = Field(default=0.1, gt=0)
+    """Pause before a message whose handling failed is tried again; each further pause is three times as long."""
+    redelivery_longest_seconds: float = Field(default=30.0, gt=0)

@@ -1,0 +1,161 @@
+"""Durable consumption: order, repetition, survival."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from uuid import uuid4
+
+from flightlog_blobs import BlobStore
+from flightlog_log import Head, Log, LogUnavailable, Recorded, Subject
+from flightlog_protos.execution.v1.facts_pb2 import ExecutionStarted, NodeQueued, TimerSet
+from tests.integration.log.shared import CAUSE, Handled, OwnNats, append_many
+
+Background = Callable[..., asyncio.Task[None]]
+
+
+def durable() -> str:
+    return f"test_{uuid4().hex}"
+
+
+async def test_every_envelope_is_handled_in_the_order_of_its_subject(log: Log, background: Background) -> None:
+    subjects = [Subject.of("EXECUTION", "tests", "order", uuid4().hex) for _ in range(10)]
+    handled = Handled(*subjects)
+    await asyncio.gather(*(append_many(log, subject, 50) for subject in subjects))
+    background(log.consume("EXECUTION", durable(), handled, facts=None))
+    for _ in range(500):
+        await handled.next()
+
+    for subject in subjects:
+        positions = [record.envelope.position for record in handled.records if record.subject == str(subject)]
+        assert positions == list(range(1, 51))
+
+
+async def test_one_subject_is_never_handled_twice_at_once_and_others_do_not_wait(
+    log: Log, background: Background
+) -> None:
+    slow, quick = (Subject.of("EXECUTION", "tests", "parallel", uuid4().hex) for _ in range(2))
+    await append_many(log, slow, 2)
+    await append_many(log, quick, 5)
+    release, quick_done = asyncio.Event(), asyncio.Event()
+    order: list[tuple[str, int]] = []
+
+    async def handler(record: Recorded) -> None:
+        if record.subject == str(slow):
+            order.append(("begin", record.envelope.position))
+            await release.wait()
+            order.append(("end", record.envelope.position))
+        elif record.subject == str(quick) and record.envelope.position == 5:
+            quick_done.set()
+
+    background(log.consume("EXECUTION", durable(), handler, facts=None))
+    await asyncio.wait_for(quick_done.wait(), 10)
+    assert order == [("begin", 1)]
+    release.set()
+    async with asyncio.timeout(10):
+        while len(order) < 4:
+            await asyncio.sleep(0)
+    assert order == [("begin", 1), ("end", 1), ("begin", 2), ("end", 2)]
+
+
+async def test_envelopes_without_a_wanted_fact_are_passed_over(
+    log: Log, subject: Subject, background: Background
+) -> None:
+    handled = Handled(subject)
+    head = Head.EMPTY
+    for facts in ([NodeQueued()], [NodeQueued(), TimerSet()], [ExecutionStarted()], [NodeQueued(), NodeQueued()]):
+        head = (await log.append(subject, facts, head=head, cause=CAUSE)).head
+    last = await log.append(subject, [ExecutionStarted(), NodeQueued()], head=head, cause=CAUSE)
+
+    background(log.consume("EXECUTION", durable(), handled, facts=frozenset({"TimerSet", "ExecutionStarted"})))
+    while (await handled.next()).sequence != last.sequence:
+        pass
+    assert [record.envelope.position for record in handled.records] == [2, 3, 5]
+
+
+async def test_failed_handling_is_tried_again_before_what_follows(
+    log: Log, subject: Subject, background: Background
+) -> None:
+    attempts: list[int] = []
+    done = asyncio.Event()
+
+    async def handler(record: Recorded) -> None:
+        if record.subject != str(subject):
+            return
+        attempts.append(record.envelope.position)
+        if record.envelope.position == 1 and len(attempts) < 4:
+            raise RuntimeError("not yet")
+        if record.envelope.position == 3:
+            done.set()
+
+    await append_many(log, subject, 3)
+    background(log.consume("EXECUTION", durable(), handler, facts=None))
+    await asyncio.wait_for(done.wait(), 20)
+    assert attempts == [1, 1, 1, 1, 2, 3]
+
+
+async def test_consumer_goes_on_where_it_was_and_repeats_what_was_under_way(
+    own_nats: OwnNats, blobs: BlobStore, log: Log, subject: Subject, background: Background
+) -> None:
+    name = durable()
+    blocked = asyncio.Event()
+
+    async def first_handler(record: Recorded) -> None:
+        if record.subject == str(subject) and record.envelope.position == 3:
+            blocked.set()
+            await asyncio.Event().wait()
+
+    head = await append_many(log, subject, 4)
+    # Its own connection, cut without a word: this is how a killed process looks to the server.
+    doomed = await Log.connect(own_nats.settings, blobs, name="doomed")
+    task = asyncio.create_task(doomed.consume("EXECUTION", name, first_handler, facts=None))
+    await asyncio.wait_for(blocked.wait(), 20)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await doomed.close()
+
+    head = await append_many(log, subject, 2, head)
+    handled = Handled(subject)
+    background(log.consume("EXECUTION", name, handled, facts=None))
+    got = [(await handled.next(10)).envelope.position for _ in range(4)]
+    assert got == [3, 4, 5, 6], "in order and at once, not after the time for acknowledgement"
+
+
+async def test_consumer_survives_kills_of_the_server(own_nats: OwnNats, log: Log, background: Background) -> None:
+    subjects = [Subject.of("EXECUTION", "tests", "kills", uuid4().hex) for _ in range(4)]
+    handled = Handled(*subjects)
+    background(log.consume("EXECUTION", durable(), handled, facts=None))
+    writers = [asyncio.create_task(append_many(log, subject, 150)) for subject in subjects]
+    for _ in range(3):
+        for _ in range(40):
+            await handled.next()
+        await own_nats.child.restart()
+    await asyncio.gather(*writers)
+
+    async with asyncio.timeout(30):
+        while len({record.event_id for record in handled.records}) < 600:
+            await handled.next()
+    for subject in subjects:
+        positions = [record.envelope.position for record in handled.records if record.subject == str(subject)]
+        firsts = list(dict.fromkeys(positions))
+        assert firsts == list(range(1, 151)), "first handled in order"
+
+
+async def test_unavailable_log_never_counts_as_a_failure(log: Log, subject: Subject, background: Background) -> None:
+    parked_before = [entry async for entry in log.parked()]
+    attempts = 0
+    done = asyncio.Event()
+
+    async def handler(record: Recorded) -> None:
+        nonlocal attempts
+        if record.subject != str(subject):
+            return
+        attempts += 1
+        if attempts <= 10:
+            raise LogUnavailable("away")
+        done.set()
+
+    await append_many(log, subject, 1)
+    background(log.consume("EXECUTION", durable(), handler, facts=None))
+    await asyncio.wait_for(done.wait(), 20)
+    assert [entry async for entry in log.parked()] == parked_before

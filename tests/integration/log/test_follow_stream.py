@@ -1,0 +1,121 @@
+"""Following a stream in order, from the past into the present."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from uuid import uuid4
+
+from flightlog_log import Head, Log, Recorded, Subject, Unreadable
+from flightlog_protos.execution.v1.facts_pb2 import NodeQueued, TimerSet
+from tests.integration.log.shared import CAUSE, OwnNats, append_many
+
+
+async def test_past_is_followed_to_the_end_it_had_at_the_start(log: Log, subject: Subject) -> None:
+    before = await log.stream_sequence("EXECUTION")
+    head = await append_many(log, subject, 2500)
+
+    batches: list[list[Recorded | Unreadable]] = []
+    async for batch in log.follow("EXECUTION", after=before, live=False):
+        if not batches:
+            head = await append_many(log, subject, 1, head)
+        batches.append(batch)
+
+    records = [item for batch in batches for item in batch]
+    assert [item.sequence for item in records] == list(range(before + 1, before + 2501))
+    assert len(batches) < 100, "what is there comes in batches, not one by one"
+
+
+async def test_empty_past_ends_at_once(log: Log, subject: Subject) -> None:
+    head = await append_many(log, subject, 1)
+    assert [batch async for batch in log.follow("EXECUTION", after=head.sequence, live=False)] == []
+    beyond = [batch async for batch in log.follow("EXECUTION", after=head.sequence + 1000, live=False)]
+    assert beyond == []
+
+
+async def test_filter_lets_only_its_subjects_through(log: Log, subject: Subject) -> None:
+    before = await log.stream_sequence("EXECUTION")
+    other = Subject.of("EXECUTION", "tests", uuid4().hex)
+    head = await append_many(log, subject, 3)
+    await append_many(log, other, 3)
+
+    async def followed(subjects: str) -> list[Recorded | Unreadable]:
+        batches = log.follow("EXECUTION", after=before, subjects=subjects, live=False)
+        return [item async for batch in batches for item in batch]
+
+    assert [item.subject for item in await followed(str(subject))] == [str(subject)] * 3
+    assert (await followed(str(subject)))[-1].sequence == head.sequence
+    assert await followed("execution.*.nothing.here") == []
+
+
+async def test_new_facts_arrive_while_following(
+    log: Log, subject: Subject, background: Callable[..., asyncio.Task[None]]
+) -> None:
+    arrived: asyncio.Queue[Recorded | Unreadable] = asyncio.Queue()
+    head = await append_many(log, subject, 5)
+
+    async def follow() -> None:
+        async for batch in log.follow("EXECUTION", after=head.sequence - 5):
+            for item in batch:
+                arrived.put_nowait(item)
+
+    background(follow())
+    expected: list[int] = [head.sequence - 4 + index for index in range(5)]
+    for index in range(20):
+        recorded = await log.append(subject, [NodeQueued(node_id=str(index))], head=head, cause=CAUSE)
+        head = recorded.head
+        expected.append(recorded.sequence)
+    got = [(await asyncio.wait_for(arrived.get(), 10)).sequence for _ in expected]
+    assert got == expected
+
+
+async def test_follower_misses_and_repeats_nothing_when_the_server_is_killed(
+    log: Log, own_nats: OwnNats, subject: Subject, background: Callable[..., asyncio.Task[None]]
+) -> None:
+    before = await log.stream_sequence("EXECUTION")
+    sequences: list[int] = []
+    done = asyncio.Event()
+
+    async def follow() -> None:
+        async for batch in log.follow("EXECUTION", after=before):
+            sequences.extend(item.sequence for item in batch)
+            if len(sequences) >= 600:
+                done.set()
+
+    async def append(name: str) -> None:
+        await append_many(log, Subject.of("EXECUTION", "tests", name, uuid4().hex), 200)
+
+    background(follow())
+    writers = [asyncio.create_task(append(name)) for name in "abc"]
+    for _ in range(3):
+        seen = len(sequences)
+        async with asyncio.timeout(20):
+            while len(sequences) < seen + 20 and not done.is_set():
+                await asyncio.sleep(0)
+        await own_nats.child.restart()
+    await asyncio.gather(*writers)
+    await asyncio.wait_for(done.wait(), 20)
+
+    assert sequences == list(range(before + 1, before + 601))
+
+
+async def test_follower_goes_on_when_its_consumer_is_removed(
+    log: Log, own_nats: OwnNats, subject: Subject, background: Callable[..., asyncio.Task[None]]
+) -> None:
+    arrived: asyncio.Queue[Recorded | Unreadable] = asyncio.Queue()
+
+    async def follow() -> None:
+        async for batch in log.follow("EXECUTION", after=0, subjects=str(subject)):
+            for item in batch:
+                arrived.put_nowait(item)
+
+    first = await log.append(subject, [TimerSet()], head=Head.EMPTY, cause=CAUSE)
+    background(follow())
+    assert (await asyncio.wait_for(arrived.get(), 10)).sequence == first.sequence
+    async with await own_nats.client() as client:
+        js = client.jetstream()
+        for info in await js.consumers_info("EXECUTION"):
+            if info.name.startswith("follow_"):
+                await js.delete_consumer("EXECUTION", info.name)
+    second = await log.append(subject, [TimerSet()], head=first.head, cause=CAUSE)
+    assert (await asyncio.wait_for(arrived.get(), 10)).sequence == second.sequence

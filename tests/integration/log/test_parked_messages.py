@@ -1,0 +1,130 @@
+"""Poison: parked with its reason while everything else flows, and tried again on demand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from uuid import uuid4
+
+import pytest
+
+from flightlog_blobs import BlobStore
+from flightlog_log import Head, Log, LogError, ParkedEntry, Recorded, Subject
+from flightlog_protos.execution.v1.facts_pb2 import NodeQueued, TimerSet
+from tests.integration.log.shared import CAUSE, Handled, OwnNats, append_many
+
+Background = Callable[..., asyncio.Task[None]]
+
+
+async def parked_by(log: Log, consumer: str, count: int) -> list[ParkedEntry]:
+    """Waits until the consumer has parked so many."""
+    async with asyncio.timeout(20):
+        while True:
+            entries = [entry async for entry in log.parked() if entry.consumer == consumer]
+            if len(entries) >= count:
+                return entries
+
+
+async def test_poison_is_parked_after_eight_deliveries_and_its_subject_flows_on(
+    log: Log, subject: Subject, background: Background
+) -> None:
+    consumer = f"poisoned_{uuid4().hex}"
+    attempts: list[int] = []
+    done = asyncio.Event()
+
+    async def handler(record: Recorded) -> None:
+        if record.subject == str(subject):
+            attempts.append(record.envelope.position)
+            if record.envelope.position == 2:
+                raise RuntimeError("indigestible")
+            if record.envelope.position == 3:
+                done.set()
+
+    await append_many(log, subject, 3)
+    background(log.consume("EXECUTION", consumer, handler, facts=frozenset({"TimerSet"})))
+    await asyncio.wait_for(done.wait(), 20)
+
+    assert attempts == [1, *[2] * 8, 3]
+    [entry] = await parked_by(log, consumer, 1)
+    second = (await log.load(subject))[1]
+    assert (entry.stream, entry.subject, entry.original_sequence) == ("EXECUTION", str(subject), second.sequence)
+    assert entry.reason == "RuntimeError: indigestible"
+    assert entry.deliveries == 8
+    assert entry.message == second.envelope.SerializeToString()
+
+
+async def test_redriven_message_is_handled_again_and_no_longer_parked(
+    log: Log, subject: Subject, background: Background
+) -> None:
+    consumer = f"healed_{uuid4().hex}"
+    healed = False
+    handled = Handled(subject)
+
+    async def handler(record: Recorded) -> None:
+        if record.subject == str(subject) and not healed:
+            raise RuntimeError("not yet healed")
+        await handled(record)
+
+    recorded = await log.append(subject, [NodeQueued(node_id="n")], head=Head.EMPTY, cause=CAUSE)
+    background(log.consume("EXECUTION", consumer, handler, facts=None))
+    [entry] = [e for e in await parked_by(log, consumer, 1) if e.subject == str(subject)]
+
+    # Still ill: parked once more. Then healed.
+    await log.redrive(entry.sequence)
+    again = [e for e in await parked_by(log, consumer, 1) if e.subject == str(subject)]
+    assert again[0].sequence > entry.sequence
+    healed = True
+    await log.redrive(again[0].sequence)
+
+    assert await handled.next() == recorded
+    assert [e async for e in log.parked() if e.consumer == consumer and e.subject == str(subject)] == []
+
+
+async def test_garbage_is_parked_at_once_without_calling_the_handler(
+    log: Log, own_nats: OwnNats, subject: Subject, background: Background
+) -> None:
+    consumer = f"choosy_{uuid4().hex}"
+    handled = Handled(subject)
+    async with await own_nats.client() as client:
+        acknowledgement = await client.jetstream().publish(str(subject), b"garbage")
+    background(log.consume("EXECUTION", consumer, handled, facts=None))
+
+    entries = await parked_by(log, consumer, 1)
+    while not any(entry.subject == str(subject) for entry in entries):
+        entries = await parked_by(log, consumer, len(entries) + 1)
+    entry = next(entry for entry in entries if entry.subject == str(subject))
+    assert entry.original_sequence == acknowledgement.seq
+    assert entry.message == b"garbage"
+    assert entry.deliveries == 1
+    assert entry.reason.startswith("Undecodable")
+    assert handled.records == []
+
+
+async def test_lost_payload_is_parked_with_its_reason(
+    log: Log, blobs: BlobStore, subject: Subject, background: Background
+) -> None:
+    consumer = f"hungry_{uuid4().hex}"
+    recorded = await log.append(subject, [NodeQueued(node_id=uuid4().hex * 10_000)], head=Head.EMPTY, cause=CAUSE)
+    await blobs.delete(recorded.envelope.offloaded.uri)
+    background(log.consume("EXECUTION", consumer, Handled(), facts=None))
+
+    entries = await parked_by(log, consumer, 1)
+    while not any(entry.subject == str(subject) for entry in entries):
+        entries = await parked_by(log, consumer, len(entries) + 1)
+    entry = next(entry for entry in entries if entry.subject == str(subject))
+    assert entry.reason.startswith("PayloadMissing")
+
+
+async def test_what_a_projection_parked_can_be_listed_but_not_redriven(log: Log, subject: Subject) -> None:
+    recorded = await log.append(subject, [TimerSet()], head=Head.EMPTY, cause=CAUSE)
+    consumer = f"projection_{uuid4().hex}"
+    await log.park("EXECUTION", recorded.sequence, consumer=consumer, reason="no such column", deliveries=1)
+    [entry] = await parked_by(log, consumer, 1)
+    assert entry.reason == "no such column"
+    with pytest.raises(LogError, match="no durable consumer"):
+        await log.redrive(entry.sequence)
+
+
+async def test_redriving_nothing_is_refused(log: Log) -> None:
+    with pytest.raises(LogError, match="nothing is parked"):
+        await log.redrive(10**9)
