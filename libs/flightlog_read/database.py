@@ -41,8 +41,23 @@ class DatabaseSettings(BaseModel):
         return mask_password(dsn)
 
 
+class _Reading(asyncpg.Connection):
+    """A pooled connection that is given back without a round trip.
+
+    The driver would reset session settings, locks and listeners on every release; reads leave none behind. Open
+    transactions are still rolled back.
+    """
+
+    def get_reset_query(self) -> str:
+        return ""
+
+
 class Database:
-    """Postgres as a service sees it. `pool` serves reads; after a restart of Postgres it connects again by itself."""
+    """Postgres as a service sees it. `pool` serves reads; after a restart of Postgres it connects again by itself.
+
+    Statements on the pool must leave no session state behind (`SET`, advisory locks, `LISTEN`): use `dedicated` for
+    those.
+    """
 
     def __init__(self, settings: DatabaseSettings, pool: asyncpg.Pool) -> None:
         self.settings = settings
@@ -62,6 +77,7 @@ class Database:
                     settings.dsn,
                     min_size=settings.pool_min,
                     max_size=settings.pool_max,
+                    connection_class=_Reading,
                     command_timeout=settings.command_seconds,
                     server_settings={**SESSION_SETTINGS, "application_name": "flightlog"},
                 )
