@@ -1,0 +1,433 @@
+"""A small language for the engine's tests: workflows in a line each, histories told by commands, facts read as text.
+
+A `Story` is the shell in miniature: it keeps blobs, answers NeedData, folds facts. After every command it checks what must
+hold always: deciding twice gives the same bytes, the returned state is the fold of the facts, blobs match their refs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from flyteidl.core import compiler_pb2, errors_pb2, identifier_pb2, literals_pb2, tasks_pb2, types_pb2, workflow_pb2
+from flyteidl.core.execution_pb2 import ExecutionError, TaskExecution
+from google.protobuf.message import Message
+
+from flightlog_protos.execution.v1 import facts_pb2
+from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved, Exit
+from flightlog_protos.log.v1.envelope_pb2 import DataRef
+from services.execution import engine
+
+F = TypeVar("F", bound=Message)
+
+MORNING = datetime(2026, 5, 1, 8, 0, tzinfo=UTC)
+NAME = "akmhktsb8cz8hwmv4ldf"
+WORKFLOW_DIR = f"s3://bucket/metadata/propeller/p-d-{NAME}"
+FAIL_AFTER = workflow_pb2.WorkflowMetadata.FAIL_AFTER_EXECUTABLE_NODES_COMPLETE
+
+# ---------------------------------------------------------------------------------------------------- values
+
+
+def literal(value: Any) -> literals_pb2.Literal:
+    """A literal of a Python value: int, float, str, bool, None, list, dict."""
+    made = literals_pb2.Literal()
+    match value:
+        case literals_pb2.Literal():
+            made.CopyFrom(value)
+        case None:
+            made.scalar.none_type.SetInParent()
+        case bool():
+            made.scalar.primitive.boolean = value
+        case int():
+            made.scalar.primitive.integer = value
+        case float():
+            made.scalar.primitive.float_value = value
+        case str():
+            made.scalar.primitive.string_value = value
+        case list():
+            made.collection.literals.extend(map(literal, value))
+            made.collection.SetInParent()
+        case dict():
+            made.map.SetInParent()
+            for key, item in value.items():
+                made.map.literals[key].CopyFrom(literal(item))
+        case _:
+            raise TypeError(type(value))
+    return made
+
+
+def literal_map(values: Mapping[str, Any]) -> literals_pb2.LiteralMap:
+    return literals_pb2.LiteralMap(literals={key: literal(value) for key, value in values.items()})
+
+
+def plain(value: literals_pb2.Literal) -> Any:
+    """The Python value of a literal."""
+    match value.WhichOneof("value"):
+        case "collection":
+            return [plain(item) for item in value.collection.literals]
+        case "map":
+            return {key: plain(item) for key, item in sorted(value.map.literals.items())}
+        case "scalar" if value.scalar.WhichOneof("value") == "primitive":
+            primitive = value.scalar.primitive
+            return getattr(primitive, primitive.WhichOneof("value"))
+        case "scalar" if value.scalar.WhichOneof("value") == "none_type":
+            return None
+        case _:
+            return value
+
+
+def plain_map(values: literals_pb2.LiteralMap) -> dict[str, Any]:
+    return {key: plain(value) for key, value in sorted(values.literals.items())}
+
+
+# ---------------------------------------------------------------------------------------------------- workflows
+
+
+@dataclass(frozen=True)
+class From:
+    """An output of a node; `From("", "x")` is the workflow's input x."""
+
+    node: str
+    var: str = "o0"
+    path: tuple[str | int, ...] = ()
+
+
+INPUT = From("", "x")
+
+
+def binding(source: Any) -> literals_pb2.BindingData:
+    match source:
+        case From():
+            attributes = [
+                types_pb2.PromiseAttribute(int_value=a)
+                if isinstance(a, int)
+                else types_pb2.PromiseAttribute(string_value=a)
+                for a in source.path
+            ]
+            promise = types_pb2.OutputReference(node_id=source.node, var=source.var, attr_path=attributes)
+            return literals_pb2.BindingData(promise=promise)
+        case list():
+            items = literals_pb2.BindingDataCollection(bindings=map(binding, source))
+            return literals_pb2.BindingData(collection=items)
+        case dict():
+            entries = {key: binding(item) for key, item in source.items()}
+            return literals_pb2.BindingData(map=literals_pb2.BindingDataMap(bindings=entries))
+        case literals_pb2.BindingData():
+            return source
+        case _:
+            return literals_pb2.BindingData(scalar=literal(source).scalar)
+
+
+def bindings(inputs: Mapping[str, Any]) -> list[literals_pb2.Binding]:
+    return [literals_pb2.Binding(var=var, binding=binding(source)) for var, source in inputs.items()]
+
+
+@dataclass
+class Flow:
+    """A workflow under construction. Methods return the flow, so that one reads as a list of nodes."""
+
+    name: str = "main"
+    nodes: list[workflow_pb2.Node] = field(default_factory=list[workflow_pb2.Node])
+    tasks: dict[str, tasks_pb2.TaskTemplate] = field(default_factory=dict[str, tasks_pb2.TaskTemplate])
+    subs: list[Flow] = field(default_factory=lambda: list[Flow]())
+    outputs: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    metadata: workflow_pb2.WorkflowMetadata = field(default_factory=workflow_pb2.WorkflowMetadata)
+    interruptible: bool = False
+
+    def task(
+        self,
+        node_id: str,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        after: Iterable[str] = (),
+        type: str = "python-task",
+        outputs: Iterable[str] = ("o0",),
+        retries: int = 0,
+        deck: bool | None = None,
+        **metadata: Any,
+    ) -> Flow:
+        inputs = inputs or {}
+        template = tasks_pb2.TaskTemplate(id=identifier("TASK", f"{self.name}.{node_id}"), type=type)
+        for var in inputs:
+            template.interface.inputs.variables[var].type.simple = types_pb2.INTEGER
+        for var in outputs:
+            template.interface.outputs.variables[var].type.simple = types_pb2.INTEGER
+        template.metadata.retries.retries = retries
+        if deck is not None:
+            template.metadata.generates_deck.value = deck
+        self.tasks[node_id] = template
+        node = self._node(node_id, inputs, after, metadata)
+        node.task_node.reference_id.CopyFrom(template.id)
+        return self
+
+    def echo(self, node_id: str, source: Any = INPUT, *, after: Iterable[str] = (), **metadata: Any) -> Flow:
+        return self.task(node_id, {"a": source}, after=after, type="echo", **metadata)
+
+    def sub(
+        self,
+        node_id: str,
+        flow: Flow,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        after: Iterable[str] = (),
+        **metadata: Any,
+    ) -> Flow:
+        node = self._node(node_id, inputs or {}, after, metadata)
+        node.workflow_node.sub_workflow_ref.CopyFrom(identifier("WORKFLOW", flow.name))
+        self.subs.append(flow)
+        return self
+
+    def returns(self, **outputs: Any) -> Flow:
+        self.outputs = outputs
+        return self
+
+    def fails_after(self) -> Flow:
+        self.metadata.on_failure = FAIL_AFTER
+        return self
+
+    def _node(
+        self, node_id: str, inputs: Mapping[str, Any], after: Iterable[str], metadata: Mapping[str, Any]
+    ) -> workflow_pb2.Node:
+        node = workflow_pb2.Node(
+            id=node_id,
+            inputs=bindings(inputs),
+            upstream_node_ids=after,
+            metadata=workflow_pb2.NodeMetadata(name=node_id),
+        )
+        for key, value in metadata.items():
+            if key == "timeout":
+                node.metadata.timeout.FromTimedelta(timedelta(seconds=value))
+            elif key == "node_retries":
+                node.metadata.retries.retries = value
+            elif key == "interruptible":
+                node.metadata.interruptible = value
+            else:
+                raise TypeError(key)
+        self.nodes.append(node)
+        return node
+
+    def compiled(self) -> compiler_pb2.CompiledWorkflow:
+        start = workflow_pb2.Node(id="start-node")
+        end = workflow_pb2.Node(id="end-node", inputs=bindings(self.outputs))
+        template = workflow_pb2.WorkflowTemplate(
+            id=identifier("WORKFLOW", self.name), metadata=self.metadata, nodes=[start, end, *self.nodes]
+        )
+        template.metadata_defaults.interruptible = self.interruptible
+        return compiler_pb2.CompiledWorkflow(template=template)
+
+    def nested(self) -> dict[str, Flow]:
+        found = {sub.name: sub for sub in self.subs}
+        for sub in self.subs:
+            found |= sub.nested()
+        return found
+
+    def closure(self) -> compiler_pb2.CompiledWorkflowClosure:
+        subs = self.nested()
+        templates = [template for flow in (self, *subs.values()) for template in flow.tasks.values()]
+        return compiler_pb2.CompiledWorkflowClosure(
+            primary=self.compiled(),
+            sub_workflows=[sub.compiled() for sub in subs.values()],
+            tasks=[compiler_pb2.CompiledTask(template=template) for template in templates],
+        )
+
+
+def identifier(kind: str, name: str) -> identifier_pb2.Identifier:
+    resource_type = identifier_pb2.ResourceType.Value(kind)
+    return identifier_pb2.Identifier(resource_type=resource_type, project="p", domain="d", name=name, version="v1")
+
+
+# ---------------------------------------------------------------------------------------------------- stories
+
+
+def told(fact: Message) -> str:
+    """A fact in a line: its name, what it is about, and what matters of it."""
+    words = [type(fact).__name__]
+    about = getattr(fact, "node_id", "")
+    if about and not isinstance(fact, facts_pb2.ExecutionFailing):
+        attempt = getattr(fact, "attempt", None)
+        words.append(about if attempt is None else f"{about}#{attempt}")
+    if isinstance(fact, facts_pb2.TimerSet):
+        words[1:] = [fact.timer_id]
+    if isinstance(fact, facts_pb2.AttemptProgressed):
+        words.append(TaskExecution.Phase.Name(fact.phase))
+    error = getattr(fact, "error", None)
+    if error is not None and fact.HasField("error"):
+        words.append(error.code)
+    return " ".join(words)
+
+
+class Story:
+    """One execution, driven by commands."""
+
+    def __init__(
+        self,
+        flow: Flow | compiler_pb2.CompiledWorkflowClosure,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        settings: engine.EngineSettings | None = None,
+        parallelism: int = 0,
+        change: Callable[[facts_pb2.ExecutionCreated], None] | None = None,
+    ) -> None:
+        closure = flow.closure() if isinstance(flow, Flow) else flow
+        self.program = engine.Program.parse(closure)
+        self.settings = settings or engine.EngineSettings(retry_backoff_base=timedelta())
+        self.now = MORNING
+        self.blobs: dict[str, bytes] = {}
+        self.history: list[Message] = []
+        self.state: engine.Execution | None = None
+        self._versions = 0
+        inputs_ref = self.put(f"s3://bucket/metadata/p/d/{NAME}/inputs", literal_map(inputs or {}))
+        created = facts_pb2.ExecutionCreated(
+            inputs=inputs_ref,
+            closure=DataRef(uri="s3://bucket/closures/1", sha256=b"1" * 32),
+            config=facts_pb2.ResolvedConfig(
+                max_parallelism=parallelism, metadata_prefix=WORKFLOW_DIR, raw_output_prefix="s3://bucket/data"
+            ),
+        )
+        created.id.project, created.id.domain, created.id.name = "p", "d", NAME
+        created.workflow_id.CopyFrom(closure.primary.template.id)
+        if change is not None:
+            change(created)
+        self.does(engine.CreateExecution(created))
+
+    # -- commands; each returns what was decided, told in lines
+
+    def start(self) -> list[str]:
+        return self.does(engine.StartExecution())
+
+    def terminate(self, cause: str = "enough") -> list[str]:
+        return self.does(engine.TerminateExecution(cause, "user"))
+
+    def fire(self, timer_id: str) -> list[str]:
+        return self.does(engine.FireTimer(timer_id))
+
+    def sees(self, node: str, stage: str, attempt: int = 0, version: int | None = None, **fields: Any) -> list[str]:
+        """A non-final observation, or a final one that needs no result."""
+        return self.does(engine.ObserveAttempt(self.observation(node, stage, attempt, version, **fields)))
+
+    def succeeds(
+        self, node: str, attempt: int = 0, outputs: Mapping[str, Any] | None = None, **result: Any
+    ) -> list[str]:
+        prefix = self.output_prefix(node)
+        literals = literal_map(outputs if outputs is not None else {"o0": 1})
+        ref = self.put(f"{prefix}/outputs.pb", literals)
+        found = engine.AttemptResult(outputs=ref, literals=literals, **result)
+        return self.does(engine.ObserveAttempt(self.observation(node, "EXITED", attempt), found))
+
+    def fails(
+        self,
+        node: str,
+        attempt: int = 0,
+        *,
+        code: str = "USER:Boom",
+        message: str = "boom",
+        recoverable: bool = False,
+        kind: ExecutionError.ErrorKind = ExecutionError.USER,
+        **result: Any,
+    ) -> list[str]:
+        error = errors_pb2.ContainerError(code=code, message=message, kind=int(recoverable), origin=kind)
+        found = engine.AttemptResult(error=errors_pb2.ErrorDocument(error=error), **result)
+        return self.does(engine.ObserveAttempt(self.observation(node, "EXITED", attempt), found))
+
+    def exits(self, node: str, code: int, attempt: int = 0, **exit: Any) -> list[str]:
+        observation = self.observation(node, "EXITED", attempt, exit=Exit(code=code, **exit))
+        return self.does(engine.ObserveAttempt(observation, engine.AttemptResult()))
+
+    def does(self, command: engine.Command) -> list[str]:
+        return [told(fact) for fact in self.decided(command)]
+
+    def decided(self, command: engine.Command) -> tuple[Message, ...]:
+        """Decides, checks what must hold always, and takes the facts in."""
+        data: dict[str, literals_pb2.LiteralMap] = {}
+        while True:
+            context = engine.Context(self.now, self.program, data, self.settings)
+            try:
+                decision = engine.decide(self.state, command, context)
+            except engine.NeedData as need:
+                assert need.uris
+                assert not set(need.uris) & set(data), "asked again for what it was given"
+                data |= {uri: literals_pb2.LiteralMap.FromString(self.blobs[uri]) for uri in need.uris}
+            else:
+                break
+        again = engine.decide(self.state, command, context)
+        assert list(map(serialized, decision.facts)) == list(map(serialized, again.facts))
+        assert decision.blobs == again.blobs
+        for blob in decision.blobs:
+            assert self.blobs.get(blob.uri, blob.data) == blob.data, f"{blob.uri} is written twice with other content"
+            self.blobs[blob.uri] = blob.data
+        for uri, literals in decision.data.items():
+            assert literals_pb2.LiteralMap.FromString(self.blobs[uri]) == literals
+        self.history.extend(decision.facts)
+        if decision.facts:
+            assert decision.state == engine.fold(decision.facts, self.state)
+        self.state = decision.state
+        return decision.facts
+
+    def observation(
+        self, node: str, stage: str, attempt: int = 0, version: int | None = None, **fields: Any
+    ) -> AttemptObserved:
+        self._versions += 1
+        return AttemptObserved(
+            node_id=node,
+            attempt=attempt,
+            stage=AttemptObserved.Stage.Value(stage),
+            version=self._versions if version is None else version,
+            **fields,
+        )
+
+    # -- what came of it
+
+    def put(self, uri: str, literals: literals_pb2.LiteralMap) -> DataRef:
+        data = literals.SerializeToString(deterministic=True)
+        self.blobs[uri] = data
+        return DataRef(uri=uri, sha256=hashlib.sha256(data).digest(), size_bytes=len(data))
+
+    def data(self, ref: DataRef) -> dict[str, Any]:
+        stored = self.blobs[ref.uri]
+        assert ref.sha256 == hashlib.sha256(stored).digest()
+        assert ref.size_bytes == len(stored)
+        return plain_map(literals_pb2.LiteralMap.FromString(stored))
+
+    def node(self, node_id: str) -> engine.NodeState:
+        assert self.state is not None
+        return self.state.nodes[node_id]
+
+    def output_prefix(self, node_id: str) -> str:
+        attempt = self.node(node_id).attempt
+        assert attempt is not None
+        return attempt.output_prefix
+
+    @property
+    def phase(self) -> str:
+        assert self.state is not None
+        return self.state.phase.name
+
+    def phases(self) -> dict[str, str]:
+        assert self.state is not None
+        return {node_id: node.phase.name for node_id, node in sorted(self.state.nodes.items())}
+
+    def last(self, kind: type[F], /, **fields: Any) -> F:
+        """The latest fact of a kind with these values."""
+        for fact in reversed(self.history):
+            if isinstance(fact, kind) and all(getattr(fact, key) == value for key, value in fields.items()):
+                return fact
+        raise AssertionError(f"no {kind.__name__} with {fields}")
+
+    def has(self, kind: type[Message], /, **fields: Any) -> bool:
+        return any(
+            isinstance(fact, kind) and all(getattr(fact, key) == value for key, value in fields.items())
+            for fact in self.history
+        )
+
+    def outputs(self) -> dict[str, Any]:
+        return self.data(self.last(facts_pb2.ExecutionSucceeded).outputs)
+
+    def error(self) -> ExecutionError:
+        return self.last(facts_pb2.ExecutionFailed).error
+
+
+def serialized(fact: Message) -> bytes:
+    return fact.SerializeToString(deterministic=True)
