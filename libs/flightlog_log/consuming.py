@@ -184,7 +184,8 @@ class Consumer:
             sequence=delivery.sequence,
             next_delivery=delivery.deliveries,
             delay_seconds=delay,
-            exc_info=error,
+            reason=f"{type(error).__name__}: {error}",
+            exc_info=error if delivery.deliveries == 2 else None,
         )
         await asyncio.sleep(delay)
 

@@ -14,7 +14,14 @@ from flightlog_cli.embedded.child import Child
 from flightlog_cli.embedded.folder import DataFolder
 from flightlog_cli.embedded.nats import nats_program
 from flightlog_log import Log, LogSettings, Subject
+from flightlog_telemetry import TelemetrySettings, configure
 from tests.integration.log.shared import OwnNats
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quiet_logs() -> None:
+    """The default of structlog draws each traceback with all its variables, which takes longer than the tests."""
+    configure("test", TelemetrySettings(log_format="json"))
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -67,6 +74,12 @@ async def log(own_nats: OwnNats, blobs: BlobStore) -> AsyncIterator[Log]:
 def subject() -> Subject:
     """An aggregate that no other test knows."""
     return Subject.of("EXECUTION", "tests", "development", uuid4().hex)
+
+
+@pytest.fixture
+def spoilt_subject() -> Subject:
+    """An aggregate for what cannot be read, on a stream that the tests of sound envelopes do not use."""
+    return Subject.of("REGISTRY", "tests", "development", uuid4().hex)
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -83,22 +83,22 @@ async def test_large_facts_are_offloaded_and_come_back_by_themselves(
     assert (await log.load(subject))[0].facts == tuple(facts)
 
 
-async def test_lost_payload_is_said_to_be_missing(log: Log, blobs: BlobStore, subject: Subject) -> None:
+async def test_lost_payload_is_said_to_be_missing(log: Log, blobs: BlobStore, spoilt_subject: Subject) -> None:
     facts = [NodeQueued(node_id=uuid4().hex * 10_000)]
-    recorded = await log.append(subject, facts, head=Head.EMPTY, cause=CAUSE)
+    recorded = await log.append(spoilt_subject, facts, head=Head.EMPTY, cause=CAUSE)
     await blobs.delete(recorded.envelope.offloaded.uri)
 
     with pytest.raises(PayloadMissing, match=recorded.event_id):
-        await log.load(subject)
+        await log.load(spoilt_subject)
 
 
-async def test_altered_payload_is_not_taken_for_the_facts(log: Log, blobs: BlobStore, subject: Subject) -> None:
+async def test_altered_payload_is_not_taken_for_the_facts(log: Log, blobs: BlobStore, spoilt_subject: Subject) -> None:
     facts = [NodeQueued(node_id=uuid4().hex * 10_000)]
-    recorded = await log.append(subject, facts, head=Head.EMPTY, cause=CAUSE)
+    recorded = await log.append(spoilt_subject, facts, head=Head.EMPTY, cause=CAUSE)
     await blobs.put(recorded.envelope.offloaded.uri, b"\n\0")
 
     with pytest.raises(PayloadMissing):
-        await log.load(subject)
+        await log.load(spoilt_subject)
 
 
 async def test_observation_is_stored_once_for_one_message_id(log: Log) -> None:
@@ -129,16 +129,16 @@ async def test_messages_name_their_facts_and_their_trace_in_headers(
 
 
 async def test_garbage_on_a_subject_is_undecodable_to_load_and_unreadable_to_a_follower(
-    log: Log, own_nats: OwnNats, subject: Subject
+    log: Log, own_nats: OwnNats, spoilt_subject: Subject
 ) -> None:
-    before = await log.stream_sequence("EXECUTION")
+    before = await log.stream_sequence("REGISTRY")
     async with await own_nats.client() as client:
-        await client.jetstream().publish(str(subject), b"garbage")
-    recorded = await log.append(Subject.of("EXECUTION", uuid4().hex), [TimerSet()], head=Head.EMPTY, cause=CAUSE)
+        await client.jetstream().publish(str(spoilt_subject), b"garbage")
+    recorded = await log.append(Subject.of("REGISTRY", uuid4().hex), [TimerSet()], head=Head.EMPTY, cause=CAUSE)
 
     with pytest.raises(Undecodable):
-        await log.load(subject)
-    followed = [item async for batch in log.follow("EXECUTION", after=before, live=False) for item in batch]
+        await log.load(spoilt_subject)
+    followed = [item async for batch in log.follow("REGISTRY", after=before, live=False) for item in batch]
     assert isinstance(followed[0], Unreadable)
-    assert (followed[0].subject, followed[0].message) == (str(subject), b"garbage")
+    assert (followed[0].subject, followed[0].message) == (str(spoilt_subject), b"garbage")
     assert followed[1] == recorded

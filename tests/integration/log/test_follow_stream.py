@@ -74,27 +74,25 @@ async def test_follower_misses_and_repeats_nothing_when_the_server_is_killed(
 ) -> None:
     before = await log.stream_sequence("EXECUTION")
     sequences: list[int] = []
-    done = asyncio.Event()
+    seen: dict[int, asyncio.Event] = {count: asyncio.Event() for count in (50, 150, 300, 600)}
 
     async def follow() -> None:
         async for batch in log.follow("EXECUTION", after=before):
             sequences.extend(item.sequence for item in batch)
-            if len(sequences) >= 600:
-                done.set()
+            for count, event in seen.items():
+                if len(sequences) >= count:
+                    event.set()
 
     async def append(name: str) -> None:
         await append_many(log, Subject.of("EXECUTION", "tests", name, uuid4().hex), 200)
 
     background(follow())
     writers = [asyncio.create_task(append(name)) for name in "abc"]
-    for _ in range(3):
-        seen = len(sequences)
-        async with asyncio.timeout(20):
-            while len(sequences) < seen + 20 and not done.is_set():
-                await asyncio.sleep(0)
+    for count in (50, 150, 300):
+        await asyncio.wait_for(seen[count].wait(), 20)
         await own_nats.child.restart()
     await asyncio.gather(*writers)
-    await asyncio.wait_for(done.wait(), 20)
+    await asyncio.wait_for(seen[600].wait(), 20)
 
     assert sequences == list(range(before + 1, before + 601))
 

@@ -16,13 +16,13 @@ from tests.integration.log.shared import CAUSE, Handled, OwnNats, append_many
 Background = Callable[..., asyncio.Task[None]]
 
 
-async def parked_by(log: Log, consumer: str, count: int) -> list[ParkedEntry]:
-    """Waits until the consumer has parked so many."""
+async def parked_by(log: Log, consumer: str, subject: Subject) -> ParkedEntry:
+    """Waits until the consumer has parked a message of the subject."""
     async with asyncio.timeout(20):
         while True:
-            entries = [entry async for entry in log.parked() if entry.consumer == consumer]
-            if len(entries) >= count:
-                return entries
+            async for entry in log.parked():
+                if entry.consumer == consumer and entry.subject == str(subject):
+                    return entry
 
 
 async def test_poison_is_parked_after_eight_deliveries_and_its_subject_flows_on(
@@ -45,7 +45,7 @@ async def test_poison_is_parked_after_eight_deliveries_and_its_subject_flows_on(
     await asyncio.wait_for(done.wait(), 20)
 
     assert attempts == [1, *[2] * 8, 3]
-    [entry] = await parked_by(log, consumer, 1)
+    entry = await parked_by(log, consumer, subject)
     second = (await log.load(subject))[1]
     assert (entry.stream, entry.subject, entry.original_sequence) == ("EXECUTION", str(subject), second.sequence)
     assert entry.reason == "RuntimeError: indigestible"
@@ -67,32 +67,29 @@ async def test_redriven_message_is_handled_again_and_no_longer_parked(
 
     recorded = await log.append(subject, [NodeQueued(node_id="n")], head=Head.EMPTY, cause=CAUSE)
     background(log.consume("EXECUTION", consumer, handler, facts=None))
-    [entry] = [e for e in await parked_by(log, consumer, 1) if e.subject == str(subject)]
+    entry = await parked_by(log, consumer, subject)
 
     # Still ill: parked once more. Then healed.
     await log.redrive(entry.sequence)
-    again = [e for e in await parked_by(log, consumer, 1) if e.subject == str(subject)]
-    assert again[0].sequence > entry.sequence
+    again = await parked_by(log, consumer, subject)
+    assert again.sequence > entry.sequence
     healed = True
-    await log.redrive(again[0].sequence)
+    await log.redrive(again.sequence)
 
     assert await handled.next() == recorded
     assert [e async for e in log.parked() if e.consumer == consumer and e.subject == str(subject)] == []
 
 
 async def test_garbage_is_parked_at_once_without_calling_the_handler(
-    log: Log, own_nats: OwnNats, subject: Subject, background: Background
+    log: Log, own_nats: OwnNats, spoilt_subject: Subject, background: Background
 ) -> None:
     consumer = f"choosy_{uuid4().hex}"
-    handled = Handled(subject)
+    handled = Handled(spoilt_subject)
     async with await own_nats.client() as client:
-        acknowledgement = await client.jetstream().publish(str(subject), b"garbage")
-    background(log.consume("EXECUTION", consumer, handled, facts=None))
+        acknowledgement = await client.jetstream().publish(str(spoilt_subject), b"garbage")
+    background(log.consume("REGISTRY", consumer, handled, facts=None))
 
-    entries = await parked_by(log, consumer, 1)
-    while not any(entry.subject == str(subject) for entry in entries):
-        entries = await parked_by(log, consumer, len(entries) + 1)
-    entry = next(entry for entry in entries if entry.subject == str(subject))
+    entry = await parked_by(log, consumer, spoilt_subject)
     assert entry.original_sequence == acknowledgement.seq
     assert entry.message == b"garbage"
     assert entry.deliveries == 1
@@ -101,17 +98,16 @@ async def test_garbage_is_parked_at_once_without_calling_the_handler(
 
 
 async def test_lost_payload_is_parked_with_its_reason(
-    log: Log, blobs: BlobStore, subject: Subject, background: Background
+    log: Log, blobs: BlobStore, spoilt_subject: Subject, background: Background
 ) -> None:
     consumer = f"hungry_{uuid4().hex}"
-    recorded = await log.append(subject, [NodeQueued(node_id=uuid4().hex * 10_000)], head=Head.EMPTY, cause=CAUSE)
+    recorded = await log.append(
+        spoilt_subject, [NodeQueued(node_id=uuid4().hex * 10_000)], head=Head.EMPTY, cause=CAUSE
+    )
     await blobs.delete(recorded.envelope.offloaded.uri)
-    background(log.consume("EXECUTION", consumer, Handled(), facts=None))
+    background(log.consume("REGISTRY", consumer, Handled(), facts=None))
 
-    entries = await parked_by(log, consumer, 1)
-    while not any(entry.subject == str(subject) for entry in entries):
-        entries = await parked_by(log, consumer, len(entries) + 1)
-    entry = next(entry for entry in entries if entry.subject == str(subject))
+    entry = await parked_by(log, consumer, spoilt_subject)
     assert entry.reason.startswith("PayloadMissing")
 
 
@@ -119,7 +115,7 @@ async def test_what_a_projection_parked_can_be_listed_but_not_redriven(log: Log,
     recorded = await log.append(subject, [TimerSet()], head=Head.EMPTY, cause=CAUSE)
     consumer = f"projection_{uuid4().hex}"
     await log.park("EXECUTION", recorded.sequence, consumer=consumer, reason="no such column", deliveries=1)
-    [entry] = await parked_by(log, consumer, 1)
+    entry = await parked_by(log, consumer, subject)
     assert entry.reason == "no such column"
     with pytest.raises(LogError, match="no durable consumer"):
         await log.redrive(entry.sequence)
