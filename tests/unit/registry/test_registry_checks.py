@@ -94,7 +94,25 @@ def test_standard_cron_expressions_pass(expression: str) -> None:
 
 @pytest.mark.parametrize(
     "expression",
-    ["", "not a cron", "* * * *", "* * * * * *", "60 * * * *", "0 24 * * *", "* * 0 * *", "* * * 13 *", "* * * * 7", "*/0 * * * *", "5-1 * * * *", "x * * * *", "@often", "@every", "@every 5", "1- * * * *", "²  * * * *"],
+    [
+        "",
+        "not a cron",
+        "* * * *",
+        "* * * * * *",
+        "60 * * * *",
+        "0 24 * * *",
+        "* * 0 * *",
+        "* * * 13 *",
+        "* * * * 7",
+        "*/0 * * * *",
+        "5-1 * * * *",
+        "x * * * *",
+        "@often",
+        "@every",
+        "@every 5",
+        "1- * * * *",
+        "²  * * * *",
+    ],
 )
 def test_other_cron_expressions_are_refused(expression: str) -> None:
     assert refused_with(check_cron, expression).startswith("invalid cron expression")
