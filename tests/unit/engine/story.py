@@ -1,7 +1,7 @@
 """A small language for the engine's tests: workflows in a line each, histories told by commands, facts read as text.
 
-A `Story` is the shell in miniature: it keeps blobs, answers NeedData, folds facts. After every command it checks what must
-hold always: deciding twice gives the same bytes, the returned state is the fold of the facts, blobs match their refs.
+A `Story` is the shell in miniature: it keeps blobs, answers NeedData, folds facts. After every command it checks what
+must hold always: deciding twice gives the same bytes, the returned state is the fold of the facts, no blob changes.
 """
 
 from __future__ import annotations
@@ -102,10 +102,8 @@ def binding(source: Any) -> literals_pb2.BindingData:
     match source:
         case From():
             attributes = [
-                types_pb2.PromiseAttribute(int_value=a)
-                if isinstance(a, int)
-                else types_pb2.PromiseAttribute(string_value=a)
-                for a in source.path
+                types_pb2.PromiseAttribute(**{"int_value" if isinstance(key, int) else "string_value": key})
+                for key in source.path
             ]
             promise = types_pb2.OutputReference(node_id=source.node, var=source.var, attr_path=attributes)
             return literals_pb2.BindingData(promise=promise)
@@ -143,14 +141,14 @@ class Flow:
         inputs: Mapping[str, Any] | None = None,
         *,
         after: Iterable[str] = (),
-        type: str = "python-task",
+        task_type: str = "python-task",
         outputs: Iterable[str] = ("o0",),
         retries: int = 0,
         deck: bool | None = None,
         **metadata: Any,
     ) -> Flow:
         inputs = inputs or {}
-        template = tasks_pb2.TaskTemplate(id=identifier("TASK", f"{self.name}.{node_id}"), type=type)
+        template = tasks_pb2.TaskTemplate(id=identifier("TASK", f"{self.name}.{node_id}"), type=task_type)
         for var in inputs:
             template.interface.inputs.variables[var].type.simple = types_pb2.INTEGER
         for var in outputs:
@@ -164,7 +162,7 @@ class Flow:
         return self
 
     def echo(self, node_id: str, source: Any = INPUT, *, after: Iterable[str] = (), **metadata: Any) -> Flow:
-        return self.task(node_id, {"a": source}, after=after, type="echo", **metadata)
+        return self.task(node_id, {"a": source}, after=after, task_type="echo", **metadata)
 
     def sub(
         self,
@@ -328,12 +326,12 @@ class Story:
         kind: ExecutionError.ErrorKind = ExecutionError.USER,
         **result: Any,
     ) -> list[str]:
-        error = errors_pb2.ContainerError(code=code, message=message, kind=int(recoverable), origin=kind)
-        found = engine.AttemptResult(error=errors_pb2.ErrorDocument(error=error), **result)
+        document = error_document(code, message, recoverable=recoverable, kind=kind)
+        found = engine.AttemptResult(error=document, **result)
         return self.does(engine.ObserveAttempt(self.observation(node, "EXITED", attempt), found))
 
-    def exits(self, node: str, code: int, attempt: int = 0, **exit: Any) -> list[str]:
-        observation = self.observation(node, "EXITED", attempt, exit=Exit(code=code, **exit))
+    def exits(self, node: str, code: int, attempt: int = 0, **how: Any) -> list[str]:
+        observation = self.observation(node, "EXITED", attempt, exit=Exit(code=code, **how))
         return self.does(engine.ObserveAttempt(observation, engine.AttemptResult()))
 
     def does(self, command: engine.Command) -> list[str]:
@@ -346,12 +344,12 @@ class Story:
             context = engine.Context(self.now, self.program, data, self.settings)
             try:
                 decision = engine.decide(self.state, command, context)
-            except engine.NeedData as need:
-                assert need.uris
-                assert not set(need.uris) & set(data), "asked again for what it was given"
-                data |= {uri: literals_pb2.LiteralMap.FromString(self.blobs[uri]) for uri in need.uris}
-            else:
                 break
+            except engine.NeedData as need:
+                asked = need.uris
+            assert asked
+            assert not set(asked) & set(data), "asked again for what it was given"
+            data |= {uri: literals_pb2.LiteralMap.FromString(self.blobs[uri]) for uri in asked}
         again = engine.decide(self.state, command, context)
         assert list(map(serialized, decision.facts)) == list(map(serialized, again.facts))
         assert decision.blobs == again.blobs
@@ -427,6 +425,13 @@ class Story:
 
     def error(self) -> ExecutionError:
         return self.last(facts_pb2.ExecutionFailed).error
+
+
+def error_document(
+    code: str, message: str = "", *, recoverable: bool = False, kind: ExecutionError.ErrorKind = ExecutionError.USER
+) -> errors_pb2.ErrorDocument:
+    error = errors_pb2.ContainerError(code=code, message=message, kind=int(recoverable), origin=kind)
+    return errors_pb2.ErrorDocument(error=error)
 
 
 def serialized(fact: Message) -> bytes:

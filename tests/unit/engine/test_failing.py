@@ -109,7 +109,7 @@ def outcome(story: Story, node: str = "n0") -> tuple[str, int, bool]:
 
 
 @pytest.mark.parametrize(
-    ("exit", "expected"),
+    ("how", "expected"),
     [
         (Exit(code=1), ("Interrupted", SYSTEM, True)),
         (Exit(code=137, signal=9), ("Interrupted", SYSTEM, True)),
@@ -118,9 +118,9 @@ def outcome(story: Story, node: str = "n0") -> tuple[str, int, bool]:
         (Exit(code=0), ("OutputsNotFound", ExecutionError.UNKNOWN, True)),
     ],
 )
-def test_exits(exit: Exit, expected: tuple[str, int, bool]) -> None:
+def test_exits(how: Exit, expected: tuple[str, int, bool]) -> None:
     story = started(Flow().task("n0"))
-    story.sees("n0", "EXITED", exit=exit)
+    story.sees("n0", "EXITED", exit=how)
     assert outcome(story) == expected
 
 

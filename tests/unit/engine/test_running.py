@@ -151,7 +151,7 @@ def test_echo_needs_no_place_among_the_running() -> None:
 def test_echo_with_several_variables_maps_them_in_order() -> None:
     flow = (
         Flow()
-        .task("n0", {"b": 2, "a": 1}, type="echo", outputs=("o0", "o1"))
+        .task("n0", {"b": 2, "a": 1}, task_type="echo", outputs=("o0", "o1"))
         .returns(x=From("n0", "o0"), y=From("n0", "o1"))
     )
     story = Story(flow)
@@ -160,7 +160,7 @@ def test_echo_with_several_variables_maps_them_in_order() -> None:
 
 
 def test_echo_with_other_outputs_than_inputs_fails() -> None:
-    story = Story(Flow().task("n0", {"a": 1}, type="echo", outputs=("o0", "o1")))
+    story = Story(Flow().task("n0", {"a": 1}, task_type="echo", outputs=("o0", "o1")))
     story.start()
     assert story.error().code == "BadTaskSpecification"
 
