@@ -27,6 +27,10 @@ class Superseded(ReadError):
     """Other tables took this set's place, or somebody else moved its checkpoint: begin again from what is there now."""
 
 
+class NewerTables(ReadError):
+    """A later version of this code made the tables; this process must not write them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """The row."""

@@ -29,7 +29,8 @@ class DatabaseSettings(BaseModel):
 
     dsn: str
     """libpq URI, such as `postgresql://user:password@host/name` or `…?host=/socket/dir`."""
-    pool_min: Annotated[int, Field(ge=0)] = 1
+    pool_min: Annotated[int, Field(ge=0)] = 0
+    """Connections kept open although nobody reads. They are opened on demand anyway, and stay open once they are."""
     pool_max: Annotated[int, Field(ge=1)] = 8
     connect_seconds: Annotated[float, Field(ge=0)] = 30.0
     """How long a starting service waits for a Postgres that is starting too."""
@@ -78,9 +79,15 @@ class Database:
                     min_size=settings.pool_min,
                     max_size=settings.pool_max,
                     connection_class=_Reading,
+                    max_inactive_connection_lifetime=0,
                     command_timeout=settings.command_seconds,
                     server_settings={**SESSION_SETTINGS, "application_name": "flightlog"},
                 )
+                try:
+                    await pool.fetchval("SELECT 1")
+                except BaseException:
+                    pool.terminate()
+                    raise
                 return cls(settings, pool)
             except Exception as error:
                 if not is_unavailable(error):

@@ -1,5 +1,7 @@
 """Counters of the read models."""
 
+from dataclasses import dataclass
+
 from prometheus_client import Counter, Gauge, Histogram
 
 applied_total = Counter("flightlog_projection_applied_total", "Envelopes applied to tables.", ["projection"])
@@ -24,3 +26,30 @@ wait_seconds = Histogram(
     ["projection"],
     buckets=(0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 10.0),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """The counters of one projection, looked up once."""
+
+    applied: Counter
+    parked: Counter
+    position: Gauge
+    lag_messages: Gauge
+    lag_seconds: Gauge
+    leading: Gauge
+    batch_seconds: Histogram
+    wait_seconds: Histogram
+
+    @staticmethod
+    def of(projection: str) -> "Counters":
+        return Counters(
+            applied_total.labels(projection),
+            parked_total.labels(projection),
+            position.labels(projection),
+            lag_messages.labels(projection),
+            lag_seconds.labels(projection),
+            leading.labels(projection),
+            batch_seconds.labels(projection),
+            wait_seconds.labels(projection),
+        )

@@ -21,7 +21,7 @@ import structlog
 from flightlog_log import Log, LogUnavailable, Recorded
 from flightlog_read import checkpoints, metrics
 from flightlog_read.batches import BatchWriter, Entry, following
-from flightlog_read.checkpoints import Checkpoint, Superseded
+from flightlog_read.checkpoints import Checkpoint, NewerTables, Superseded
 from flightlog_read.database import Database, is_unavailable
 from flightlog_read.errors import StaleRead
 from flightlog_read.projection import Projection, check_name, fingerprint
@@ -57,6 +57,7 @@ class Projector:
         self._projection = projection
         self._schema = check_name(projection.name)
         self._fingerprint = fingerprint(projection)
+        self._counters = metrics.Counters.of(self._schema)
         self._mark = Watermark()
         self._leading = False
         self._serving = asyncio.Event()
@@ -78,7 +79,7 @@ class Projector:
                     await self._lead_once()
                 except Superseded:
                     logger.info("projection.superseded", projection=self._schema)
-                except (_ConnectionLost, LogUnavailable, RebuildRunning) as error:
+                except (_ConnectionLost, LogUnavailable, NewerTables, RebuildRunning) as error:
                     logger.warning("projection.interrupted", projection=self._schema, error=str(error))
                 except Exception as error:  # the edge of the projector's task: nothing may end it
                     if is_unavailable(error):
@@ -119,7 +120,7 @@ class Projector:
         except TimeoutError:
             raise StaleRead(f"the tables of {self._schema} have not reached sequence {sequence} yet") from None
         finally:
-            metrics.wait_seconds.labels(self._schema).observe(time.perf_counter() - started)
+            self._counters.wait_seconds.observe(time.perf_counter() - started)
 
     async def _polled_until(self, sequence: int) -> bool:
         """Without the lock only the checkpoint in Postgres tells: it is asked every time. False: leading now."""
@@ -162,9 +163,11 @@ class Projector:
             finally:
                 self._leading = False
                 self._mark.forget()
-                metrics.leading.labels(self._schema).set(0)
+                self._counters.leading.set(0)
                 work.cancel()
                 await asyncio.wait({work})
+                if not work.cancelled():
+                    work.exception()  # raised above, or of no interest after the connection's end
 
     async def _lead(self, connection: asyncpg.Connection) -> None:
         await self._take_lock(connection)
@@ -175,7 +178,7 @@ class Projector:
         self._mark.advance(checkpoint.sequence)
         self._leading = True
         self._serving.set()
-        metrics.leading.labels(self._schema).set(1)
+        self._counters.leading.set(1)
         logger.info("projection.following", projection=self._schema, sequence=checkpoint.sequence)
         async with following(self._log, self._projection.stream, after=checkpoint.sequence) as batches:
             async for batch in batches:
@@ -203,7 +206,7 @@ class Projector:
             return await checkpoints.create(connection, self._schema, self._projection)
         reason = ""
         if found.version > self._projection.version:
-            raise Superseded(
+            raise NewerTables(
                 f"the tables are of version {found.version}, this process writes {self._projection.version}"
             )
         if found.fingerprint != self._fingerprint:
@@ -223,21 +226,19 @@ class Projector:
         started = time.perf_counter()
         await writer.write(entries)
         self._mark.advance(writer.sequence)
-        metrics.batch_seconds.labels(self._schema).observe(time.perf_counter() - started)
-        metrics.applied_total.labels(self._schema).inc(len(entries))
-        metrics.position.labels(self._schema).set(writer.sequence)
+        self._counters.batch_seconds.observe(time.perf_counter() - started)
+        self._counters.applied.inc(len(entries))
+        self._counters.position.set(writer.sequence)
         newest = entries[-1]
         if isinstance(newest, Recorded):
             recorded_at = newest.envelope.recorded_at
-            metrics.lag_seconds.labels(self._schema).set(
-                max(0.0, time.time() - recorded_at.seconds - recorded_at.nanos / 1e9)
-            )
+            self._counters.lag_seconds.set(max(0.0, time.time() - recorded_at.seconds - recorded_at.nanos / 1e9))
 
     async def _park(self, entry: Entry, reason: str) -> None:
         logger.error(
             "projection.parked", projection=self._schema, subject=entry.subject, sequence=entry.sequence, reason=reason
         )
-        metrics.parked_total.labels(self._schema).inc()
+        self._counters.parked.inc()
         await self._log.park(
             self._projection.stream, entry.sequence, consumer=f"projection-{self._schema}", reason=reason
         )
@@ -247,7 +248,7 @@ class Projector:
             if self._leading:
                 try:
                     end = await self._log.stream_sequence(self._projection.stream)
-                    metrics.lag_messages.labels(self._schema).set(max(0, end - self._mark.sequence))
+                    self._counters.lag_messages.set(max(0, end - self._mark.sequence))
                 except LogUnavailable as error:
                     logger.debug("projection.lag_unknown", projection=self._schema, error=str(error))
             await asyncio.sleep(_LAG_SECONDS)

@@ -1,4 +1,4 @@
-"""The page that lists what is served (`docs/`), made from the routing table."""
+"""The page that lists what is served, made from the routing table."""
 
 from collections.abc import Iterable
 

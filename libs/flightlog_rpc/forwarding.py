@@ -14,6 +14,7 @@ import grpc.aio
 
 from flightlog_rpc.context import FORWARDED_FOR, FORWARDED_USER_AGENT, TRACEPARENT, peer_address
 from flightlog_rpc.errors import RpcError, internal, unavailable
+from flightlog_telemetry import current_traceparent
 
 OWNER_TRAILER = "flightlog-service"
 """Set on every refusal of a service, so that a status the owner chose can be told from one the transport made up."""
@@ -70,7 +71,9 @@ class Forwarding:
             call = call_owner(
                 request,
                 timeout=context.time_remaining(),
-                metadata=_onward(cast("Metadata", context.invocation_metadata() or ()), context.peer()),
+                metadata=_onward(
+                    cast("Metadata", context.invocation_metadata() or ()), context.peer(), current_traceparent()
+                ),
             )
             try:
                 response: bytes = await call
@@ -121,8 +124,9 @@ class ForwardedRefusal(RpcError):
         self.trailers = trailers
 
 
-def _onward(metadata: Metadata, peer: str) -> list[tuple[str, str | bytes]]:
-    onward: list[tuple[str, str | bytes]] = []
+def _onward(metadata: Metadata, peer: str, traceparent: str) -> list[tuple[str, str | bytes]]:
+    """The metadata for the owner: what the client sent, whence, and our span as the parent if there is one."""
+    onward: list[tuple[str, str | bytes]] = [(TRACEPARENT, traceparent)] if traceparent else []
     through = ""
     agent: str | bytes = ""
     forwarded_agent: str | bytes = ""
@@ -133,12 +137,11 @@ def _onward(metadata: Metadata, peer: str) -> list[tuple[str, str | bytes]]:
             forwarded_agent = value
         elif key == FORWARDED_FOR:
             through = f"{value if isinstance(value, str) else value.decode('ascii', 'replace')}, "
+        elif key == TRACEPARENT and traceparent:
+            continue
         elif key not in _HOP_KEYS and not key.startswith(":"):
             onward.append((key, value))
     onward.append((FORWARDED_FOR, through + peer_address(peer)))
     if forwarded_agent or agent:
         onward.append((FORWARDED_USER_AGENT, forwarded_agent or agent))
     return onward
-
-
-__all__ = ["OWNER_TRAILER", "TRACEPARENT", "BytesHandler", "ForwardedRefusal", "Forwarding", "Metadata"]

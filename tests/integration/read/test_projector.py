@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -13,9 +11,7 @@ from flightlog_blobs import BlobSettings, BlobStore
 from flightlog_cli.embedded.servers import Servers, run_servers
 from flightlog_log import Log, LogSettings, Subject
 from flightlog_read import Database, DatabaseSettings, Projector, StaleRead
-
-sys.path.insert(0, str(Path(__file__).parent))
-from toy_projection import STREAM, Words, running, said, say
+from tests.integration.read.toy_projection import STREAM, Words, running, said, say
 
 
 async def test_a_read_after_wait_for_sees_the_write(
@@ -103,6 +99,34 @@ async def test_tables_of_another_version_are_rebuilt_at_start(
         assert await database.pool.fetchval(
             "SELECT count(*) FROM information_schema.columns WHERE table_schema = $1 AND column_name = 'v2'", schema
         )
+
+
+async def test_tables_of_a_later_version_are_left_alone(
+    log: Log, database: Database, schema: str, subject: Subject
+) -> None:
+    later = Projector(database, log, Words(schema, version=2, prefix=schema))
+    async with running(later):
+        await later.wait_for(await say(log, subject, f"{schema}-a"))
+    last = await say(log, subject, f"{schema}-a")
+    earlier = Projector(database, log, Words(schema, version=1, prefix=schema))
+    async with running(earlier):
+        with pytest.raises(StaleRead):
+            await earlier.wait_for(last, timeout=0.5)
+    assert await said(database, schema) == {f"{schema}-a": 1}
+
+
+async def test_readers_that_wait_at_once_all_see_their_writes(
+    log: Log, database: Database, schema: str, subject: Subject
+) -> None:
+    projector = Projector(database, log, Words(schema, prefix=schema))
+
+    async def write_and_read(number: int) -> int:
+        word = f"{schema}-{number}"
+        await projector.wait_for(await say(log, Subject.of(STREAM, "word", schema, str(number)), word))
+        return (await said(database, schema))[word]
+
+    async with running(projector):
+        assert await asyncio.gather(*(write_and_read(number) for number in range(100))) == [1] * 100
 
 
 async def test_dropped_tables_are_made_again(log: Log, database: Database, schema: str, subject: Subject) -> None:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from pathlib import Path
 
 import pytest
 
 from flightlog_log import Log, Subject
 from flightlog_read import Database, Projector, ReadError, RebuildProgress, rebuild, roll_back
-
-sys.path.insert(0, str(Path(__file__).parent))
-from toy_projection import Words, running, said, say
+from tests.integration.read.toy_projection import Words, running, said, say
 
 
 async def test_rebuilt_tables_are_byte_equal(log: Log, database: Database, schema: str, subject: Subject) -> None:

@@ -205,7 +205,7 @@ async def test_reflection_gives_all_a_client_needs_to_call_any_method() -> None:
         stub = reflection_pb2_grpc.ServerReflectionStub(channel)
 
         async def ask(question: reflection_pb2.ServerReflectionRequest) -> reflection_pb2.ServerReflectionResponse:
-            return [answer async for answer in stub.ServerReflectionInfo(iter([question]))][0]
+            return await anext(aiter(stub.ServerReflectionInfo(iter([question]))))
 
         listed = await ask(request(list_services=""))
         names = {service.name for service in listed.list_services_response.service}
