@@ -51,6 +51,8 @@ def scalar(draw: st.DrawFn, field: FieldDescriptor) -> Any:
 
 def mutate(draw: st.DrawFn, message: Message, depth: int) -> None:
     """Change one field somewhere below the message: clear it, or set it to something else."""
+    if not message.DESCRIPTOR.fields:
+        return
     field: Any = draw(st.sampled_from(list(message.DESCRIPTOR.fields)))
     if depth == 0 or draw(st.integers(0, 11)) == 0:
         message.ClearField(field.name)
@@ -87,11 +89,14 @@ def mutate_repeated(draw: st.DrawFn, message: Message, field: Any, depth: int) -
 
 @st.composite
 def mutated(draw: st.DrawFn, valid: Message) -> Message:
-    """A valid request with one to four fields changed."""
-    message = GetMessageClass(valid.DESCRIPTOR)()
+    """A valid request with one to four fields changed, mostly in what is registered, mostly as a new version."""
+    message: Any = GetMessageClass(valid.DESCRIPTOR)()
     message.CopyFrom(valid)
+    if "spec" in message.DESCRIPTOR.fields_by_name:
+        message.id.version = f"j{draw(st.integers(0, 2**40))}"
     for _ in range(draw(st.integers(1, 4))):
-        mutate(draw, message, DEPTH)
+        registered = "spec" in message.DESCRIPTOR.fields_by_name and draw(st.integers(0, 9)) > 0
+        mutate(draw, message.spec if registered else message, DEPTH)
     return message
 
 
