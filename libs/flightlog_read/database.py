@@ -120,18 +120,22 @@ class Database:
             raise
 
     @asynccontextmanager
-    async def dedicated(self, name: str, *, on_loss: Callable[[], None]) -> AsyncGenerator[asyncpg.Connection]:
+    async def dedicated(
+        self, name: str, *, on_loss: Callable[[], None], command_seconds: float | None = None
+    ) -> AsyncGenerator[asyncpg.Connection]:
         """A connection of one's own, for locks and long writes.
 
         Args:
             name: shown in `pg_stat_activity`.
             on_loss: called once when the connection ends, for whatever reason.
+            command_seconds: after this a statement raises `TimeoutError`: the server may be gone without a word.
         """
         connection = cast(
             "asyncpg.Connection",
             await asyncpg.connect(
                 self.settings.dsn,
                 timeout=10,
+                command_timeout=command_seconds,
                 server_settings={**SESSION_SETTINGS, "application_name": name},
             ),
         )

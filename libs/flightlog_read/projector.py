@@ -31,7 +31,8 @@ from flightlog_read.waiting import Watermark
 logger = structlog.get_logger(__name__)
 
 MAX_BATCH = 500
-_STANDBY_SECONDS = 0.5
+_STANDBY_SECONDS = (0.02, 0.5)
+_COMMAND_SECONDS = 60.0
 _LAG_SECONDS = 5.0
 _RETRY_SECONDS = (0.05, 2.0)
 _POLL_SECONDS = (0.002, 0.05)
@@ -153,7 +154,9 @@ class Projector:
             if not lost.done():
                 lost.set_result(None)
 
-        async with self._database.dedicated(f"flightlog {self._schema} projector", on_loss=on_loss) as connection:
+        async with self._database.dedicated(
+            f"flightlog {self._schema} projector", on_loss=on_loss, command_seconds=_COMMAND_SECONDS
+        ) as connection:
             work = asyncio.ensure_future(self._lead(connection))
             try:
                 await asyncio.wait({work, lost}, return_when=asyncio.FIRST_COMPLETED)
@@ -187,16 +190,18 @@ class Projector:
 
     async def _take_lock(self, connection: asyncpg.Connection) -> None:
         standing_by = False
+        delay = _STANDBY_SECONDS[0]  # our own former connection may hold it for another moment
         while not await connection.fetchval(
             "SELECT pg_try_advisory_lock($1, $2)", _LOCK_CLASS, _lock_key(self._schema)
         ):
-            if not standing_by:
+            if not standing_by and delay >= _STANDBY_SECONDS[1]:
                 logger.info("projection.standing_by", projection=self._schema)
                 standing_by = True
             found = await checkpoints.find(connection, self._schema)
             if found is not None and found.fingerprint == self._fingerprint:
                 self._serving.set()
-            await asyncio.sleep(_STANDBY_SECONDS)
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, _STANDBY_SECONDS[1])
 
     async def _prepare(self, connection: asyncpg.Connection) -> Checkpoint:
         """Finds the tables, makes them, or rebuilds them when they are of another version or ahead of the log."""

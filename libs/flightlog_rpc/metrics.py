@@ -1,6 +1,6 @@
 """Counters of the RPC surface."""
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Histogram
 
 requests = Counter("flightlog_rpc_requests_total", "Calls answered.", ["method", "code"])
 seconds = Histogram(
@@ -9,4 +9,3 @@ seconds = Histogram(
     ["method"],
     buckets=(0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0),
 )
-in_flight = Gauge("flightlog_rpc_in_flight", "Calls that are not answered yet.")

@@ -64,7 +64,7 @@ class RpcServer:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         names = sorted({method.service for method in METHODS.values()})
         reflection.enable_server_reflection([*names, HEALTH, reflection.SERVICE_NAME], server)
-        server.add_generic_rpc_handlers((_Surface(self._handlers(), self._service),))
+        server.add_generic_rpc_handlers((_Surface(self._handlers()),))
         address = f"[{settings.host}]" if ":" in settings.host else settings.host
         try:
             port = server.add_insecure_port(f"{address}:{settings.port}")
@@ -112,10 +112,9 @@ class RpcServer:
 
 
 class _Surface(grpc.GenericRpcHandler):
-    """Finds the handler of a call by its path; unknown paths get a sentence too. Sees bytes only."""
+    """Finds the handler of a call by its path. The handlers take and give bytes."""
 
-    def __init__(self, handlers: Mapping[str, BytesHandler], service: str) -> None:
-        self._service = service
+    def __init__(self, handlers: Mapping[str, BytesHandler]) -> None:
         self._handlers = {name: grpc.unary_unary_rpc_method_handler(handler) for name, handler in handlers.items()}
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, bytes] | None":
