@@ -48,6 +48,8 @@ def outcome(
         case AttemptObserved.EXITED:
             return _exited(task, observation, result or _NOTHING, output_prefix)
         case AttemptObserved.NOT_LAUNCHED:
+            if not observation.HasField("error"):
+                return _system("RuntimeFailure", observation.reason or "the task could not be started")
             return Failure(bounded(observation.error), observation.recoverable)
         case _:
             reason = observation.reason or "the task's process or pod is gone"

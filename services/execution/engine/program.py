@@ -99,9 +99,15 @@ class Program:
         """
         tasks = {entity_key(task.template.id): _task(task.template) for task in closure.tasks}
         primary = closure.primary
+        main = _workflow(primary, tasks)
+        sub_workflows = {entity_key(sub.template.id): _workflow(sub, tasks) for sub in closure.sub_workflows}
+        for workflow in (main, *sub_workflows.values()):
+            for node in workflow.nodes.values():
+                if node.sub_workflow is not None and node.sub_workflow not in sub_workflows:
+                    raise ProgramError(f"node [{node.id}] refers to a sub-workflow that the closure lacks")
         return Program(
-            primary=_workflow(primary, tasks),
-            sub_workflows={entity_key(sub.template.id): _workflow(sub, tasks) for sub in closure.sub_workflows},
+            primary=main,
+            sub_workflows=sub_workflows,
             fails_immediately=primary.template.metadata.on_failure == WorkflowMetadata.FAIL_IMMEDIATELY,
             interruptible=primary.template.metadata_defaults.interruptible,
         )

@@ -203,5 +203,9 @@ def test_dangling_references_are_refused() -> None:
         engine.Program.parse(Flow().task("n0", {"a": From("nope")}).closure())
     closure = Flow().task("n0").closure()
     del closure.tasks[:]
-    with pytest.raises(engine.ProgramError, match="lacks"):
+    with pytest.raises(engine.ProgramError, match="a task that the closure lacks"):
+        engine.Program.parse(closure)
+    closure = Flow().sub("n0", Flow("inner")).closure()
+    del closure.sub_workflows[:]
+    with pytest.raises(engine.ProgramError, match="a sub-workflow that the closure lacks"):
         engine.Program.parse(closure)

@@ -90,6 +90,6 @@ def test_history_that_does_not_begin_with_creation_is_broken() -> None:
     created = decoded(read(GOLDEN / "ExecutionCreated.1.json"))
     with pytest.raises(engine.BrokenHistory, match="never queued"):
         engine.fold([created, decoded(read(GOLDEN / "NodeStarted.1.json"))])
+    queued = decoded(read(GOLDEN / "NodeQueued.1.json"))
     with pytest.raises(engine.BrokenHistory, match="never scheduled"):
-        queued = decoded(read(GOLDEN / "NodeQueued.1.json"))
         engine.fold([created, queued, decoded(read(GOLDEN / "AttemptAborted.1.json"))])
