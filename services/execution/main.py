@@ -1,6 +1,7 @@
 """The execution service as a process: the public edge, the shell around the engine, reactions, read model."""
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -77,6 +78,10 @@ def main() -> None:
     """Reads the settings from the environment and serves."""
     settings = Settings()  # pyright: ignore[reportCallIssue]  # its fields come from the environment
     configure("execution", settings.telemetry)
+    # Folded states and parsed programs are many small objects that live long: looking through them over and over would
+    # cost more than anything else here. What has been imported by now lives for ever.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
     _log.info("service.starting", settings=settings.model_dump(mode="json"))
     try:
         uvloop.run(run(settings))

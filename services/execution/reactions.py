@@ -15,7 +15,7 @@ from flightlog_protos.execution.v1.alarms_pb2 import Alarm
 from flightlog_protos.execution.v1.facts_pb2 import ExecutionCreated, TimerSet
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
 from services.execution import subjects
-from services.execution.engine import AttemptResult, FireTimer, ObserveAttempt, Refusal, Refused, StartExecution
+from services.execution.engine import AttemptResult, FireTimer, ObserveAttempt, Refusal, Refused
 from services.execution.results import load_result
 from services.execution.shell import Shell
 from services.execution.subjects import ExecutionKey
@@ -54,7 +54,7 @@ class Reactions:
         key = (project, domain, name)
         for fact in recorded.facts:
             if isinstance(fact, ExecutionCreated):
-                await self._shell.dispatch(key, StartExecution(), Cause.service("execution", recorded))
+                await self._shell.start(key, Cause.service("execution", recorded))
             elif isinstance(fact, TimerSet):
                 alarm = Alarm(execution_id=subjects.identifier_of(key), timer_id=fact.timer_id)
                 await self._log.schedule(subjects.alarm(key, fact.timer_id), fact.due.ToDatetime(UTC), alarm)

@@ -22,8 +22,8 @@ class RetrySettings(BaseModel):
 
     max_system_failures: Annotated[int, Field(ge=0)] = 3
     """Further attempts after failures of the system, beside the user's own budget."""
-    backoff_base: timedelta = timedelta(seconds=1)
-    backoff_max: timedelta = timedelta(seconds=60)
+    backoff_base: timedelta = timedelta(milliseconds=100)
+    backoff_max: timedelta = timedelta(seconds=30)
 
 
 class ExecutionSettings(BaseModel):

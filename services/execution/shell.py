@@ -46,7 +46,8 @@ _log = structlog.get_logger(__name__)
 
 _MAX_CONFLICTS = 50
 _KEPT_PROGRAMS = 512
-_STARTERS = 32
+# How many executions start at the same time: a burst of create calls is answered first, its executions start steadily.
+_STARTS_AT_ONCE = 8
 # Blobs written at the same time for one decision: enough to hide a store's latency, few enough to be fair.
 _WRITES_AT_ONCE = 64
 
@@ -88,11 +89,12 @@ class Shell:
         self._programs: OrderedDict[bytes, Program] = OrderedDict()
         self._literals = LiteralCache(settings.cached_data_bytes)
         self._to_start: asyncio.Queue[tuple[ExecutionKey, Cause]] = asyncio.Queue()
+        self._starting = asyncio.Semaphore(_STARTS_AT_ONCE)
 
     async def run(self) -> None:
         """Starts created executions at once, until cancelled. The durable consumer starts what this misses."""
         async with asyncio.TaskGroup() as group:
-            for _ in range(_STARTERS):
+            for _ in range(_STARTS_AT_ONCE):
                 group.create_task(self._start_created())
 
     async def create(self, created: ExecutionCreated, inputs: LiteralMap, cause: Cause) -> None:
@@ -115,6 +117,11 @@ class Shell:
                 raise Refused(Refusal.ALREADY_EXISTS) from None
             lane.state, lane.head = decision.state, recorded.head
         self._to_start.put_nowait((key, Cause.service("execution", recorded)))
+
+    async def start(self, key: ExecutionKey, cause: Cause) -> None:
+        """Runs the first nodes; finds nothing to do when they run already. Raises as `dispatch`."""
+        async with self._starting:
+            await self.dispatch(key, StartExecution(), cause)
 
     async def dispatch(self, key: ExecutionKey, command: Command, cause: Cause) -> Recorded | None:
         """Gives a command; returns what was appended, None when there was nothing to do.
@@ -212,7 +219,7 @@ class Shell:
         while True:
             key, cause = await self._to_start.get()
             try:
-                await self.dispatch(key, StartExecution(), cause)
+                await self.start(key, cause)
             except Exception:  # noqa: BLE001 - the edge of a task: the durable consumer tries the same again and parks it
                 _log.exception("execution.start_failed", execution="/".join(key))
 

@@ -1,7 +1,7 @@
 """Facts of executions folded into rows: what each fact changes of what clients see.
 
-`needs` says which stored rows a batch of envelopes will change, `apply` changes them. Nothing here does any input or
-output, so the shapes clients get are tested by folding hand-made histories. The rules are those of Flyte's event handling
+`needs` says which stored rows a batch of envelopes will change, `apply` changes them. Nothing here does input or
+output, so the shapes clients get are tested by folding hand-made histories. The rules are those of Flyte's events
 (admin-contract §4.9–4.11, engine-semantics §6) as far as the recordings show their outcome.
 """
 

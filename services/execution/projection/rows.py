@@ -19,8 +19,8 @@ NodeKey = tuple[ExecutionKey, str]
 TaskKey = tuple[ExecutionKey, str, int]
 """Execution, unique node id and attempt."""
 
-# A row's id is `sequence << ID_BITS | index of the fact in its envelope`: it grows in order of insertion and is the same
-# after a rebuild.
+# A row's id is `sequence << ID_BITS | index of the fact in its envelope`: it grows in order of insertion, and a rebuild
+# gives the same.
 ID_BITS = 20
 
 
