@@ -78,7 +78,7 @@ class S3Driver:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=64, keepalive_timeout=30),
-                timeout=aiohttp.ClientTimeout(total=300, connect=5, sock_read=30),
+                timeout=aiohttp.ClientTimeout(total=300, connect=5, sock_read=15),
                 auto_decompress=False,
             )
         return self._session
