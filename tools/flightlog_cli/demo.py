@@ -5,6 +5,7 @@ and the history of the execution, and stops everything. Exits 1 when the pipelin
 """
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -35,6 +36,7 @@ _console = Console(highlight=False)
 
 def main() -> int:
     begun = time.monotonic()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends the demo ends its stack
     try:
         with tempfile.TemporaryDirectory(prefix="flightlog-demo-") as folder:
             stack = StackProcess(Path(folder), port=0)

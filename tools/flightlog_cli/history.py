@@ -91,8 +91,12 @@ class History:
         if known is not None:
             return known
         if actor.method != "service":
-            client = actor.client.split(" ")[0]
-            return " ".join(part for part in ("request", actor.subject and f"by {actor.subject}", client) if part)
+            # Without authentication a client that claims no name is known by its user agent alone.
+            name = "" if actor.subject == actor.client else actor.subject
+            client = actor.client.partition(" ")[0]
+            return "request by " + (", ".join(part for part in (name, client) if part) or "somebody")
+        if envelope.causation_id == envelope.correlation_id:
+            return "alarm"  # the one thing a service does that no event made it do
         return f"event …{envelope.causation_id[-6:]}" if envelope.causation_id else ""
 
 

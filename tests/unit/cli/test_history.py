@@ -1,0 +1,118 @@
+"""An execution's facts as lines: what a person reads in `flightlog events`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from flyteidl.core import execution_pb2, identifier_pb2
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from flightlog_cli.history import FINAL, History, detail, document_of, is_final, place
+from flightlog_log import Head, Recorded
+from flightlog_protos.execution.v1 import facts_pb2
+from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved, Usage
+from flightlog_protos.log.v1.envelope_pb2 import Actor, Envelope
+
+BEGUN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+FACTS = [
+    name for name, message in vars(facts_pb2).items() if isinstance(message, type) and issubclass(message, Message)
+]
+
+
+def recorded(
+    position: int, *facts: Message, because: str = "", seconds: float = 0.0, actor: Actor | None = None
+) -> Recorded:
+    occurred = Timestamp()
+    occurred.FromDatetime(BEGUN + timedelta(seconds=seconds))
+    envelope = Envelope(
+        event_id=f"event-{position}",
+        position=position,
+        occurred_at=occurred,
+        causation_id=because,
+        correlation_id="request",
+        actor=actor or Actor(subject="execution", method="service"),
+    )
+    return Recorded("execution.00.p.d.n", position, envelope, tuple(facts), Head(position, position, b""))
+
+
+def error(message: str) -> execution_pb2.ExecutionError:
+    return execution_pb2.ExecutionError(code="ValueError", message=message, kind=execution_pb2.ExecutionError.USER)
+
+
+def becauses(history: History, records: Sequence[Recorded]) -> list[str]:
+    return [line.because for record in records for line in history.lines(record)]
+
+
+def test_facts_of_one_decision_share_position_and_time_and_name_their_cause_once() -> None:
+    history = History()
+    history.lines(recorded(1, facts_pb2.ExecutionCreated(), because="request"))
+    lines = history.lines(
+        recorded(2, facts_pb2.ExecutionStarted(), facts_pb2.NodeQueued(node_id="n0"), because="event-1", seconds=1.5)
+    )
+    assert [(line.position, line.seconds, line.because) for line in lines] == [(2, 1.5, "#1"), (2, 1.5, "")]
+
+
+def test_request_is_named_by_its_client() -> None:
+    actor = Actor(subject="ada", method="none", client="flytekit/1.16 more")
+    line = History().lines(recorded(1, facts_pb2.ExecutionCreated(), because="request", actor=actor))[0]
+    assert line.because == "request by ada, flytekit/1.16"
+
+
+def test_observation_is_named_by_what_the_launcher_saw() -> None:
+    history = History()
+    seen = AttemptObserved(node_id="n0", attempt=1, stage=AttemptObserved.EXITED)
+    history.learn([recorded(7, seen)])
+    lines = history.lines(recorded(3, facts_pb2.AttemptSucceeded(node_id="n0", attempt=1), because="event-7"))
+    assert lines[0].because == "launcher: EXITED n0/1"
+
+
+def test_alarm_is_named_as_one() -> None:
+    assert becauses(History(), [recorded(5, facts_pb2.AttemptScheduled(node_id="n0"), because="request")]) == ["alarm"]
+
+
+def test_attempt_number_is_told_where_the_fact_has_one() -> None:
+    assert place(facts_pb2.AttemptFailed(node_id="n0", attempt=0)) == ("n0", 0)
+    assert place(facts_pb2.NodeSucceeded(node_id="n0")) == ("n0", None)
+    assert place(facts_pb2.ExecutionStarted()) == ("", None)
+
+
+def test_error_is_told_by_its_last_line() -> None:
+    text = detail(facts_pb2.NodeFailed(node_id="n0", error=error("Traceback …\n  File x\n\nValueError: not 7\n")))
+    assert text == "USER ValueError: ValueError: not 7"
+
+
+def test_usage_is_told_in_seconds_and_megabytes() -> None:
+    usage = Usage(peak_memory_bytes=200 * 2**20, wall_time=Duration(seconds=1, nanos=250_000_000))
+    assert detail(facts_pb2.AttemptSucceeded(node_id="n0", usage=usage)) == "took 1.25 s, memory 200 MB"
+
+
+def test_scheduled_attempt_tells_its_task() -> None:
+    task = identifier_pb2.Identifier(name="training.train", version="v1")
+    assert detail(facts_pb2.AttemptScheduled(node_id="n0", task_id=task)) == "task training.train@v1"
+    assert detail(facts_pb2.AttemptScheduled(node_id="n0", task_id=task, in_engine=True)).endswith("in the engine")
+
+
+def test_long_detail_is_cut_and_stays_on_one_line() -> None:
+    text = detail(facts_pb2.NodeFailed(error=error("x" * 5000)))
+    assert len(text) == 300
+    assert text.endswith("…")
+    assert "\n" not in text
+
+
+@pytest.mark.parametrize("name", FACTS)
+def test_every_fact_has_a_line(name: str) -> None:
+    fact = getattr(facts_pb2, name)()
+    line = History().lines(recorded(1, fact))[0]
+    assert line.fact == name
+    assert isinstance(line.detail, str)
+    assert document_of(recorded(1, fact))["facts"][0]["fact"] == name
+
+
+def test_history_ends_with_a_final_fact() -> None:
+    assert set(FACTS) >= FINAL
+    assert is_final(recorded(9, facts_pb2.NodeSucceeded(), facts_pb2.ExecutionSucceeded()))
+    assert not is_final(recorded(9, facts_pb2.ExecutionFailing()))
