@@ -16,7 +16,7 @@ nothing but the standard library, because the zygote's Python may be any environ
 """
 
 # Every task pays for what is imported and built here, hence plain os calls.
-# ruff: noqa: PTH
+# ruff: noqa: PTH104, PTH108, PTH118, PTH123
 
 from __future__ import annotations
 

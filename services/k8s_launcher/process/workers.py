@@ -139,7 +139,9 @@ class Zygote:
                 if not answer.done():
                     answer.set_exception(StartFailed(f"the worker process of {self.python} ended"))
             writer.close()
-            # The closed socket is its sign to end.
+            # The closed socket would be sign enough, but not while it is still importing. The shepherds live on.
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
             await process.wait()
 
     def _hear(self, message: dict[str, Any], writer: asyncio.StreamWriter) -> None:

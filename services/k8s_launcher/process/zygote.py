@@ -16,7 +16,7 @@ It imports nothing of ours but the shepherd beside it, because the environment m
 """
 
 # Every task pays for what is imported and built here, hence plain os calls.
-# ruff: noqa: PTH
+# ruff: noqa: PTH109, PTH111, PTH118, PTH119
 
 from __future__ import annotations
 
@@ -88,6 +88,8 @@ def _load(modules: list[str]) -> list[str]:
             importlib.import_module(name)
         except ImportError:
             missing.append(name)
+    if "flytekit" in sys.modules:
+        _warm_flytekit()
     if "s3fs" in sys.modules:
         _warm_object_store()
     # Threads started by an import would not exist in the forks; what they hold would stay locked there.
@@ -97,38 +99,49 @@ def _load(modules: list[str]) -> list[str]:
     return missing
 
 
+def _warm_flytekit() -> None:
+    """What flytekit loads and compiles when the first task is defined."""
+    from flytekit.core.docstring import Docstring
+    from flytekit.core.type_engine import TypeEngine
+
+    TypeEngine.lazy_import_transformers()  # it looks again at every use, so modules loaded later are seen
+    Docstring(docstring="Words.")
+
+
 def _warm_object_store() -> None:
-    """Make one S3 client and throw it away: its service description is parsed once here, not in every task."""
+    """Use an S3 client once: what it parses and compiles first is there for all tasks, which share the descriptions."""
     import asyncio
+    import mimetypes
 
+    import botocore.session
+    from aiobotocore.config import AioConfig
     from aiobotocore.session import AioSession
-    from botocore.loaders import JSONFileLoader
+    from botocore.loaders import create_loader
 
-    parse = JSONFileLoader.load_file
-    parsed: dict[str, Any] = {}
+    mimetypes.init()
+    loaders: dict[Any, Any] = {}
 
-    def load_file(self: Any, file_path: str) -> Any:
-        if file_path not in parsed:
-            content = parse(self, file_path)
-            if content is None:
-                return None
-            parsed[file_path] = content
-        return parsed[file_path]
+    def shared_loader(search_path: Any = None) -> Any:
+        if search_path not in loaders:
+            loaders[search_path] = create_loader(search_path)
+        return loaders[search_path]
 
-    JSONFileLoader.load_file = load_file
+    botocore.session.create_loader = shared_loader
 
-    async def make_client() -> None:
-        session = AioSession()
-        async with session.create_client(
+    async def use_client() -> None:
+        # Nobody listens there: the request is made, signed and refused.
+        async with AioSession().create_client(
             "s3",
             region_name="us-east-1",
             endpoint_url="http://127.0.0.1:9",
             aws_access_key_id="none",
             aws_secret_access_key="none",
-        ):
-            pass
+            config=AioConfig(retries={"max_attempts": 0}, connect_timeout=1),
+        ) as client:
+            with contextlib.suppress(Exception):
+                await client.list_objects_v2(Bucket="warm")
 
-    asyncio.run(make_client())
+    asyncio.run(use_client())
 
 
 def _tend(order: shepherd.Order, connection: socket.socket) -> None:

@@ -125,6 +125,35 @@ class Executions:
         content = await self.blobs.get_or_none(f"{fact.output_prefix}/error.pb")
         return errors_pb2.ErrorDocument.FromString(content).error.message if content is not None else ""
 
+    @staticmethod
+    def program(*argv: str, image: str = "scratch", cpu: str = "", memory: str = "", gpu: str = "") -> tasks_pb2.TaskTemplate:
+        """The template of a task that is a plain command."""
+        template = tasks_pb2.TaskTemplate(type="container")
+        template.id.project, template.id.domain, template.id.name, template.id.version = PROJECT, DOMAIN, "program", "v1"
+        template.container.image = image
+        template.container.command.extend(argv)
+        names = ((tasks_pb2.Resources.CPU, cpu), (tasks_pb2.Resources.MEMORY, memory), (tasks_pb2.Resources.GPU, gpu))
+        for name, value in names:
+            if value:
+                template.container.resources.requests.add(name=name, value=value)
+        return template
+
+    @staticmethod
+    def integer(value: int) -> literals_pb2.Literal:
+        literal = literals_pb2.Literal()
+        literal.scalar.primitive.integer = value
+        return literal
+
+    @staticmethod
+    def text(value: str) -> literals_pb2.Literal:
+        literal = literals_pb2.Literal()
+        literal.scalar.primitive.string_value = value
+        return literal
+
+    @staticmethod
+    def stages(observed: Sequence[AttemptObserved]) -> list[str]:
+        return [AttemptObserved.Stage.Name(item.stage) for item in observed]
+
 
 @pytest.fixture(scope="session")
 def module() -> ModuleType:
@@ -181,24 +210,8 @@ def template_of(module: ModuleType, executions: Executions) -> Callable[..., tas
     return template
 
 
-def program(*argv: str, image: str = "scratch", cpu: str = "", memory: str = "", gpu: str = "") -> tasks_pb2.TaskTemplate:
-    """The template of a task that is a plain command."""
-    template = tasks_pb2.TaskTemplate(type="container")
-    template.id.project, template.id.domain, template.id.name, template.id.version = PROJECT, DOMAIN, "program", "v1"
-    template.container.image = image
-    template.container.command.extend(argv)
-    names = ((tasks_pb2.Resources.CPU, cpu), (tasks_pb2.Resources.MEMORY, memory), (tasks_pb2.Resources.GPU, gpu))
-    for name, value in names:
-        if value:
-            template.container.resources.requests.add(name=name, value=value)
-    return template
-
-
-StartLauncher = Callable[..., "contextlib.AbstractAsyncContextManager[ProcessRuntime]"]
-
-
 @pytest.fixture
-def start_launcher(executions: Executions, blob_settings: BlobSettings, tmp_path: Path) -> StartLauncher:
+def start_launcher(executions: Executions, blob_settings: BlobSettings, tmp_path: Path) -> Callable[..., contextlib.AbstractAsyncContextManager[ProcessRuntime]]:
     """Start a launcher in this process: a new one on the same folder is a restarted one."""
     durable = f"launcher-{uuid4().hex[:8]}"
     environment = {
@@ -208,9 +221,11 @@ def start_launcher(executions: Executions, blob_settings: BlobSettings, tmp_path
     }
 
     @contextlib.asynccontextmanager
-    async def start(consume: bool = True, **settings: Any) -> AsyncIterator[ProcessRuntime]:
+    async def start(consume: bool = True, warm: bool = False, **settings: Any) -> AsyncIterator[ProcessRuntime]:
         planner = Planner(executions.blobs, environment=environment)
-        chosen = ProcessSettings(directory=tmp_path / "tasks", **({"devices": []} | settings))
+        # Loading flytekit takes seconds; tests of plain commands do without.
+        defaults: dict[str, Any] = {"devices": []} | ({} if warm else {"preload": ["json"]})
+        chosen = ProcessSettings(directory=tmp_path / "tasks", **(defaults | settings))
         report = Observer(executions.log).report
         runtime = await ProcessRuntime.open(chosen, planner, report, task_defaults=environment)
         await runtime.adopt()
@@ -228,19 +243,3 @@ def start_launcher(executions: Executions, blob_settings: BlobSettings, tmp_path
                     raise error
 
     return start
-
-
-def integer(value: int) -> literals_pb2.Literal:
-    literal = literals_pb2.Literal()
-    literal.scalar.primitive.integer = value
-    return literal
-
-
-def text(value: str) -> literals_pb2.Literal:
-    literal = literals_pb2.Literal()
-    literal.scalar.primitive.string_value = value
-    return literal
-
-
-def stages(observed: Sequence[AttemptObserved]) -> list[str]:
-    return [AttemptObserved.Stage.Name(item.stage) for item in observed]
