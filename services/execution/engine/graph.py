@@ -40,6 +40,9 @@ def _follow(turn: Turn, node: NodeState) -> None:
     parent_id = node.parent_id
     if turn.stopping(parent_id):
         failure.drained(turn, parent_id)
+    elif node.phase == NodePhase.ABORTED:
+        # It belongs to an attempt of its parent that is over; the next one has nodes of its own.
+        return
     elif node.phase in (NodePhase.FAILED, NodePhase.TIMED_OUT) and turn.program.fails_immediately:
         failure.fail_scope(turn, node)
     elif node.kind == facts.END:

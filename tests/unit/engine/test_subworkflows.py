@@ -190,6 +190,22 @@ def test_sub_workflow_that_times_out_runs_again_with_new_children() -> None:
     assert story.outputs() == {"o0": 3}
 
 
+def test_sub_workflow_that_times_out_while_nothing_runs_in_it_starts_again_at_once() -> None:
+    flow = Flow("inner").task("a").task("b", after=["a"])
+    story = started(Flow().task("busy").sub("n0", flow, timeout=8, node_retries=1), parallelism=1)
+    assert story.phases()["n0-0-a"] == "QUEUED"
+    assert story.fire("n0/0/attempt") == [
+        "NodeFailing n0 TimeoutExpired",
+        "NodeAborted n0-0-a NodeAborted",
+        "RetryScheduled n0#1",
+        "TimerSet n0/1/attempt",
+        "NodeQueued n0-1-start-node",
+        "NodeSucceeded n0-1-start-node",
+        "NodeQueued n0-1-a",
+    ]
+    assert story.succeeds("busy")[2:] == ["AttemptScheduled n0-1-a#0", "NodeStarted n0-1-a"]
+
+
 def test_sub_workflow_that_times_out_without_retries_fails() -> None:
     story = started(Flow().sub("n0", inner(), {"x": INPUT}, timeout=8))
     story.fire("n0/0/attempt")
