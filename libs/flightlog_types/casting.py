@@ -18,17 +18,25 @@ _COLUMN_SIMPLE = {
     types_pb2.SchemaType.SchemaColumn.DURATION: types_pb2.DURATION,
 }
 
-# Union answers already worked out, by the serialized pair. Unions of unions reach the same pair on many paths, so
-# without it a deeply nested type would take exponential time.
-_Memo = dict[tuple[bytes, bytes], bool]
+_MAX_COMPARISONS = 100_000
+
+
+class _Comparison:
+    """One question and what was worked out on the way to its answer."""
+
+    def __init__(self) -> None:
+        # Unions of unions reach the same pair on many paths; without this a nested type would take exponential time.
+        self.answers: dict[tuple[bytes, bytes], bool] = {}
+        self.left = _MAX_COMPARISONS
 
 
 def castable(upstream: types_pb2.LiteralType, downstream: types_pb2.LiteralType) -> bool:
     """Whether a value of type `upstream` may be bound to a variable of type `downstream`.
 
-    Reflexive; neither symmetric nor, because of unions and wildcards, transitive.
+    Reflexive; neither symmetric nor, because of unions and wildcards, transitive. Unions of thousands of variants,
+    which no program has, fit nothing but themselves.
     """
-    return _castable(upstream, downstream, {})
+    return _castable(upstream, downstream, _Comparison())
 
 
 def accepts_none(literal_type: types_pb2.LiteralType) -> bool:
@@ -43,33 +51,36 @@ def is_none(literal_type: types_pb2.LiteralType) -> bool:
     return literal_type.WhichOneof("type") == "simple" and literal_type.simple == types_pb2.NONE
 
 
-def _castable(upstream: types_pb2.LiteralType, downstream: types_pb2.LiteralType, memo: _Memo) -> bool:
+def _castable(upstream: types_pb2.LiteralType, downstream: types_pb2.LiteralType, comparison: _Comparison) -> bool:
+    comparison.left -= 1
+    if comparison.left < 0:
+        return False
     if upstream.WhichOneof("type") != "union_type":
-        return _accepts(downstream, upstream, memo)
+        return _accepts(downstream, upstream, comparison)
     pair = _key(upstream), _key(downstream)
     if pair[0] == pair[1]:
         return True
-    answer = memo.get(pair)
+    answer = comparison.answers.get(pair)
     if answer is None:
         variants = upstream.union_type.variants
-        answer = (len(variants) == 1 and _accepts(downstream, variants[0], memo)) or _accepts(
-            downstream, upstream, memo
+        answer = (len(variants) == 1 and _accepts(downstream, variants[0], comparison)) or _accepts(
+            downstream, upstream, comparison
         )
-        memo[pair] = answer
+        comparison.answers[pair] = answer
     return answer
 
 
-def _accepts(downstream: types_pb2.LiteralType, upstream: types_pb2.LiteralType, memo: _Memo) -> bool:
+def _accepts(downstream: types_pb2.LiteralType, upstream: types_pb2.LiteralType, comparison: _Comparison) -> bool:
     match downstream.WhichOneof("type"):
         case "simple" if downstream.simple == types_pb2.NONE:
             return is_none(upstream)
         case "collection_type":
             return upstream.WhichOneof("type") == "collection_type" and _element_accepts(
-                downstream.collection_type, upstream.collection_type, memo
+                downstream.collection_type, upstream.collection_type, comparison
             )
         case "map_value_type":
             return upstream.WhichOneof("type") == "map_value_type" and _element_accepts(
-                downstream.map_value_type, upstream.map_value_type, memo
+                downstream.map_value_type, upstream.map_value_type, comparison
             )
         case "blob":
             return upstream.WhichOneof("type") == "blob" and _wildcard_equal(
@@ -78,16 +89,18 @@ def _accepts(downstream: types_pb2.LiteralType, upstream: types_pb2.LiteralType,
         case "schema":
             return _schema_accepts(downstream.schema, upstream)
         case "structured_dataset_type":
-            return _dataset_accepts(downstream.structured_dataset_type, upstream, memo)
+            return _dataset_accepts(downstream.structured_dataset_type, upstream, comparison)
         case "union_type":
-            return _union_accepts(downstream, upstream, memo)
+            return _union_accepts(downstream, upstream, comparison)
         case _:
             return _plain_accepts(downstream, upstream)
 
 
-def _element_accepts(downstream: types_pb2.LiteralType, upstream: types_pb2.LiteralType, memo: _Memo) -> bool:
+def _element_accepts(
+    downstream: types_pb2.LiteralType, upstream: types_pb2.LiteralType, comparison: _Comparison
+) -> bool:
     # The elements of an empty list or map have type NONE: nothing is in it that could be of a wrong type.
-    return is_none(upstream) or _castable(upstream, downstream, memo)
+    return is_none(upstream) or _castable(upstream, downstream, comparison)
 
 
 def _plain_accepts(downstream: types_pb2.LiteralType, upstream: types_pb2.LiteralType) -> bool:
@@ -118,18 +131,18 @@ def _struct_accepts(downstream: types_pb2.LiteralType, upstream: types_pb2.Liter
     return upstream.metadata == downstream.metadata or satisfies(upstream.metadata, downstream.metadata)
 
 
-def _union_accepts(downstream: types_pb2.LiteralType, upstream: types_pb2.LiteralType, memo: _Memo) -> bool:
+def _union_accepts(downstream: types_pb2.LiteralType, upstream: types_pb2.LiteralType, comparison: _Comparison) -> bool:
     variants = downstream.union_type.variants
     if upstream.WhichOneof("type") == "union_type":
         known = {_key(variant) for variant in variants}
         return all(
-            _key(given) in known or any(_castable(given, variant, memo) for variant in variants)
+            _key(given) in known or any(_castable(given, variant, comparison) for variant in variants)
             for given in upstream.union_type.variants
         )
     # A bare value must fit exactly one variant, or nobody could tell which one was meant.
     fitting = 0
     for variant in variants:
-        fitting += _castable(upstream, variant, memo)
+        fitting += _castable(upstream, variant, comparison)
         if fitting > 1:
             return False
     return fitting == 1
@@ -152,7 +165,9 @@ def _schema_accepts(downstream: types_pb2.SchemaType, upstream: types_pb2.Litera
             return False
 
 
-def _dataset_accepts(downstream: types_pb2.StructuredDatasetType, upstream: types_pb2.LiteralType, memo: _Memo) -> bool:
+def _dataset_accepts(
+    downstream: types_pb2.StructuredDatasetType, upstream: types_pb2.LiteralType, comparison: _Comparison
+) -> bool:
     columns = downstream.columns
     match upstream.WhichOneof("type"):
         case "simple":
@@ -176,7 +191,7 @@ def _dataset_accepts(downstream: types_pb2.StructuredDatasetType, upstream: type
             return (
                 not given
                 or not columns
-                or all(c.name in given and _castable(given[c.name], c.literal_type, memo) for c in columns)
+                or all(c.name in given and _castable(given[c.name], c.literal_type, comparison) for c in columns)
             )
         case _:
             return False

@@ -10,6 +10,7 @@ from google.protobuf import json_format, struct_pb2
 
 _Schema = Mapping[str, object]
 _MAX_DEPTH = 64
+_MAX_COMPARISONS = 20_000
 
 
 def satisfies(source: struct_pb2.Struct, target: struct_pb2.Struct) -> bool:
@@ -30,11 +31,14 @@ class _Comparison:
         self._target_root = target_root
         # Pairs of references already being compared: a recursive dataclass refers to itself.
         self._assumed: set[tuple[str, str]] = set()
+        # Alternatives of alternatives multiply; no real schema comes near this.
+        self._left = _MAX_COMPARISONS
 
     def holds(self, source: _Schema, target: _Schema, depth: int) -> bool:
         if source == target and self._source_root == self._target_root:
             return True
-        if depth > _MAX_DEPTH:
+        self._left -= 1
+        if depth > _MAX_DEPTH or self._left < 0:
             return False
         references = str(source.get("$ref", "")), str(target.get("$ref", ""))
         if any(references):
