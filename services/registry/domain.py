@@ -173,3 +173,13 @@ def fold_project(facts: Iterable[Message]) -> ProjectState | None:
     for fact in facts:
         state = evolve_project(state, fact)
     return state
+
+
+def of_type(
+    identifier: identifier_pb2.Identifier, resource_type: identifier_pb2.ResourceType
+) -> identifier_pb2.Identifier:
+    """The same identifier with another resource type."""
+    copy = identifier_pb2.Identifier()
+    copy.CopyFrom(identifier)
+    copy.resource_type = resource_type
+    return copy

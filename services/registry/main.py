@@ -19,7 +19,7 @@ from flightlog_blobs import BlobStore
 from flightlog_log import Log
 from flightlog_read import Database, Projector
 from flightlog_rpc import RpcServer
-from flightlog_telemetry import configure
+from flightlog_telemetry import configure, shut_down
 from services.registry.api import methods
 from services.registry.projection.apply import RegistryProjection
 from services.registry.projection.queries import Queries
@@ -95,6 +95,8 @@ async def _until_stopped(settings: Settings) -> None:
         await run(settings)
     except asyncio.CancelledError:
         logger.info("service.stopped")
+    finally:
+        shut_down()
 
 
 def main() -> None:

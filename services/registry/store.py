@@ -90,7 +90,7 @@ class Store:
     async def _version(
         self, identifier: identifier_pb2.Identifier, resource_type: identifier_pb2.ResourceType, fact_type: type[F]
     ) -> F | None:
-        subject = subjects.version(_of_type(identifier, resource_type))
+        subject = subjects.version(domain.of_type(identifier, resource_type))
         kept = self._versions.get(subject.text)
         if kept is not None:
             return cast(F, kept)
@@ -245,14 +245,3 @@ class Store:
             return [] if state is not None else domain.new_project(identifier, name, description, now())
 
         await self.change_project(identifier, decide, cause)
-
-
-def _of_type(
-    identifier: identifier_pb2.Identifier, resource_type: identifier_pb2.ResourceType
-) -> identifier_pb2.Identifier:
-    if identifier.resource_type == resource_type:
-        return identifier
-    copy = identifier_pb2.Identifier()
-    copy.CopyFrom(identifier)
-    copy.resource_type = resource_type
-    return copy

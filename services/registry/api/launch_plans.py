@@ -23,7 +23,9 @@ async def create_launch_plan(
     store: Store, request: launch_plan_pb2.LaunchPlanCreateRequest, call: CallContext
 ) -> launch_plan_pb2.LaunchPlanCreateResponse:
     """Check against the workflow, complete the inputs, and append the version once, inactive."""
-    identifier = requests.created_id(request.id if request.HasField("id") else None, identifier_pb2.LAUNCH_PLAN)
+    identifier = validation.require_identifier(
+        request.id if request.HasField("id") else None, identifier_pb2.LAUNCH_PLAN
+    )
     subject = subjects.version(identifier)
     await store.require_project_and_domain(identifier.project, identifier.domain)
     if not request.HasField("spec"):

@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 
 from flightlog_read import Entity, SqlWhere, equals, parse_filters, parse_page, parse_sort
 from flightlog_types import prototext, validation
-from services.registry import differences
+from services.registry import differences, domain
 from services.registry.projection.queries import Listing
 from services.registry.refusals import Refusal, already_exists, invalid, not_found
 
@@ -18,17 +18,6 @@ _KINDS = {
     identifier_pb2.LAUNCH_PLAN: ("LAUNCH_PLAN", "launch plan"),
 }
 """Names of a kind, in messages about what is missing and in the others."""
-
-
-def created_id(
-    identifier: identifier_pb2.Identifier | None, resource_type: identifier_pb2.ResourceType
-) -> identifier_pb2.Identifier:
-    """The identifier of something to be created: complete and of the right type (admin-contract §0.6).
-
-    Raises:
-        InvalidArgument: it is not.
-    """
-    return validation.require_identifier(identifier, resource_type)
 
 
 def requested_id(
@@ -42,19 +31,10 @@ def requested_id(
     """
     if not request.HasField("id"):
         return validation.require_identifier(None, resource_type)
-    return validation.require_identifier(typed(request.id, resource_type), resource_type)
-
-
-def typed(
-    identifier: identifier_pb2.Identifier, resource_type: identifier_pb2.ResourceType
-) -> identifier_pb2.Identifier:
-    """The identifier, with a type if it has none."""
-    if identifier.resource_type != identifier_pb2.UNSPECIFIED:
-        return identifier
-    copy = identifier_pb2.Identifier()
-    copy.CopyFrom(identifier)
-    copy.resource_type = resource_type
-    return copy
+    given = request.id
+    if given.resource_type == identifier_pb2.UNSPECIFIED:
+        given = domain.of_type(given, resource_type)
+    return validation.require_identifier(given, resource_type)
 
 
 def missing_entity(identifier: identifier_pb2.Identifier) -> Refusal:
@@ -64,9 +44,7 @@ def missing_entity(identifier: identifier_pb2.Identifier) -> Refusal:
 
 def missing_entity_text(identifier: identifier_pb2.Identifier) -> str:
     """The recorded sentence for a version that was never registered; the type is named once."""
-    untyped = identifier_pb2.Identifier()
-    untyped.CopyFrom(identifier)
-    untyped.resource_type = identifier_pb2.UNSPECIFIED
+    untyped = domain.of_type(identifier, identifier_pb2.UNSPECIFIED)
     kind = _KINDS[identifier.resource_type][0]
     return f"missing entity of type {kind} with identifier {prototext(untyped)}"
 

@@ -6,7 +6,7 @@ from flyteidl.core import compiler_pb2, identifier_pb2, tasks_pb2
 
 from flightlog_protos.registry.v1 import facts_pb2
 from flightlog_rpc import CallContext
-from flightlog_types import digest, prototext
+from flightlog_types import digest, prototext, validation
 from services.registry import store as stores
 from services.registry import subjects
 from services.registry.api import requests
@@ -24,7 +24,7 @@ async def create_task(
     store: Store, request: task_pb2.TaskCreateRequest, call: CallContext
 ) -> task_pb2.TaskCreateResponse:
     """Check, compile, and append the version once; a second request is compared with the first."""
-    identifier = requests.created_id(request.id if request.HasField("id") else None, identifier_pb2.TASK)
+    identifier = validation.require_identifier(request.id if request.HasField("id") else None, identifier_pb2.TASK)
     subject = subjects.version(identifier)
     await store.require_project_and_domain(identifier.project, identifier.domain)
     if not request.spec.HasField("template"):

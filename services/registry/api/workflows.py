@@ -10,8 +10,8 @@ from flyteidl.core import workflow_pb2 as core_workflow_pb2
 
 from flightlog_protos.registry.v1 import facts_pb2
 from flightlog_rpc import CallContext
-from flightlog_types import digest, prototext
-from services.registry import single_task, subjects
+from flightlog_types import digest, prototext, validation
+from services.registry import domain, single_task, subjects
 from services.registry import store as stores
 from services.registry.api import requests
 from services.registry.compiler import (
@@ -37,7 +37,7 @@ async def create_workflow(
     store: Store, request: workflow_pb2.WorkflowCreateRequest, call: CallContext
 ) -> workflow_pb2.WorkflowCreateResponse:
     """Check, fetch what is referenced, compile, append the version once; a second request is compared with it."""
-    identifier = requests.created_id(request.id if request.HasField("id") else None, identifier_pb2.WORKFLOW)
+    identifier = validation.require_identifier(request.id if request.HasField("id") else None, identifier_pb2.WORKFLOW)
     subject = subjects.version(identifier)
     await store.require_project_and_domain(identifier.project, identifier.domain)
     if not request.spec.HasField("template"):
@@ -108,7 +108,7 @@ async def _tasks(
     tasks: dict[EntityKey, compiler_pb2.CompiledTask] = {}
     for identifier, fact in zip(identifiers, found, strict=True):
         if fact is None:
-            raise requests.missing_entity(_typed(identifier, identifier_pb2.TASK))
+            raise requests.missing_entity(domain.of_type(identifier, identifier_pb2.TASK))
         tasks[EntityKey.of(identifier)] = fact.compiled_task
     return tasks
 
@@ -120,20 +120,11 @@ async def _launch_plans(
     launch_plans: dict[EntityKey, LaunchPlanInterface] = {}
     for identifier, fact in zip(identifiers, found, strict=True):
         if fact is None:
-            raise requests.missing_entity(_typed(identifier, identifier_pb2.LAUNCH_PLAN))
+            raise requests.missing_entity(domain.of_type(identifier, identifier_pb2.LAUNCH_PLAN))
         launch_plans[EntityKey.of(identifier)] = LaunchPlanInterface(
             fact.id, fact.expected_inputs, fact.expected_outputs
         )
     return launch_plans
-
-
-def _typed(
-    identifier: identifier_pb2.Identifier, resource_type: identifier_pb2.ResourceType
-) -> identifier_pb2.Identifier:
-    copy = identifier_pb2.Identifier()
-    copy.CopyFrom(identifier)
-    copy.resource_type = resource_type
-    return copy
 
 
 def _reason(identifier: identifier_pb2.Identifier, *, same: bool) -> workflow_pb2.CreateWorkflowFailureReason:
