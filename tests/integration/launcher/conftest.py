@@ -101,7 +101,9 @@ class Executions:
         facts = [item for record in recorded for item in record.facts if isinstance(item, AttemptObserved)]
         return [item for item in facts if (item.node_id, item.attempt) == (fact.node_id, fact.attempt)]
 
-    async def until(self, fact: AttemptScheduled, *stages: AttemptObserved.Stage, seconds: float = 60) -> AttemptObserved:
+    async def until(
+        self, fact: AttemptScheduled, *stages: AttemptObserved.Stage, seconds: float = 60
+    ) -> AttemptObserved:
         """Wait for an observation of one of the stages."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -126,10 +128,17 @@ class Executions:
         return errors_pb2.ErrorDocument.FromString(content).error.message if content is not None else ""
 
     @staticmethod
-    def program(*argv: str, image: str = "scratch", cpu: str = "", memory: str = "", gpu: str = "") -> tasks_pb2.TaskTemplate:
+    def program(
+        *argv: str, image: str = "scratch", cpu: str = "", memory: str = "", gpu: str = ""
+    ) -> tasks_pb2.TaskTemplate:
         """The template of a task that is a plain command."""
         template = tasks_pb2.TaskTemplate(type="container")
-        template.id.project, template.id.domain, template.id.name, template.id.version = PROJECT, DOMAIN, "program", "v1"
+        template.id.project, template.id.domain, template.id.name, template.id.version = (
+            PROJECT,
+            DOMAIN,
+            "program",
+            "v1",
+        )
         template.container.image = image
         template.container.command.extend(argv)
         names = ((tasks_pb2.Resources.CPU, cpu), (tasks_pb2.Resources.MEMORY, memory), (tasks_pb2.Resources.GPU, gpu))
@@ -211,7 +220,9 @@ def template_of(module: ModuleType, executions: Executions) -> Callable[..., tas
 
 
 @pytest.fixture
-def start_launcher(executions: Executions, blob_settings: BlobSettings, tmp_path: Path) -> Callable[..., contextlib.AbstractAsyncContextManager[ProcessRuntime]]:
+def start_launcher(
+    executions: Executions, blob_settings: BlobSettings, tmp_path: Path
+) -> Callable[..., contextlib.AbstractAsyncContextManager[ProcessRuntime]]:
     """Start a launcher in this process: a new one on the same folder is a restarted one."""
     durable = f"launcher-{uuid4().hex[:8]}"
     environment = {

@@ -109,9 +109,7 @@ async def test_abort_of_an_attempt_never_seen_keeps_it_from_starting(
         end = await executions.end(fact)
         await executions.append(fact.execution_id.name, fact)
         # What is ordered later on the same subject is taken later: when it ends, the first order was seen.
-        later = await executions.schedule(
-            executions.program("true"), execution=fact.execution_id.name, attempt=1
-        )
+        later = await executions.schedule(executions.program("true"), execution=fact.execution_id.name, attempt=1)
         await executions.end(later)
         assert executions.stages(await executions.observed(fact)) == ["KILLED"]
     assert end.stage == AttemptObserved.KILLED
@@ -152,7 +150,9 @@ async def test_running_task_survives_the_launcher_and_is_adopted(
     assert len(started.read_text().split()) == 1
 
 
-async def test_end_while_no_launcher_ran_is_reported_later(start_launcher: Any, executions: Any, tmp_path: Path) -> None:
+async def test_end_while_no_launcher_ran_is_reported_later(
+    start_launcher: Any, executions: Any, tmp_path: Path
+) -> None:
     started, go = tmp_path / "started", tmp_path / "go"
     command = f"echo $$ > {started}; while [ ! -e {go} ]; do sleep 0.05; done; exit 6"
     async with start_launcher():
