@@ -34,7 +34,6 @@ async def schedule(connection: Connection, key: Subject, due: datetime, message:
         "Nats-Schedule": f"@at {moment}",
         "Nats-Schedule-Target": "alarmed." + text.partition(".")[2],
         "Nats-Schedule-TTL": _KEPT,
-        "Nats-Msg-Id": f"{text}@{moment}",
         _DUE: moment,
     }
     data = message.SerializeToString()

@@ -50,6 +50,8 @@ async def ensure_streams(connection: Connection) -> None:
             await connection.api(f"STREAM.CREATE.{name}", wanted)
             continue
         config = info["config"]
+        # Whoever asks for fewer replicas than there are, a tool say, must not take the others away.
+        wanted["num_replicas"] = max(wanted["num_replicas"], config.get("num_replicas", 1))
         if any(config.get(key, _ABSENT.get(key)) != value for key, value in wanted.items()):
             await connection.api(f"STREAM.UPDATE.{name}", {**config, **wanted})
 

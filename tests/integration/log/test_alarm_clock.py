@@ -69,6 +69,15 @@ async def test_alarm_moved_rings_only_at_its_new_time(log: Log, background: Back
     ]
 
 
+async def test_alarm_moved_back_rings_at_its_first_time(log: Log, background: Background) -> None:
+    rung = Rung(log, background)
+    due = datetime.now(UTC) + timedelta(milliseconds=800)
+    await rung.set("t1", due)
+    await rung.set("t1", due + timedelta(hours=1))
+    await rung.set("t1", due)
+    assert (await rung.next())[1] == due
+
+
 async def test_alarm_set_twice_rings_once(log: Log, background: Background) -> None:
     rung = Rung(log, background)
     due = datetime.now(UTC) + timedelta(milliseconds=500)
