@@ -8,11 +8,12 @@ from flyteidl.core import literals_pb2, types_pb2, workflow_pb2
 
 from flightlog_types import accepts_none, castable, is_known, scalar_type
 from services.registry.compiler import errors
-from services.registry.compiler.errors import Problems
+from services.registry.compiler.errors import CompileErrors, Problems
 from services.registry.compiler.shaping import START_NODE
 
 _ELEMENT = re.compile(r"\[(?P<index>[0-9]+)\]\.(?P<name>.+)")
 _UNKNOWN = types_pb2.LiteralType()
+_MAX_TRIALS = 20_000
 
 Types = Mapping[str, types_pb2.LiteralType]
 """Variable name to type."""
@@ -44,6 +45,7 @@ class BindingCheck:
     problems: Problems
     needed: set[str] = field(default_factory=set[str])
     """Ids of the nodes that the bindings checked so far refer to."""
+    _trials: int = 0
 
     def check(self, bindings: Iterable[literals_pb2.Binding], declared: Types) -> None:
         """Every declared input is bound once to something of its type, and nothing else is bound."""
@@ -189,7 +191,11 @@ class BindingCheck:
         """A list or map bound to a union must fit exactly one of its variants."""
         chosen: tuple[types_pb2.LiteralType, types_pb2.LiteralType | None] | None = None
         for variant in expected.union_type.variants:
-            trial = Problems()
+            self._trials += 1
+            if self._trials > _MAX_TRIALS:
+                # Unions in unions multiply what there is to try; no program comes near this.
+                raise CompileErrors([errors.too_complex(self.consumer.id, name)])
+            trial = Problems(trial=True)
             resolved = self._resolve(name, binding, variant, trial)
             if trial:
                 continue
@@ -199,7 +205,11 @@ class BindingCheck:
                 return None
             chosen = variant, resolved
         if chosen is None:
-            problems.add(errors.incompatible_union(self.consumer.id, name, expected, binding))
+            # The text repeats the whole binding, which is too dear where it will not be read.
+            unread = errors.not_bound(self.consumer.id, name)
+            problems.add(
+                unread if problems.trial else errors.incompatible_union(self.consumer.id, name, expected, binding)
+            )
             return None
         return chosen[1]
 

@@ -39,10 +39,14 @@ class CompileErrors(Exception):
 
 
 class Problems:
-    """The problems found so far in one compilation."""
+    """The problems found so far in one compilation.
 
-    def __init__(self) -> None:
+    With trial=True those of one attempt among several, which nobody will read: only their number counts.
+    """
+
+    def __init__(self, *, trial: bool = False) -> None:
         self._found: list[CompileError] = []
+        self.trial = trial
 
     def __len__(self) -> int:
         """How many were reported, repetitions included: a caller that compares before and after learns of new ones."""
@@ -179,6 +183,10 @@ def unreachable(node_id: str, nodes: Iterable[str]) -> CompileError:
 
 def syntax_error(node_id: str, element: str) -> CompileError:
     return CompileError("SyntaxError", node_id, f"Failed to parse element [{element}].")
+
+
+def too_complex(node_id: str, variable: str) -> CompileError:
+    return CompileError("WorkflowBuildError", node_id, f"The unions of input [{variable}] are too many to be tried.")
 
 
 def no_gate_condition(node_id: str) -> CompileError:

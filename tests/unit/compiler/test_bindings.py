@@ -143,3 +143,15 @@ def test_problems_of_one_node_are_not_blamed_on_its_readers(make: Make) -> None:
         outputs={"y": ("INTEGER", make.promise("n0", "o0"))},
     )
     assert make.problems(template) == [("TaskReferenceNotFound", "n0")]
+
+
+def test_unions_in_unions_are_given_up_before_they_take_for_ever(make: Make) -> None:
+    kind: dict[str, object] = {"simple": "STRING"}
+    binding = make.scalar(1)
+    for _ in range(10):
+        listed = {"collectionType": kind}
+        kind = {"unionType": {"variants": [listed, listed]}}
+        binding = make.collection(binding, binding)
+    taker = make.task("taker", {"a": kind}, {})
+    template = make.workflow(make.node("n0", "taker", a=binding))
+    assert make.problems(template, tasks=[taker]) == [("WorkflowBuildError", "n0")]

@@ -65,3 +65,10 @@ def test_a_type_that_contains_itself_is_compared() -> None:
 
 def test_a_dangling_reference_describes_nothing() -> None:
     assert satisfies(schema(fields(x=INT)), schema({"$ref": "#/definitions/Gone"}))
+
+
+def test_alternatives_in_alternatives_are_compared_in_no_time() -> None:
+    source, target = INT, TEXT
+    for _ in range(9):
+        source, target = {"anyOf": [source, source]}, {"anyOf": [target, target]}
+    assert not satisfies(schema(source), schema(target))
