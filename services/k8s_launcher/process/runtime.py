@@ -38,7 +38,7 @@ class ProcessRuntime:
     def __init__(self, settings: ProcessSettings, place: Place, zygotes: Mapping[Path, Zygote]) -> None:
         self._settings = settings
         self._place = place
-        self._zygotes = zygotes
+        self.zygotes = zygotes
         self._lives: dict[AttemptKey, Life] = {}
         self._arrivals: asyncio.Queue[Life] = asyncio.Queue()
 
@@ -98,7 +98,7 @@ class ProcessRuntime:
     async def run(self) -> None:
         """Work until cancelled. Running tasks are left running."""
         async with asyncio.TaskGroup() as tasks:
-            for zygote in self._zygotes.values():
+            for zygote in self.zygotes.values():
                 tasks.create_task(zygote.run())
             while True:
                 life = await self._arrivals.get()

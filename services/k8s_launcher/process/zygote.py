@@ -130,7 +130,8 @@ def _warm_object_store() -> None:
 
     async def use_client() -> None:
         # Nobody listens there: the request is made, signed and refused.
-        async with AioSession().create_client(
+        session: Any = AioSession()
+        async with session.create_client(
             "s3",
             region_name="us-east-1",
             endpoint_url="http://127.0.0.1:9",

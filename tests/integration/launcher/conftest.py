@@ -160,6 +160,12 @@ class Executions:
         return literal
 
     @staticmethod
+    def number(value: float) -> literals_pb2.Literal:
+        literal = literals_pb2.Literal()
+        literal.scalar.primitive.float_value = value
+        return literal
+
+    @staticmethod
     def stages(observed: Sequence[AttemptObserved]) -> list[str]:
         return [AttemptObserved.Stage.Name(item.stage) for item in observed]
 
@@ -183,7 +189,7 @@ async def executions(log_settings: LogSettings, blob_settings: BlobSettings) -> 
     blobs = BlobStore.open(blob_settings)
     log = await Log.connect(log_settings, blobs, name="launcher-tests")
     archive = Path(fast_package(str(TASKS), None, False))
-    distribution = await blobs.put(blobs.uri("code", archive.name), archive.read_bytes())
+    distribution = await blobs.put(blobs.uri("code", archive.name), archive.read_bytes())  # noqa: ASYNC240
     yield Executions(log, blobs, distribution.uri)
     await log.close()
     await blobs.close()

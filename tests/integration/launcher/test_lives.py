@@ -1,5 +1,8 @@
 """What happens to attempts: ends of all kinds, aborts, restarts of the launcher, waiting for room."""
 
+# Tests wait for what a process writes, on a local disk.
+# ruff: noqa: ASYNC110, ASYNC240
+
 from __future__ import annotations
 
 import asyncio

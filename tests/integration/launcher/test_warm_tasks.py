@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -45,3 +47,78 @@ async def test_user_code_starts_soon_after_the_order(start_launcher: Any, execut
     delays.sort()
     # A start without a warm Python takes about two seconds; the bound leaves room for a busy machine.
     assert delays[len(delays) // 2] < 1.0
+
+
+async def test_forks_differ_in_everything_a_new_process_has_of_its_own(
+    start_launcher: Any, executions: Any, template_of: Any
+) -> None:
+    template = template_of("whereabouts")
+    async with start_launcher(warm=True):
+        facts = [await executions.schedule(template) for _ in range(2)]
+        ends = [await executions.end(fact) for fact in facts]
+        said = [
+            (await executions.outputs(fact)).literals["o0"].scalar.primitive.string_value.split("|") for fact in facts
+        ]
+    for fact, words in zip(facts, said, strict=True):
+        folder, leads_group, execution, task_name, _, _, path, module = words
+        assert leads_group == "True"
+        assert (execution, task_name, module) == (fact.execution_id.name, template.id.name, "launcher_tasks")
+        assert path.endswith(folder)
+    for mine, other in ((0, 0), (4, 4), (5, 5)):  # directory, random, numpy.random
+        assert said[0][mine] != said[1][other]
+    assert "said to stdout" in _file(ends[0].logs[0].uri)
+
+
+async def test_exception_of_the_user_is_in_the_error_document_and_the_process_exits_as_usual(
+    start_launcher: Any, executions: Any, template_of: Any
+) -> None:
+    async with start_launcher(warm=True):
+        fact = await executions.schedule(template_of("fail"), inputs={"message": executions.text("the reason")})
+        end = await executions.end(fact)
+        assert "ValueError: the reason" in await executions.error(fact)
+    assert (end.stage, end.exit.code) == (AttemptObserved.EXITED, 0)
+
+
+async def test_crash_and_a_killed_worker_concern_nobody_else(
+    start_launcher: Any, executions: Any, template_of: Any, tmp_path: Path
+) -> None:
+    async with start_launcher(warm=True) as runtime:
+        crashed = await executions.end(await executions.schedule(template_of("crash")))
+        mark = tmp_path / "mark"
+        inputs = {"path": executions.text(str(mark)), "seconds": executions.number(600.0)}
+        sleeping = await executions.schedule(template_of("sleep"), inputs=inputs)
+        await executions.until(sleeping, AttemptObserved.RUNNING)
+        (zygote,) = runtime.zygotes.values()
+        os.kill(zygote.pid, signal.SIGKILL)
+        # The next order waits for the new worker; the running task does not notice.
+        fact = await executions.schedule(template_of("increment"), inputs={"x": executions.integer(1)})
+        assert (await executions.end(fact)).exit.code == 0
+        assert executions.stages(await executions.observed(sleeping))[-1] == "RUNNING"
+        await executions.abort(sleeping)
+        killed = await executions.end(sleeping)
+    assert (crashed.stage, crashed.exit.signal) == (AttemptObserved.EXITED, signal.SIGSEGV)
+    assert killed.stage == AttemptObserved.KILLED
+
+
+async def test_variable_that_works_only_from_the_start_gets_a_process_of_its_own(
+    start_launcher: Any, executions: Any, template_of: Any
+) -> None:
+    async with start_launcher(warm=True):
+        fact = await executions.schedule(
+            template_of("environment"),
+            inputs={"name": executions.text("OMP_NUM_THREADS")},
+            envs={"OMP_NUM_THREADS": "3"},
+        )
+        end = await executions.end(fact)
+        assert end.exit.code == 0, _file(end.logs[1].uri)
+        outputs = await executions.outputs(fact)
+    assert outputs.literals["o0"].scalar.primitive.string_value == "3"
+
+
+async def test_environment_without_flytekit_is_a_clear_error(
+    start_launcher: Any, executions: Any, template_of: Any
+) -> None:
+    async with start_launcher(preload=["no_such_module_here"]):
+        end = await executions.end(await executions.schedule(template_of("increment")))
+    assert (end.stage, end.error.code) == (AttemptObserved.NOT_LAUNCHED, "EnvironmentNotReady")
+    assert "no_such_module_here" in end.error.message
