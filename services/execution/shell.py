@@ -47,7 +47,7 @@ _log = structlog.get_logger(__name__)
 _MAX_CONFLICTS = 50
 _KEPT_PROGRAMS = 512
 # How many executions start at the same time: a burst of create calls is answered first, its executions start steadily.
-_STARTS_AT_ONCE = 8
+_STARTS_AT_ONCE = 4
 # Blobs written at the same time for one decision: enough to hide a store's latency, few enough to be fair.
 _WRITES_AT_ONCE = 64
 

@@ -115,11 +115,11 @@ class Creating:
         inputs_data = inputs.SerializeToString(deterministic=True)
         given_data = given.SerializeToString(deterministic=True)
         if inputs_data == given_data:
-            reference = await self._blobs.put_content(f"{folder}/inputs", inputs_data)
+            reference = await self._blobs.put_content(folder, inputs_data)
             return reference, reference
         inputs_ref, given_ref = await asyncio.gather(
-            self._blobs.put_content(f"{folder}/inputs", inputs_data),
-            self._blobs.put_content(f"{folder}/user_inputs", given_data),
+            self._blobs.put_content(folder, inputs_data),
+            self._blobs.put_content(folder, given_data),
         )
         return inputs_ref, given_ref
 

@@ -1,0 +1,306 @@
+"""The calls about executions, over the public port of a running stack. Runs consist of echo nodes."""
+
+from __future__ import annotations
+
+import time
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import grpc
+import pytest
+from flyteidl.admin import (
+    common_pb2,
+    event_pb2,
+    execution_pb2,
+    node_execution_pb2,
+    signal_pb2,
+    task_execution_pb2,
+    version_pb2,
+)
+from flyteidl.core import identifier_pb2, literals_pb2
+from flyteidl.core.execution_pb2 import WorkflowExecution
+from flyteidl.service import admin_pb2_grpc, dataproxy_pb2, dataproxy_pb2_grpc, signal_pb2_grpc
+from google.rpc.status_pb2 import Status
+
+from flightlog_bench.workflows import Registration, chain, integer
+
+PROJECT, DOMAIN = "flytesnacks", "development"
+TERMINAL = {WorkflowExecution.SUCCEEDED, WorkflowExecution.FAILED, WorkflowExecution.ABORTED}
+
+
+@pytest.fixture(scope="module")
+def channel(stack: Any) -> Iterator[grpc.Channel]:
+    with grpc.insecure_channel(stack.grpc) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def admin(channel: grpc.Channel) -> Any:
+    return admin_pb2_grpc.AdminServiceStub(channel)
+
+
+@pytest.fixture(scope="module")
+def launch_plan(admin: Any) -> identifier_pb2.Identifier:
+    return register(admin, chain(3))
+
+
+def register(admin: Any, registration: Registration) -> identifier_pb2.Identifier:
+    for call, request in (
+        (admin.CreateTask, registration.task),
+        (admin.CreateWorkflow, registration.workflow),
+        (admin.CreateLaunchPlan, registration.launch_plan),
+    ):
+        try:
+            call(request)
+        except grpc.RpcError as error:
+            assert error.code() == grpc.StatusCode.ALREADY_EXISTS  # noqa: PT017 - other tests register the same
+    return registration.launch_plan_id
+
+
+def create(
+    admin: Any, launch: identifier_pb2.Identifier, name: str = "", variable: str = "x", **spec: object
+) -> identifier_pb2.WorkflowExecutionIdentifier:
+    request = execution_pb2.ExecutionCreateRequest(
+        project=PROJECT,
+        domain=DOMAIN,
+        name=name,
+        spec=execution_pb2.ExecutionSpec(launch_plan=launch, **spec),  # type: ignore[arg-type]
+        inputs=literals_pb2.LiteralMap(literals={variable: integer(5)}),
+    )
+    return admin.CreateExecution(request).id
+
+
+def get(admin: Any, identifier: identifier_pb2.WorkflowExecutionIdentifier) -> execution_pb2.Execution:
+    return admin.GetExecution(execution_pb2.WorkflowExecutionGetRequest(id=identifier))
+
+
+def finished(admin: Any, identifier: identifier_pb2.WorkflowExecutionIdentifier) -> execution_pb2.Execution:
+    deadline = time.monotonic() + 60
+    while (execution := get(admin, identifier)).closure.phase not in TERMINAL:
+        assert time.monotonic() < deadline, execution
+        time.sleep(0.01)
+    return execution
+
+
+@pytest.fixture(scope="module")
+def ended(admin: Any, launch_plan: identifier_pb2.Identifier) -> identifier_pb2.WorkflowExecutionIdentifier:
+    identifier = create(admin, launch_plan)
+    assert finished(admin, identifier).closure.phase == WorkflowExecution.SUCCEEDED
+    return identifier
+
+
+def refused(call: Any, request: Any) -> grpc.RpcError:
+    with pytest.raises(grpc.RpcError) as caught:
+        call(request)
+    return caught.value
+
+
+def listing(**fields: object) -> common_pb2.ResourceListRequest:
+    where = common_pb2.NamedEntityIdentifier(project=PROJECT, domain=DOMAIN)
+    return common_pb2.ResourceListRequest(id=where, limit=100, **fields)  # type: ignore[arg-type]
+
+
+def test_created_execution_is_readable_at_once(admin: Any, launch_plan: identifier_pb2.Identifier) -> None:
+    for _ in range(20):
+        assert get(admin, create(admin, launch_plan)).closure.HasField("created_at")
+
+
+def test_second_create_of_same_name_is_already_exists_and_changes_nothing(
+    admin: Any, launch_plan: identifier_pb2.Identifier
+) -> None:
+    name = f"a{uuid4().hex}"
+    identifier = create(admin, launch_plan, name)
+    with pytest.raises(grpc.RpcError) as caught:
+        create(admin, launch_plan, name)
+    assert caught.value.code() == grpc.StatusCode.ALREADY_EXISTS
+    assert finished(admin, identifier).closure.phase == WorkflowExecution.SUCCEEDED
+
+
+def test_outputs_are_there_when_the_end_is(admin: Any, launch_plan: identifier_pb2.Identifier) -> None:
+    for _ in range(5):
+        identifier = create(admin, launch_plan)
+        finished(admin, identifier)
+        answer = admin.GetExecutionData(execution_pb2.WorkflowExecutionGetDataRequest(id=identifier))
+        assert answer.full_inputs.literals["x"] == integer(5)
+        assert answer.full_outputs.literals["o0"] == integer(5)
+        assert answer.inputs.bytes == answer.outputs.bytes == 0
+
+
+def test_single_task_keeps_its_own_identifier(admin: Any) -> None:
+    register(admin, chain(1))
+    task = chain(1).task.id
+    identifier = create(admin, task, variable="a")
+    execution = finished(admin, identifier)
+    assert execution.closure.phase == WorkflowExecution.SUCCEEDED
+    assert execution.spec.launch_plan == task
+    assert execution.closure.workflow_id.name == f".flytegen.{task.name}"
+    assert execution.spec.max_parallelism == 0
+
+
+def test_lists_filter_sort_and_page(admin: Any, launch_plan: identifier_pb2.Identifier) -> None:
+    prefix = f"l{uuid4().hex[:10]}-"
+    names = [create(admin, launch_plan, f"{prefix}{number}").name for number in range(5)]
+    mine = f"contains(execution_name,{prefix})+eq(launch_plan.name,{launch_plan.name})"
+    order = common_pb2.Sort(key="created_at", direction=common_pb2.Sort.ASCENDING)
+    everything = admin.ListExecutions(listing(filters=mine, sort_by=order))
+    assert [execution.id.name for execution in everything.executions] == names
+    first = admin.ListExecutions(common_pb2.ResourceListRequest(id=listing().id, limit=3, filters=mine, sort_by=order))
+    rest = admin.ListExecutions(
+        common_pb2.ResourceListRequest(id=listing().id, limit=3, filters=mine, sort_by=order, token=first.token)
+    )
+    assert [execution.id.name for execution in (*first.executions, *rest.executions)] == names
+    assert rest.token == ""
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        "value_in(phase,SUCCEEDED;FAILED)",
+        "eq(task.name,bench.echo)",
+        "ne(workflow.version,x)",
+        "eq(admin_tag.name,t)",
+        "eq(execution_tag.key,k)+eq(execution_tag.value,v)",
+        "gt(duration,1.5)",
+        "lt(started_at,2020-01-01T00:00:00Z)",
+        "eq(user,x)+eq(mode,0)+eq(launch_entity,task)+eq(error_code,e)+eq(cluster,c)",
+    ],
+)
+def test_every_documented_filter_is_understood(admin: Any, filters: str) -> None:
+    admin.ListExecutions(listing(filters=filters))
+
+
+def test_filter_by_tag_and_label_finds_the_execution(admin: Any, launch_plan: identifier_pb2.Identifier) -> None:
+    tag = f"t{uuid4().hex}"
+    identifier = create(admin, launch_plan, tags=[tag, "other"], labels=common_pb2.Labels(values={"team": tag}))
+    for filters in (f"eq(admin_tag.name,{tag})", f"eq(execution_tag.value,{tag})"):
+        found = admin.ListExecutions(listing(filters=filters)).executions
+        assert [execution.id for execution in found] == [identifier]
+
+
+def test_archived_execution_leaves_the_default_list_only(admin: Any, launch_plan: identifier_pb2.Identifier) -> None:
+    identifier = create(admin, launch_plan)
+    admin.UpdateExecution(execution_pb2.ExecutionUpdateRequest(id=identifier, state=execution_pb2.EXECUTION_ARCHIVED))
+    named = f"eq(execution_name,{identifier.name})"
+    assert not admin.ListExecutions(listing(filters=named)).executions
+    assert admin.ListExecutions(listing(filters=f"{named}+eq(state,1)")).executions
+    details = get(admin, identifier).closure.state_change_details
+    assert details.state == execution_pb2.EXECUTION_ARCHIVED
+
+
+def test_terminate_of_an_ended_execution_tells_its_phase(
+    admin: Any, ended: identifier_pb2.WorkflowExecutionIdentifier
+) -> None:
+    error = refused(admin.TerminateExecution, execution_pb2.ExecutionTerminateRequest(id=ended, cause="late"))
+    assert error.code() == grpc.StatusCode.FAILED_PRECONDITION
+    trailers = dict(error.trailing_metadata())
+    reason = event_pb2.EventFailureReason()
+    assert Status.FromString(trailers["grpc-status-details-bin"]).details[0].Unpack(reason)
+    assert reason.already_in_terminal_state.current_phase == "SUCCEEDED"
+
+
+def test_nodes_are_listed_in_order_with_their_data(
+    admin: Any, ended: identifier_pb2.WorkflowExecutionIdentifier
+) -> None:
+    request = node_execution_pb2.NodeExecutionListRequest(workflow_execution_id=ended, limit=100)
+    nodes = admin.ListNodeExecutions(request).node_executions
+    assert [node.id.node_id for node in nodes] == ["start-node", "n0", "n1", "n2", "end-node"]
+    data = admin.GetNodeExecutionData(node_execution_pb2.NodeExecutionGetDataRequest(id=nodes[1].id))
+    assert data.full_outputs.literals["o0"] == integer(5)
+    tasks = admin.ListTaskExecutions(
+        task_execution_pb2.TaskExecutionListRequest(node_execution_id=nodes[1].id, limit=10)
+    ).task_executions
+    assert [task.closure.metadata.plugin_identifier for task in tasks] == ["echo"]
+    assert admin.GetTaskExecution(task_execution_pb2.TaskExecutionGetRequest(id=tasks[0].id)) == tasks[0]
+
+
+def test_nodes_and_tasks_filter_through_their_execution(
+    admin: Any, ended: identifier_pb2.WorkflowExecutionIdentifier
+) -> None:
+    request = node_execution_pb2.NodeExecutionListRequest(
+        workflow_execution_id=ended, limit=100, filters="eq(execution.phase,SUCCEEDED)+eq(node_id,n1)"
+    )
+    (node,) = admin.ListNodeExecutions(request).node_executions
+    request = task_execution_pb2.TaskExecutionListRequest(
+        node_execution_id=node.id,
+        limit=10,
+        filters="eq(execution.phase,SUCCEEDED)+eq(node_execution.phase,SUCCEEDED)+eq(task.name,bench.echo)",
+    )
+    assert len(admin.ListTaskExecutions(request).task_executions) == 1
+
+
+def test_children_of_an_unknown_parent_are_not_found(
+    admin: Any, ended: identifier_pb2.WorkflowExecutionIdentifier
+) -> None:
+    request = node_execution_pb2.NodeExecutionListRequest(
+        workflow_execution_id=ended, limit=1, unique_parent_id="nothing"
+    )
+    assert refused(admin.ListNodeExecutions, request).code() == grpc.StatusCode.NOT_FOUND
+
+
+def test_relaunch_runs_again_with_the_same_inputs(
+    admin: Any, ended: identifier_pb2.WorkflowExecutionIdentifier
+) -> None:
+    again = admin.RelaunchExecution(execution_pb2.ExecutionRelaunchRequest(id=ended)).id
+    execution = finished(admin, again)
+    assert execution.closure.phase == WorkflowExecution.SUCCEEDED
+    assert execution.spec.metadata.mode == execution_pb2.ExecutionMetadata.RELAUNCH
+    assert execution.spec.metadata.reference_execution == ended
+
+
+def test_flyte_urls_lead_to_data(channel: grpc.Channel, ended: identifier_pb2.WorkflowExecutionIdentifier) -> None:
+    proxy = dataproxy_pb2_grpc.DataProxyServiceStub(channel)
+    base = f"flyte://v1/{PROJECT}/{DOMAIN}/{ended.name}/n1"
+    assert proxy.GetData(dataproxy_pb2.GetDataRequest(flyte_url=f"{base}/o")).literal_map.literals["o0"] == integer(5)
+    assert proxy.GetData(dataproxy_pb2.GetDataRequest(flyte_url=f"{base}/0/o/o0")).literal == integer(5)
+    for url, code in (
+        (f"{base}/7/o", grpc.StatusCode.INVALID_ARGUMENT),
+        (f"{base}/o/nothing", grpc.StatusCode.INVALID_ARGUMENT),
+        (f"{base}/0/d", grpc.StatusCode.INVALID_ARGUMENT),
+        (f"{base}/d", grpc.StatusCode.NOT_FOUND),
+    ):
+        assert refused(proxy.GetData, dataproxy_pb2.GetDataRequest(flyte_url=url)).code() == code
+
+
+def test_download_location_is_signed_and_works(
+    admin: Any, channel: grpc.Channel, ended: identifier_pb2.WorkflowExecutionIdentifier
+) -> None:
+    proxy = dataproxy_pb2_grpc.DataProxyServiceStub(channel)
+    uri = get(admin, ended).closure.outputs.uri
+    answer = proxy.CreateDownloadLocation(dataproxy_pb2.CreateDownloadLocationRequest(native_url=uri))
+    with urllib.request.urlopen(answer.signed_url) as response:
+        assert literals_pb2.LiteralMap.FromString(response.read()).literals["o0"] == integer(5)
+    request = dataproxy_pb2.CreateDownloadLocationRequest(native_url=uri)
+    request.expires_in.seconds = 7200
+    assert refused(proxy.CreateDownloadLocation, request).code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_signals_are_none_and_version_is_told(
+    admin: Any, channel: grpc.Channel, ended: identifier_pb2.WorkflowExecutionIdentifier
+) -> None:
+    signals = signal_pb2_grpc.SignalServiceStub(channel)
+    assert not signals.ListSignals(signal_pb2.SignalListRequest(workflow_execution_id=ended, limit=5)).signals
+    assert admin.GetVersion(version_pb2.GetVersionRequest()).control_plane_version.Version
+
+
+def test_every_acknowledged_execution_ends_though_the_service_is_killed(own_stack: Any) -> None:
+    """kill -9 amid a burst of creates; the service that comes back finishes all that was acknowledged."""
+    import os
+    import signal
+
+    with grpc.insecure_channel(own_stack.grpc) as channel:
+        admin = admin_pb2_grpc.AdminServiceStub(channel)
+        launch_plan = register(admin, chain(10))
+        made = [create(admin, launch_plan) for _ in range(30)]
+        os.kill(own_stack.pids["execution"], signal.SIGKILL)
+        deadline = time.monotonic() + 60
+        for identifier in made:
+            while True:
+                try:
+                    assert finished(admin, identifier).closure.phase == WorkflowExecution.SUCCEEDED
+                    break
+                except grpc.RpcError as error:
+                    assert error.code() == grpc.StatusCode.UNAVAILABLE  # noqa: PT017 - it restarts
+                    assert time.monotonic() < deadline
+                    time.sleep(0.1)
