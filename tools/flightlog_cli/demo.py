@@ -13,10 +13,9 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import grpc
-from flyteidl.admin import execution_pb2, node_execution_pb2
+from flyteidl.admin import node_execution_pb2
 from flyteidl.core import execution_pb2 as core_execution_pb2
 from flyteidl.core import identifier_pb2
 from flyteidl.service import admin_pb2_grpc
@@ -29,6 +28,8 @@ from flightlog_cli.stack_process import StackProcess
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "training.py"
 WORKFLOW = "train_best"
 EXECUTION = identifier_pb2.WorkflowExecutionIdentifier(project="flytesnacks", domain="development", name="training")
+PRELOAD = '["flytekit.bin.entrypoint", "s3fs", "pandas", "pyarrow", "sklearn.ensemble"]'
+"""The launcher's warm Python has the example's libraries imported before the first task."""
 _POLL_SECONDS = 0.25
 
 _console = Console(highlight=False)
@@ -39,7 +40,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends the demo ends its stack
     try:
         with tempfile.TemporaryDirectory(prefix="flightlog-demo-") as folder:
-            stack = StackProcess(Path(folder), port=0)
+            stack = StackProcess(Path(folder), port=0, environment={"FLIGHTLOG_PROCESS__PRELOAD": PRELOAD})
             try:
                 with _step("starting NATS, Postgres, S3 and the services"):
                     stack.start()
@@ -71,13 +72,12 @@ def _step(text: str) -> Generator[Status]:
 def _run_example(stack: StackProcess) -> None:
     command = ["pyflyte", "run", "--remote", "--wait", "--poll-interval", "1", "--name", EXECUTION.name]
     command += [EXAMPLE.name, WORKFLOW]
-    environment = {**os.environ, **stack.client_environment, "FLYTECTL_CONFIG": os.devnull}
     with (
         _step(" ".join(command)) as status,
         subprocess.Popen(
             [str(Path(sys.executable).with_name(command[0])), *command[1:]],
             cwd=EXAMPLE.parent,
-            env=environment,
+            env=_client_environment(stack),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -111,40 +111,18 @@ def _progress(nodes: list[node_execution_pb2.NodeExecution]) -> str:
     return f"{done} nodes done" + (f", running {', '.join(sorted(running))}" if running else "")
 
 
-def _outputs(stack: StackProcess) -> dict[str, Any]:
-    """The workflow's outputs as Python values, by the unmodified FlyteRemote; the model file is downloaded."""
-    with grpc.insecure_channel(stack.grpc) as channel:
-        request = execution_pb2.WorkflowExecutionGetRequest(id=EXECUTION)
-        execution = admin_pb2_grpc.AdminServiceStub(channel).GetExecution(request, timeout=10)
-    if execution.closure.phase != core_execution_pb2.WorkflowExecution.SUCCEEDED:
-        phase = core_execution_pb2.WorkflowExecution.Phase.Name(execution.closure.phase)
-        raise StackError(f"The execution ended {phase}: {execution.closure.error.message}")
-    os.environ.update(stack.client_environment)
-    from flytekit.configuration import Config, DataConfig, PlatformConfig, S3Config
-    from flytekit.remote import FlyteRemote
-
-    store = S3Config(
-        endpoint=stack.endpoints["s3"],
-        access_key_id=stack.endpoints["credentials"]["s3_access_key"],
-        secret_access_key=stack.endpoints["credentials"]["s3_secret_key"],
-    )
-    platform = PlatformConfig(endpoint=stack.grpc, insecure=True)
-    remote = FlyteRemote(Config(platform=platform, data_config=DataConfig(s3=store)))
-    finished = remote.fetch_execution(project=EXECUTION.project, domain=EXECUTION.domain, name=EXECUTION.name)
-    finished = remote.sync_execution(finished, sync_nodes=False)
-    resolver = finished.outputs
-    if resolver is None:
-        raise StackError("The execution has no outputs.")
-    outputs = {name: resolver.get(name) for name in resolver.literals}
-    model = Path(outputs["model"].download())
-    outputs["model"] = f"{outputs['model'].remote_source} ({model.stat().st_size / 1024:.0f} KiB)"
-    return outputs
+def _outputs(stack: StackProcess) -> str:
+    """What `examples/outputs.py` prints: the outputs as the unmodified FlyteRemote sees them."""
+    command = [sys.executable, str(EXAMPLE.with_name("outputs.py")), EXECUTION.name]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env=_client_environment(stack))
+    if result.returncode:
+        raise StackError(f"The outputs cannot be read:\n{result.stderr}")
+    return result.stdout
 
 
-def _show(stack: StackProcess, outputs: dict[str, Any]) -> None:
+def _show(stack: StackProcess, outputs: str) -> None:
     _console.print("\n[bold]Outputs[/]")
-    for name, value in outputs.items():
-        _console.print(f"  {name:<10}{_plain(value)}", soft_wrap=True)
+    _console.print(outputs.rstrip(), soft_wrap=True, markup=False)
     _console.print(f"\n[bold]What happened[/] [dim](flightlog events {EXECUTION.name})[/]")
     command = [sys.executable, "-P", "-m", "flightlog_cli", "events", EXECUTION.name, "--data", str(stack.data)]
     environment = {**os.environ, **({"FORCE_COLOR": "1"} if _console.is_terminal else {})}
@@ -152,14 +130,9 @@ def _show(stack: StackProcess, outputs: dict[str, Any]) -> None:
     _console.print()
 
 
-def _plain(value: Any) -> str:
-    """A value as a person reads it: dataclasses field by field."""
-    if isinstance(value, float):
-        return f"{value:.4f}"
-    fields = getattr(value, "__dataclass_fields__", None)
-    if fields is not None:
-        return ", ".join(f"{name} {_plain(getattr(value, name))}" for name in fields)
-    return f"{value}"
+def _client_environment(stack: StackProcess) -> dict[str, str]:
+    """Of a Flyte client on this machine; no configuration file of the user's comes in between."""
+    return {**os.environ, **stack.client_environment, "FLYTECTL_CONFIG": os.devnull}
 
 
 if __name__ == "__main__":

@@ -46,6 +46,7 @@ class History:
     def __init__(self) -> None:
         self._begun: datetime | None = None
         self._events: dict[str, str] = {}
+        self._prefix = ""
 
     def knows(self, event_id: str) -> bool:
         return event_id in self._events
@@ -68,6 +69,8 @@ class History:
         because = self._cause(record)
         lines: list[Line] = []
         for fact in record.facts:
+            if isinstance(fact, facts_pb2.ExecutionCreated):
+                self._prefix = f"{fact.config.metadata_prefix}/"
             node, attempt = place(fact)
             lines.append(
                 Line(
@@ -77,7 +80,8 @@ class History:
                     fact=fact.DESCRIPTOR.name,
                     node=node,
                     attempt=attempt,
-                    detail=detail(fact),
+                    # All data of an execution lies below one place: what differs is what is told.
+                    detail=detail(fact).replace(self._prefix, "…/") if len(self._prefix) > 1 else detail(fact),
                     because=because,
                 )
             )

@@ -21,6 +21,7 @@ from typing import Any
 import psutil
 
 from .embedded.child import StackError
+from .embedded.services import S3_CLIENT
 from .embedded.stack import ENDPOINTS, PARTS
 
 
@@ -73,6 +74,7 @@ class StackProcess:
             "FLYTE_AWS_ENDPOINT": self.endpoints["s3"],
             "FLYTE_AWS_ACCESS_KEY_ID": credentials["s3_access_key"],
             "FLYTE_AWS_SECRET_ACCESS_KEY": credentials["s3_secret_key"],
+            **S3_CLIENT,
         }
 
     def start(self, timeout: float = 90.0) -> None:

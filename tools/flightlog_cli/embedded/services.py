@@ -4,12 +4,13 @@ The same processes run in production; only the values of these settings differ (
 """
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .child import Program
+from .child import Program, StackError
 from .folder import DataFolder
 from .servers import Servers
 
@@ -18,7 +19,13 @@ PUBLIC = "execution"
 INTERNAL = ("registry",)
 """Services with a gRPC port of their own, for forwarded methods alone."""
 SERVICES = (*INTERNAL, PUBLIC, "k8s_launcher")
+S3_CLIENT = {
+    "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
+    "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
+}
+"""What S3 clients need to read parts of objects: rclone answers such a read with the checksum of the whole object."""
 _LOOPBACK = "127.0.0.1"
+_TASK_ENVIRONMENT = "FLIGHTLOG_LAUNCHER__TASK_ENVIRONMENT"
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,16 @@ def service_environment(
             environment["FLIGHTLOG_RPC__FORWARD"] = json.dumps(forward)
     else:
         environment["FLIGHTLOG_PROCESS__DIRECTORY"] = str(work)
+        environment[_TASK_ENVIRONMENT] = json.dumps(S3_CLIENT | _given_task_environment())
     return environment
+
+
+def _given_task_environment() -> dict[str, str]:
+    """What whoever starts the stack wants all tasks to have."""
+    try:
+        return json.loads(os.environ.get(_TASK_ENVIRONMENT, "{}"))
+    except ValueError as error:
+        raise StackError(f"{_TASK_ENVIRONMENT} must be a JSON object of names and values: {error}") from None
 
 
 def service_program(
