@@ -84,6 +84,8 @@ def register(remote: Any) -> Callable[..., Any]:
     known: dict[str, Any] = {}
     _, package = remote.fast_package(WORKFLOWS)
     settings = SerializationSettings(
+        project="flytesnacks",
+        domain="development",
         image_config=ImageConfig.auto(img_name=IMAGE),
         fast_serialization_settings=FastSerializationSettings(
             enabled=True, destination_dir=".", distribution_location=package

@@ -39,7 +39,7 @@ def test_run_remote_waits_for_the_outputs_and_a_second_run_reuses_the_registrati
     names = [execution_name(result.stdout) for result in (first, second)]
     runs = [remote.sync_execution(remote.fetch_execution(name=name), sync_nodes=True) for name in names]
     assert [run.outputs["o0"] for run in runs] == [17, 20]
-    assert runs[0].closure.workflow_id == runs[1].closure.workflow_id
+    assert runs[0].spec.launch_plan == runs[1].spec.launch_plan
 
 
 def test_run_remote_of_a_single_task(pyflyte: Pyflyte, remote: Any) -> None:

@@ -93,6 +93,8 @@ def register(remote: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[
     module = importlib.import_module("wfs")
     _, package = remote.fast_package(folder)
     settings = SerializationSettings(
+        project="flytesnacks",
+        domain="development",
         image_config=ImageConfig(default_image=Image("default", "localhost/flytekit", "1")),
         fast_serialization_settings=FastSerializationSettings(
             enabled=True, destination_dir=".", distribution_location=package

@@ -134,8 +134,8 @@ def frames(v: pd.DataFrame) -> pd.DataFrame:
 
 
 @task(requests=SMALL)
-def tables(v: pa.Table) -> pa.Table:
-    return v
+def tables(v: pd.DataFrame) -> pa.Table:
+    return pa.Table.from_pandas(v)
 
 
 @task(requests=SMALL)
