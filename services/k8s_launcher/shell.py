@@ -19,7 +19,7 @@ from flightlog_protos.log.v1.envelope_pb2 import Actor
 from services.k8s_launcher.runtime import AttemptKey, Origin, Runtime, Scheduled
 
 SERVICE = "k8s-launcher"
-_ORDERS = frozenset({AttemptScheduled.DESCRIPTOR.name, AttemptAborting.DESCRIPTOR.name})
+ORDERS = frozenset({AttemptScheduled.DESCRIPTOR.name, AttemptAborting.DESCRIPTOR.name})
 _RETRY_SECONDS = 1.0
 
 _log = structlog.get_logger(__name__)
@@ -68,7 +68,7 @@ class Launcher:
 
     async def run(self) -> None:
         """Take orders until cancelled."""
-        await self._log.consume("EXECUTION", self._durable, self.take, facts=_ORDERS, max_in_flight=self._max_in_flight)
+        await self._log.consume("EXECUTION", self._durable, self.take, facts=ORDERS, max_in_flight=self._max_in_flight)
 
     async def take(self, recorded: Recorded) -> None:
         """Pass on the orders of one envelope, in its order; everything is durable when this returns."""

@@ -149,7 +149,8 @@ def _tend(order: shepherd.Order, connection: socket.socket) -> None:
     def started(message: dict[str, Any]) -> None:
         with contextlib.suppress(OSError):  # the launcher died in between; the claim tells its successor
             connection.sendall(_line(message))
-        connection.close()
+        # Not `close`: the file made of it would keep it open, and the launcher would not see the zygote end.
+        os.close(connection.detach())
 
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     shepherd.tend(order, lambda: _run(order), started)

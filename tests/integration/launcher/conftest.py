@@ -18,13 +18,13 @@ import pytest_asyncio
 from flyteidl.core import compiler_pb2, literals_pb2, tasks_pb2
 
 from flightlog_blobs import BlobSettings, BlobStore
-from flightlog_log import Cause, Log, LogSettings, Subject
+from flightlog_log import Cause, Log, LogSettings, Recorded, Subject
 from flightlog_protos.execution.v1.facts_pb2 import AttemptAborting, AttemptScheduled
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
 from services.k8s_launcher.plans import Planner
 from services.k8s_launcher.process.runtime import ProcessRuntime
 from services.k8s_launcher.settings import ProcessSettings
-from services.k8s_launcher.shell import Launcher, Observer
+from services.k8s_launcher.shell import ORDERS, Launcher, Observer
 
 TASKS = Path(__file__).parent / "tasks"
 PROJECT, DOMAIN = "flytesnacks", "development"
@@ -225,12 +225,14 @@ def template_of(module: ModuleType, executions: Executions) -> Callable[..., tas
     return template
 
 
-@pytest.fixture
-def start_launcher(
+@pytest_asyncio.fixture(loop_scope="session")
+async def start_launcher(
     executions: Executions, blob_settings: BlobSettings, tmp_path: Path
 ) -> Callable[..., contextlib.AbstractAsyncContextManager[ProcessRuntime]]:
     """Start a launcher in this process: a new one on the same folder is a restarted one."""
     durable = f"launcher-{uuid4().hex[:8]}"
+    # Tests share the stream; what others ordered before is not this one's business.
+    before = await executions.log.stream_sequence("EXECUTION")
     environment = {
         "FLYTE_AWS_ENDPOINT": blob_settings.endpoint,
         "FLYTE_AWS_ACCESS_KEY_ID": blob_settings.access_key,
@@ -248,7 +250,13 @@ def start_launcher(
         await runtime.adopt()
         tasks = [asyncio.ensure_future(runtime.run())]
         if consume:
-            tasks.append(asyncio.ensure_future(Launcher(executions.log, runtime, durable=durable).run()))
+            launcher = Launcher(executions.log, runtime, durable=durable)
+
+            async def take(recorded: Recorded) -> None:
+                if recorded.sequence > before:
+                    await launcher.take(recorded)
+
+            tasks.append(asyncio.ensure_future(executions.log.consume("EXECUTION", durable, take, facts=ORDERS)))
         try:
             yield runtime
         finally:
