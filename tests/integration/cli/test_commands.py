@@ -23,7 +23,7 @@ async def execution(stack: StackProcess) -> str:
     try:
         registration = chain(3)
         await client.register(registration)
-        created = await client.create(registration.launch_plan_id, {"a": 1})
+        created = await client.create(registration.launch_plan_id, {"x": 1})
         await client.finished(created)
     finally:
         await client.close()
