@@ -108,6 +108,9 @@ def parked(
 
 
 def _run(coroutine: Coroutine[Any, Any, _Result]) -> _Result:
+    from .logs import to_stderr
+
+    to_stderr()
     try:
         return asyncio.run(coroutine)
     except StackError as error:

@@ -16,8 +16,8 @@ from flightlog_read import Projection, RebuildProgress, RebuildResult, TableDige
 from flightlog_read import rebuild as rebuild_projection
 
 PROJECTIONS = {
-    "registry": ("services.registry.projection", "RegistryProjection"),
-    "execution": ("services.execution.projection", "ExecutionProjection"),
+    "registry": ("services.registry.projection.apply", "RegistryProjection"),
+    "execution": ("services.execution.projection.projection", "ExecutionProjection"),
 }
 
 

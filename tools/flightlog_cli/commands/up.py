@@ -10,15 +10,15 @@ import sys
 import time
 from pathlib import Path
 
-import structlog
 import typer
 
+from flightlog_cli import logs
 from flightlog_cli.embedded.stack import Endpoints, run_stack
 
 
 async def up(data: Path, *, host: str, port: int, as_json: bool) -> None:
     """Start everything, say `ready`, supervise. Raises `StackError` when the stack cannot start."""
-    _configure_logging()
+    logs.to_stderr(logging.INFO)
     loop = asyncio.get_running_loop()
     work = asyncio.ensure_future(_serve(data, host, port, as_json))
 
@@ -51,15 +51,3 @@ def _ready_line(endpoints: Endpoints, seconds: float, as_json: bool) -> str:
     if as_json:
         return json.dumps({"ready": True, "seconds": round(seconds, 2), **shown})
     return "ready  " + "  ".join(f"{name}={value}" for name, value in shown.items()) + f"  ({seconds:.1f} s)"
-
-
-def _configure_logging() -> None:
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper("%H:%M:%S", utc=False),
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
