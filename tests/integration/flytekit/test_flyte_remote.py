@@ -15,8 +15,8 @@ import grpc
 import psutil
 import pytest
 from flyteidl.admin import task_execution_pb2
+from flyteidl.core.execution_pb2 import WorkflowExecution
 from flyteidl.service import admin_pb2_grpc
-from flytekit.models.core.execution import WorkflowExecutionPhase
 
 POLL = timedelta(milliseconds=100)
 Run = Callable[..., Any]
@@ -127,7 +127,7 @@ def test_terminate_kills_the_process(run: Run, remote: Any) -> None:
     process = psutil.Process(int(pid.group(1)))
     remote.terminate(execution, cause="enough of it")
     done = finish(remote, execution)
-    assert done.closure.phase == WorkflowExecutionPhase.ABORTED
+    assert done.closure.phase == WorkflowExecution.ABORTED
     assert done.closure.abort_metadata.cause == "enough of it"
     process.wait(timeout=20)
     node = done.node_executions["n0"]
@@ -178,7 +178,7 @@ def test_without_a_gpu_the_task_waits_and_says_why(run: Run, remote: Any, stack:
     attempt = wait_until(reason)
     assert attempt.closure.phase == 7  # WAITING_FOR_RESOURCES
     remote.terminate(execution, cause="no GPU here")
-    assert finish(remote, execution).closure.phase == WorkflowExecutionPhase.ABORTED
+    assert finish(remote, execution).closure.phase == WorkflowExecution.ABORTED
 
 
 def test_forty_parallel_runs_all_succeed(run: Run, remote: Any) -> None:
