@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -25,6 +25,7 @@ class Driver(Protocol):
     """Keys are never empty and never leave the bucket. Reading what is not there gives None."""
 
     async def put(self, bucket: str, key: str, data: bytes) -> None: ...
+    async def put_many(self, objects: Sequence[tuple[str, str, bytes]]) -> None: ...
     async def get(self, bucket: str, key: str, limit: int | None) -> bytes | None: ...
     async def has(self, bucket: str, key: str, size: int) -> bool: ...
     async def stat(self, bucket: str, key: str) -> BlobStat | None: ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from hashlib import sha256
 
@@ -47,6 +47,10 @@ class BlobStore:
         bucket, key = split(uri)
         await self._driver.put(bucket, key, data)
         return DataRef(uri=uri, sha256=sha256(data).digest(), size_bytes=len(data))
+
+    async def put_many(self, objects: Sequence[tuple[str, bytes]]) -> None:
+        """Write many objects, uri and bytes each, in any order. After an error some of them may have been written."""
+        await self._driver.put_many([(*split(uri), data) for uri, data in objects])
 
     async def put_content(self, prefix: str, data: bytes) -> DataRef:
         """Write an object under `<prefix>/<SHA-256 in hex>` of our bucket, unless it is there already.

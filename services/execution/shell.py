@@ -23,7 +23,6 @@ from flightlog_protos.execution.v1.facts_pb2 import ExecutionCreated
 from flightlog_protos.log.v1.envelope_pb2 import DataRef
 from services.execution import metrics, subjects
 from services.execution.engine import (
-    Blob,
     Command,
     Context,
     CreateExecution,
@@ -48,8 +47,6 @@ _MAX_CONFLICTS = 50
 _KEPT_PROGRAMS = 512
 # How many executions start at the same time: a burst of create calls is answered first, its executions start steadily.
 _STARTS_AT_ONCE = 4
-# Blobs written at the same time for one decision: enough to hide a store's latency, few enough to be fair.
-_WRITES_AT_ONCE = 64
 
 
 @dataclass(slots=True)
@@ -141,7 +138,7 @@ class Shell:
                         return None
                     lane.head = None
                     continue
-                await self._write(decision.blobs)
+                await self._blobs.put_many([(blob.uri, blob.data) for blob in decision.blobs])
                 try:
                     recorded = await self._log.append(_subject(key), decision.facts, head=lane.head, cause=cause)
                 except Conflict:
@@ -208,12 +205,6 @@ class Shell:
         for uri, values in literals.items():
             self._literals.keep(uri, values)
         return literals
-
-    async def _write(self, blobs: Sequence[Blob]) -> None:
-        for start in range(0, len(blobs), _WRITES_AT_ONCE):
-            await asyncio.gather(
-                *(self._blobs.put(blob.uri, blob.data) for blob in blobs[start : start + _WRITES_AT_ONCE])
-            )
 
     async def _start_created(self) -> None:
         while True:

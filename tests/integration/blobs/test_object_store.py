@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from hashlib import md5, sha256
 from uuid import uuid4
@@ -51,6 +52,27 @@ async def test_object_is_read_back_by_either_driver(store: BlobStore, other: Blo
         stat = await reader.stat(uri)
         assert stat is not None
         assert (stat.size, stat.etag) == (size, md5(data).hexdigest())
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 150])
+async def test_many_objects_are_all_there(store: BlobStore, other: BlobStore, count: int) -> None:
+    folder = store.uri("tests", uuid4().hex)
+    objects = [(f"{folder}/n{number}/data/0/outputs.pb", bytes([number])) for number in range(count)]
+    await store.put_many(objects)
+    for uri, data in objects[:: max(1, count // 5)]:
+        assert await other.get(uri) == data
+    await asyncio.gather(*(store.put_many(objects[:3]) for _ in range(5)))
+    assert [await store.get(uri) for uri, _ in objects] == [data for _, data in objects]
+
+
+async def test_many_objects_into_a_folder_that_was_removed(store: BlobStore, blob_settings: BlobSettings) -> None:
+    root = uuid4().hex
+    objects = [(store.uri("tests", root, name, "x"), b"x") for name in "ab"]
+    await store.put_many(objects)
+    assert blob_settings.directory is not None
+    shutil.rmtree(blob_settings.directory / blob_settings.bucket / "tests" / root)
+    await store.put_many(objects)
+    assert await store.get(objects[1][0]) == b"x"
 
 
 async def test_later_put_replaces_the_object(store: BlobStore, other: BlobStore, uri: str) -> None:
