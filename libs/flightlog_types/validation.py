@@ -4,10 +4,11 @@ Everything here raises InvalidArgument. A message field that is absent is passed
 """
 
 import re
+from collections.abc import Iterable
 from typing import TypeVar
 
 from flyteidl.admin import common_pb2
-from flyteidl.core import identifier_pb2, interface_pb2, literals_pb2, types_pb2
+from flyteidl.core import execution_pb2, identifier_pb2, interface_pb2, literals_pb2, types_pb2
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -23,6 +24,15 @@ _EXECUTION_NAME = re.compile(r"[a-z][a-z\-0-9]*")
 _FIRST_SECOND = -62_135_596_800  # 0001-01-01T00:00:00Z
 _LAST_SECOND = 253_402_300_799  # 9999-12-31T23:59:59Z
 _NANOS = 1_000_000_000
+
+_TERMINAL = frozenset(
+    {
+        execution_pb2.WorkflowExecution.SUCCEEDED,
+        execution_pb2.WorkflowExecution.FAILED,
+        execution_pb2.WorkflowExecution.ABORTED,
+        execution_pb2.WorkflowExecution.TIMED_OUT,
+    }
+)
 
 _Message = TypeVar("_Message", bound=Message)
 
@@ -177,6 +187,21 @@ def validate_parameter_map(parameters: interface_pb2.ParameterMap, field: str) -
                 f"Invalid variable {name} in {field} - variable has neither default, nor is required. "
                 "One must be specified"
             )
+
+
+def validate_notifications(notifications: Iterable[common_pb2.Notification]) -> None:
+    """Refuse a notification without recipients, or of a phase that ends no execution (admin-contract §5.5)."""
+    for notification in notifications:
+        kind = notification.WhichOneof("type")
+        if kind is None:
+            raise invalid_value("notification type")
+        recipients: Iterable[str] = getattr(notification, kind).recipients_email
+        if not recipients:
+            raise missing("recipients")
+        if not all(recipients):
+            raise missing("recipient")
+        if not _TERMINAL.issuperset(notification.phases):
+            raise invalid_value("phase")
 
 
 def validate_datetime(literal: literals_pb2.Literal) -> None:

@@ -90,7 +90,10 @@ class Store:
     async def _version(
         self, identifier: identifier_pb2.Identifier, resource_type: identifier_pb2.ResourceType, fact_type: type[F]
     ) -> F | None:
-        subject = subjects.version(domain.of_type(identifier, resource_type))
+        try:
+            subject = subjects.version(domain.of_type(identifier, resource_type))
+        except Refusal:
+            return None  # what no creation would accept was never registered
         kept = self._versions.get(subject.text)
         if kept is not None:
             return cast(F, kept)

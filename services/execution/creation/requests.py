@@ -19,7 +19,7 @@ def check_place(request: ExecutionCreateRequest) -> None:
 
 
 def check_request(request: ExecutionCreateRequest) -> None:
-    """Name, spec, launch plan id, inputs and labels, in Flyte's order.
+    """Name, spec, launch plan id, inputs, notifications and labels, in Flyte's order.
 
     Raises:
         InvalidArgument: naming the first thing that is wrong.
@@ -35,6 +35,7 @@ def check_request(request: ExecutionCreateRequest) -> None:
             "an execution starts from a launch plan or a task"
         )
     validation.validate_literal_map(given_inputs(request), "inputs")
+    validation.validate_notifications(spec.notifications.notifications)
     validate_labels(spec.labels.values)
 
 

@@ -6,7 +6,7 @@ from flyteidl.admin import launch_plan_pb2
 from flyteidl.core import identifier_pb2, interface_pb2, literals_pb2, types_pb2
 
 from flightlog_types import castable, describe, literal_type_of, validate_labels, validation
-from services.registry.checks.schedules import check_notifications, check_schedule
+from services.registry.checks.schedules import check_schedule
 from services.registry.refusals import Refusal, invalid
 
 
@@ -74,8 +74,7 @@ def check_metadata(metadata: launch_plan_pb2.LaunchPlanMetadata, expected: inter
     """The schedule against the expected inputs, then the notifications.
 
     Raises:
-        Refusal: INVALID_ARGUMENT.
+        Refusal, InvalidArgument: naming the first thing that is wrong.
     """
-    if metadata.HasField("schedule"):
-        check_schedule(metadata.schedule, expected.parameters)
-    check_notifications(metadata.notifications)
+    check_schedule(metadata.schedule, expected.parameters)
+    validation.validate_notifications(metadata.notifications)

@@ -10,14 +10,14 @@ MAX_DESCRIPTION = 300
 
 
 def check_project(project: project_pb2.Project) -> None:
-    """A project to be registered: id, name, labels, sizes, no domains.
+    """A project to be registered: name, id, labels, sizes, no domains.
 
     Raises:
         Refusal, InvalidArgument: naming the first thing that is wrong.
     """
+    validation.require_text(project.name, "project_name")
     validation.require_text(project.id, "project_id")
     require_project_id(project.id)
-    validation.require_text(project.name, "project_name")
     check_project_update(project)
 
 

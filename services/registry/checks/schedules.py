@@ -1,21 +1,13 @@
-"""Schedules and notifications of a launch plan, checked at its creation (admin-contract §5.5, §5.6)."""
+"""Schedules of a launch plan, checked at its creation (admin-contract §5.6)."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from flyteidl.admin import common_pb2, schedule_pb2
-from flyteidl.core import execution_pb2, interface_pb2, types_pb2
+from flyteidl.admin import schedule_pb2
+from flyteidl.core import interface_pb2, types_pb2
 
 from services.registry.refusals import invalid
 
-_TERMINAL = frozenset(
-    {
-        execution_pb2.WorkflowExecution.SUCCEEDED,
-        execution_pb2.WorkflowExecution.FAILED,
-        execution_pb2.WorkflowExecution.ABORTED,
-        execution_pb2.WorkflowExecution.TIMED_OUT,
-    }
-)
 _DESCRIPTORS = frozenset({"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"})
 _MONTH_NAMES = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAY_NAMES = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
@@ -35,9 +27,14 @@ _DURATION = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)((\d+(\.\d*
 def check_schedule(schedule: schedule_pb2.Schedule, expected_inputs: Mapping[str, interface_pb2.Parameter]) -> None:
     """A schedule must be able to run without a user: every required input is bound but the kickoff time's.
 
+    A message without an expression is no schedule.
+
     Raises:
         Refusal: INVALID_ARGUMENT.
     """
+    kind = schedule.WhichOneof("ScheduleExpression")
+    if kind is None:
+        return
     kickoff = schedule.kickoff_time_input_arg
     for name, parameter in sorted(expected_inputs.items()):
         if parameter.required and name != kickoff:
@@ -53,8 +50,10 @@ def check_schedule(schedule: schedule_pb2.Schedule, expected_inputs: Mapping[str
             )
         if expected_inputs[kickoff].var.type.simple != types_pb2.DATETIME:
             raise invalid(f"KickoffTimeInputArg must reference a datetime input. [{kickoff}] is a different type.")
-    if schedule.WhichOneof("ScheduleExpression") == "cron_schedule":
+    if kind == "cron_schedule":
         check_cron(schedule.cron_schedule.schedule)
+    elif kind == "cron_expression":
+        check_cron(schedule.cron_expression)
 
 
 def check_cron(expression: str) -> None:
@@ -108,20 +107,3 @@ def _cron_number(expression: str, text: str, names: Mapping[str, int]) -> int:
 
 def _bad_cron(expression: str, reason: str) -> Exception:
     return invalid(f"invalid cron expression [{expression}]: {reason}")
-
-
-def check_notifications(notifications: Sequence[common_pb2.Notification]) -> None:
-    """Each has recipients and names phases that end an execution.
-
-    Raises:
-        Refusal: INVALID_ARGUMENT.
-    """
-    for notification in notifications:
-        kind = notification.WhichOneof("type")
-        if kind is None:
-            raise invalid("invalid value for notification type")
-        recipients: Sequence[str] = getattr(notification, kind).recipients_email
-        if not recipients or not all(recipients):
-            raise invalid("invalid value for recipients")
-        if not notification.phases or not _TERMINAL.issuperset(notification.phases):
-            raise invalid("invalid value for phases: a notification is sent at terminal phases only")

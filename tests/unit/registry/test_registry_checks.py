@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from flyteidl.admin import common_pb2, launch_plan_pb2, project_pb2, schedule_pb2
+from flyteidl.admin import launch_plan_pb2, project_pb2, schedule_pb2
 from flyteidl.core import identifier_pb2, interface_pb2, literals_pb2, tasks_pb2, types_pb2
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from flightlog_types import InvalidArgument
 from services.registry.checks import launch_plans
 from services.registry.checks.projects import check_project
-from services.registry.checks.schedules import check_cron, check_notifications, check_schedule
+from services.registry.checks.schedules import check_cron, check_schedule
 from services.registry.checks.tasks import check_template
 from services.registry.refusals import Refusal
 
@@ -133,21 +133,11 @@ def test_a_schedule_needs_every_required_input_bound_but_the_kickoff_time() -> N
     check_schedule(hourly, {"when": when})
     assert "[n] is required" in refused_with(check_schedule, hourly, {"when": when, "n": number})
     assert "is not free or does not exist" in refused_with(check_schedule, hourly, {})
+    # A message without an expression is no schedule.
+    check_schedule(schedule_pb2.Schedule(), {"n": number})
+    refused_with(check_schedule, schedule_pb2.Schedule(cron_expression="nonsense"), {})
     number.required = False
     assert "datetime" in refused_with(check_schedule, hourly, {"when": number})
-
-
-def test_notifications_have_recipients_and_terminal_phases() -> None:
-    good = common_pb2.Notification(phases=[4, 6], email=common_pb2.EmailNotification(recipients_email=["a@b.c"]))
-    check_notifications([good])
-    for bad in (
-        common_pb2.Notification(phases=[4]),
-        common_pb2.Notification(phases=[4], slack=common_pb2.SlackNotification()),
-        common_pb2.Notification(phases=[4], email=common_pb2.EmailNotification(recipients_email=["a", ""])),
-        common_pb2.Notification(phases=[2], email=common_pb2.EmailNotification(recipients_email=["a"])),
-        common_pb2.Notification(email=common_pb2.EmailNotification(recipients_email=["a"])),
-    ):
-        refused_with(check_notifications, [bad])
 
 
 def test_expected_inputs_are_the_defaults_and_what_nothing_covers() -> None:
@@ -200,7 +190,7 @@ def test_a_parameter_that_is_neither_required_nor_has_a_default_is_refused() -> 
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"id": ""}, "missing project_id"),
+        ({"id": "", "name": "n"}, "missing project_id"),
         ({"id": "x"}, "missing project_name"),
         ({"id": "x", "name": "n" * 65}, "project_name cannot exceed 64 characters"),
         ({"id": "x", "name": "n", "description": "d" * 301}, "project_description cannot exceed 300 characters"),

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from flyteidl.admin import task_pb2
+from flyteidl.admin import common_pb2, task_pb2
 from flyteidl.core import identifier_pb2, interface_pb2, literals_pb2, tasks_pb2, types_pb2
 
 from flightlog_types import InvalidArgument, require_project_id, validate_labels, validate_resources, validation
@@ -169,3 +169,20 @@ def test_given_inputs() -> None:
     assert refusal(lambda: check("a", literals_pb2.Literal())) == "missing valid literal in fixed_inputs a"
     assert refusal(lambda: check("", late)) == "missing key in fixed_inputs"
     assert "out of range" in refusal(lambda: check("a", late))
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"phases": [4]}, "invalid value for notification type"),
+        ({"phases": [4], "slack": {}}, "missing recipients"),
+        ({"phases": [4], "email": {"recipients_email": ["a", ""]}}, "missing recipient"),
+        ({"phases": [2], "pager_duty": {"recipients_email": ["a"]}}, "invalid value for phase"),
+    ],
+)
+def test_notifications_have_recipients_and_terminal_phases(bad: dict[str, object], message: str) -> None:
+    to = {"recipients_email": ["a@b.c"]}
+    good = [common_pb2.Notification(phases=[4, 6], email=to), common_pb2.Notification(slack=to)]  # type: ignore[arg-type]
+    validation.validate_notifications(good)
+    notification = common_pb2.Notification(**bad)  # type: ignore[arg-type]
+    assert refusal(lambda: validation.validate_notifications([*good, notification])) == message
