@@ -106,7 +106,7 @@ class Lookup:
     async def _launch_plan(self, subject: Subject, identifier: Identifier) -> Launchable:
         fact = await self._fact(subject, LaunchPlanRegistered)
         if fact is None:
-            raise _missing(identifier)
+            return await self._generated_launch_plan(identifier)
         return Launchable(
             spec=fact.spec,
             workflow_id=fact.spec.workflow_id,
@@ -114,6 +114,20 @@ class Lookup:
             expected_inputs=fact.expected_inputs,
             fixed_inputs=fact.spec.fixed_inputs,
         )
+
+    async def _generated_launch_plan(self, identifier: Identifier) -> Launchable:
+        """The launch plan that stands for a single task: GetLaunchPlan answers it, so it can be run too."""
+        task = Identifier()
+        task.CopyFrom(identifier)
+        task.resource_type = TASK
+        task.name = identifier.name.removeprefix(GENERATED)
+        subject = subjects.version(task)
+        if task.name == identifier.name or subject is None:
+            raise _missing(identifier)
+        try:
+            return await self._task(subject, task)
+        except RpcError:
+            raise _missing(identifier) from None
 
     async def _task(self, subject: Subject, identifier: Identifier) -> Launchable:
         fact = await self._fact(subject, TaskRegistered)

@@ -10,7 +10,8 @@ from flyteidl.admin.execution_pb2 import (
     ExecutionRelaunchRequest,
     ExecutionSpec,
 )
-from flyteidl.core.identifier_pb2 import WorkflowExecutionIdentifier
+from flyteidl.admin.launch_plan_pb2 import CONCURRENCY_LIMIT_BEHAVIOR_SKIP, ConcurrencyPolicy
+from flyteidl.core.identifier_pb2 import Identifier, WorkflowExecutionIdentifier
 from flyteidl.core.literals_pb2 import LiteralMap
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -49,6 +50,7 @@ class Creating:
         inputs = resolve_inputs(given, launchable.expected_inputs, launchable.fixed_inputs)
         spec = request.spec
         principal = await self._inherit(spec, call.principal)
+        await self._require_room(launchable.spec.concurrency_policy, spec.launch_plan)
         identifier = WorkflowExecutionIdentifier(
             project=request.project, domain=request.domain, name=request.name or new_execution_name()
         )
@@ -106,6 +108,19 @@ class Creating:
             raise answers.missing_execution(parent.execution_id)
         metadata.nesting = execution.message.spec.metadata.nesting + 1
         return execution.message.spec.metadata.principal
+
+    async def _require_room(self, policy: ConcurrencyPolicy, launch_plan: Identifier) -> None:
+        """A launch plan may limit how many of its executions run at once (admin-contract §4.7).
+
+        Raises:
+            RpcError: ALREADY_EXISTS when there are as many, as Flyte answers.
+        """
+        if policy.behavior != CONCURRENCY_LIMIT_BEHAVIOR_SKIP:
+            return
+        if await self._reads.active_of_launch_plan(launch_plan) >= policy.max:
+            raise already_exists(
+                f"concurrency limit ({policy.max}) reached for launch plan {launch_plan.name}; skipping execution"
+            )
 
     async def _write(
         self, identifier: WorkflowExecutionIdentifier, inputs: LiteralMap, given: LiteralMap

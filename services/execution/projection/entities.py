@@ -13,6 +13,8 @@ def _times(alias: str, prefix: str) -> tuple[Column, ...]:
     return (
         Column("created_at", f"{alias}.created_at", "timestamp"),
         Column("updated_at", f"{alias}.updated_at", "timestamp"),
+        # Nothing is ever deleted.
+        Column("deleted_at", "NULL::timestamptz", "timestamp"),
         Column("started_at", f"{alias}.started_at", "timestamp"),
         Column(f"{prefix}_created_at", f"{alias}.created_at", "timestamp"),
         Column(f"{prefix}_updated_at", f"{alias}.updated_at", "timestamp"),
@@ -103,4 +105,10 @@ TASK_EXECUTION = Entity(
         "execution": Entity("execution", _execution_columns("e")),
         "node_execution": Entity("node_execution", _NODE_COLUMNS),
     },
+)
+
+SIGNAL = Entity(
+    "signal",
+    tuple(Column(name, f"s.{name}") for name in (*_OF_EXECUTION, "signal_id", "type", "value"))
+    + tuple(Column(name, f"s.{name}", "timestamp") for name in ("created_at", "updated_at", "deleted_at")),
 )

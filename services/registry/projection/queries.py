@@ -14,11 +14,14 @@ from flightlog_read import Column, Database, Entity, Page, SqlWhere
 from services.registry.compiler import GENERATED_PREFIX
 
 _SCHEMA = "registry"
+# Nothing registered is ever deleted.
+_DELETED_AT = Column("deleted_at", "NULL::timestamptz", "timestamp")
 _VERSION = (
     Column("id", "r.id", "int"),
     Column("created_at", "r.created_at", "timestamp"),
     # A version never changes; its row was last updated when it was made.
     Column("updated_at", "r.created_at", "timestamp"),
+    _DELETED_AT,
     Column("project", "r.project"),
     Column("domain", "r.domain"),
     Column("name", "r.name"),
@@ -51,6 +54,8 @@ LAUNCH_PLAN = Entity(
         Column("updated_at", "r.updated_at", "timestamp"),
         Column("state", "r.state", "int"),
         Column("schedule_type", "r.schedule_type"),
+        # Launch conditions are refused at registration.
+        Column("launch_condition_type", "NULL::text"),
     ),
     {"workflow": _WORKFLOW_OF_LAUNCH_PLAN},
     default_order="r.id",
@@ -72,8 +77,10 @@ NAMED_ENTITY = Entity(
 PROJECT = Entity(
     "project",
     (
+        Column("id", "r.id", "int"),
         Column("created_at", "r.created_at", "timestamp"),
         Column("updated_at", "r.updated_at", "timestamp"),
+        _DELETED_AT,
         Column("identifier", "r.identifier"),
         Column("name", "r.name"),
         Column("description", "r.description"),
