@@ -40,6 +40,7 @@ _SHORT_NAMES = {
     "signal": "s",
     "admin_tag": "at",
     "execution_admin_tag": "eat",
+    "execution_tag": "et",
 }
 
 
@@ -227,12 +228,14 @@ def _parse_expression(expression: str, entity: Entity) -> SqlWhere:
     if shape is None:
         raise InvalidQuery("invalid value for filters")
     function, name, value = shape.groups()
-    prefix, dot, column_name = name.rpartition(".")
+    prefix, dot, column_name = name.partition(".")
     target = entity
-    if dot and prefix != entity.name:
+    if not dot or (prefix not in _SHORT_NAMES and prefix != entity.name):
+        column_name = name
+    elif prefix != entity.name:
         joined = entity.joins.get(prefix)
         if joined is None:
-            raise InvalidQuery(f"'{prefix}' entity is not allowed in filters")
+            raise InvalidQuery(f"'{_SHORT_NAMES[prefix]}' entity is not allowed in filters")
         target = joined
     column = target.by_name.get(column_name)
     if column is None:
