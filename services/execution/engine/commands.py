@@ -107,12 +107,14 @@ class Context:
     """What a decision may use beside state and command.
 
     `data` holds literal maps by uri, as far as the shell has them at hand; missing ones are asked for with `NeedData`.
+    `lost` says of those that can never be had, why.
     """
 
     now: datetime
     program: "Program"
     data: Mapping[str, LiteralMap] = field(default_factory=dict[str, LiteralMap])
     settings: EngineSettings = _DEFAULT_SETTINGS
+    lost: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)

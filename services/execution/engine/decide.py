@@ -1,5 +1,9 @@
 """From a command to facts. Pure: the same state, command and context always give the same decision, byte for byte."""
 
+from typing import Final
+
+from flyteidl.core.execution_pb2 import ExecutionError
+
 from flightlog_protos.execution.v1 import facts_pb2 as facts
 from services.execution.engine import alarms, attempts, failure, graph, subworkflows
 from services.execution.engine.commands import (
@@ -16,8 +20,11 @@ from services.execution.engine.commands import (
     TerminateExecution,
 )
 from services.execution.engine.evolve import evolve
+from services.execution.engine.program import ProgramError
 from services.execution.engine.state import ROOT, Execution, ExecutionPhase
-from services.execution.engine.turn import DataMissing, Turn
+from services.execution.engine.turn import DataLost, DataMissing, Turn
+
+BAD_SPECIFICATION: Final = "BadSpecificationError"
 
 
 def decide(state: Execution | None, command: Command, context: Context) -> Decision:
@@ -26,7 +33,6 @@ def decide(state: Execution | None, command: Command, context: Context) -> Decis
     Raises:
         Refused: the command cannot be obeyed and its sender must hear why.
         NeedData: literal maps are needed that `context.data` lacks; load them and decide again.
-        ProgramError: state and program do not belong together.
     """
     if isinstance(command, CreateExecution):
         return _create(state, command)
@@ -35,6 +41,17 @@ def decide(state: Execution | None, command: Command, context: Context) -> Decis
             raise Refused(Refusal.NOT_FOUND)
         return Decision((), (), {})
     turn = Turn(state, context)
+    try:
+        _obey(turn, command)
+    except (ProgramError, DataLost) as error:
+        # It cannot go on, now or later. Stopping it needs neither program nor data.
+        turn = Turn(state, context)
+        failure.fail_execution(turn, _unrunnable(error))
+        _obey(turn, command)
+    return turn.decision()
+
+
+def _obey(turn: Turn, command: Command) -> None:
     match command:
         case StartExecution():
             _start(turn)
@@ -48,7 +65,13 @@ def decide(state: Execution | None, command: Command, context: Context) -> Decis
             turn.emit(
                 facts.ExecutionStateChanged(state=command.state, principal=command.principal, occurred_at=turn.now)
             )
-    return turn.decision()
+        case CreateExecution():
+            pass
+
+
+def _unrunnable(error: ProgramError | DataLost) -> ExecutionError:
+    code = BAD_SPECIFICATION if isinstance(error, ProgramError) else graph.BINDING_FAILED
+    return ExecutionError(code=code, message=str(error), kind=ExecutionError.SYSTEM)
 
 
 def _create(state: Execution | None, command: CreateExecution) -> Decision:

@@ -32,7 +32,7 @@ def fail_scope(turn: Turn, failed: NodeState) -> None:
     if failed.parent_id:
         fail_node(turn, failed.parent_id, facts.ENDS_FAILED, _error_of(failed))
     else:
-        _fail_execution(turn, failed)
+        fail_execution(turn, _error_of(failed), failed.node_id)
 
 
 def fail_completed(turn: Turn, parent_id: str) -> None:
@@ -41,7 +41,7 @@ def fail_completed(turn: Turn, parent_id: str) -> None:
     if parent_id:
         _end_failed(turn, parent_id, _error_of(failed))
     else:
-        _fail_execution(turn, failed)
+        fail_execution(turn, _error_of(failed), failed.node_id)
 
 
 def fail_node(turn: Turn, node_id: str, ending: facts.NodeEnding, error: ExecutionError | None) -> None:
@@ -56,6 +56,13 @@ def fail_node(turn: Turn, node_id: str, ending: facts.NodeEnding, error: Executi
         _conclude(turn, state)
     else:
         _abort_attempt(turn, state, reason)
+
+
+def fail_execution(turn: Turn, error: ExecutionError, node_id: str = "") -> None:
+    """Fails the execution, because of a node or as a whole, and stops everything in it."""
+    turn.emit(facts.ExecutionFailing(error=error, node_id=node_id, occurred_at=turn.now))
+    _stop(turn, ROOT, AUTO_ABORTED)
+    drained(turn, ROOT)
 
 
 def abort(turn: Turn) -> None:
@@ -106,12 +113,6 @@ def _conclude(turn: Turn, state: NodeState) -> None:
         retries.after_failure(turn, node_id, state.error, recoverable=True)
     else:
         _end_aborted(turn, state, _abort_reason(turn, state))
-
-
-def _fail_execution(turn: Turn, failed: NodeState) -> None:
-    turn.emit(facts.ExecutionFailing(error=_error_of(failed), node_id=failed.node_id, occurred_at=turn.now))
-    _stop(turn, ROOT, AUTO_ABORTED)
-    drained(turn, ROOT)
 
 
 def _end_failed(turn: Turn, node_id: str, error: ExecutionError) -> None:

@@ -15,12 +15,15 @@ from flyteidl.core.literals_pb2 import Binding
 from flyteidl.core.tasks_pb2 import TaskTemplate
 from flyteidl.core.workflow_pb2 import Node as CompiledNode
 from flyteidl.core.workflow_pb2 import TaskNodeOverrides, WorkflowMetadata
+from google.protobuf.duration_pb2 import Duration
 
 from flightlog_protos.execution.v1 import facts_pb2
 from services.execution.engine import bindings
 from services.execution.engine.bindings import START_NODE
 
 END_NODE: Final = "end-node"
+# A hundred years.
+_LONGEST_SECONDS: Final = 100 * 365 * 86_400
 
 EntityKey = tuple[str, str, str, str]
 """Project, domain, name and version."""
@@ -71,13 +74,15 @@ class Workflow:
 
     nodes: Mapping[str, Node]
     declares_outputs: bool
+    # Why there are no nodes.
+    unrunnable: str = ""
 
     def node(self, spec_node_id: str) -> Node:
         """The node of this id. Raises ProgramError when there is none."""
         try:
             return self.nodes[spec_node_id]
         except KeyError:
-            raise ProgramError(f"the workflow has no node [{spec_node_id}]") from None
+            raise ProgramError(self.unrunnable or f"the workflow has no node [{spec_node_id}]") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +117,18 @@ class Program:
             interruptible=primary.template.metadata_defaults.interruptible,
         )
 
+    @staticmethod
+    def unrunnable(reason: str) -> "Program":
+        """Stands for a closure that cannot be had: looking up anything in it raises ProgramError with the reason."""
+        nothing = Workflow(nodes={}, declares_outputs=False, unrunnable=reason)
+        return Program(primary=nothing, sub_workflows={}, fails_immediately=True, interruptible=False)
+
     def sub_workflow(self, key: EntityKey) -> Workflow:
         """The sub-workflow of this key. Raises ProgramError when the closure lacks it."""
         try:
             return self.sub_workflows[key]
         except KeyError:
-            raise ProgramError(f"the closure has no sub-workflow {key}") from None
+            raise ProgramError(self.primary.unrunnable or f"the closure has no sub-workflow {key}") from None
 
 
 def entity_key(identifier: Identifier) -> EntityKey:
@@ -229,7 +240,7 @@ def _node(
             if node.id not in (START_NODE, END_NODE):
                 raise ProgramError(f"node [{node.id}] is of a kind that is not supported: {target}")
     metadata = node.metadata
-    timeout = metadata.timeout.ToTimedelta()
+    timeout = _timeout(metadata.timeout)
     retries = metadata.retries.retries or (task.retries if task is not None else 0)
     return Node(
         id=node.id,
@@ -246,3 +257,9 @@ def _node(
         timeout=timeout if timeout > timedelta() else None,
         interruptible=metadata.interruptible if metadata.HasField("interruptible") else None,
     )
+
+
+def _timeout(duration: Duration) -> timedelta:
+    """The duration, whatever its numbers are: a deadline must be a date."""
+    seconds = max(-_LONGEST_SECONDS, min(_LONGEST_SECONDS, duration.seconds))
+    return timedelta(seconds=seconds, microseconds=duration.nanos // 1000)

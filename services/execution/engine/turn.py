@@ -28,6 +28,10 @@ class DataMissing(Exception):
     """A literal map is not at hand; its uri has been noted in the turn."""
 
 
+class DataLost(Exception):
+    """A literal map that the execution cannot go on without can never be had."""
+
+
 @dataclass(slots=True)
 class Frame:
     """One running workflow: the top level, or one attempt of a sub-workflow node."""
@@ -121,10 +125,13 @@ class Turn:
 
         Raises:
             DataMissing: it has to be loaded first.
+            DataLost: it cannot be loaded.
         """
         found = self._produced.get(uri)
         if found is None:
             found = self.context.data.get(uri)
+        if found is None and uri in self.context.lost:
+            raise DataLost(f"[{uri}] cannot be read: {self.context.lost[uri]}")
         if found is None:
             self._missing[uri] = None
             raise DataMissing(uri)

@@ -274,6 +274,7 @@ class Story:
         self.settings = settings or engine.EngineSettings(retry_backoff_base=timedelta())
         self.now = MORNING
         self.blobs: dict[str, bytes] = {}
+        self.lost: dict[str, str] = {}
         self.history: list[Message] = []
         self.state: engine.Execution | None = None
         self._versions = 0
@@ -341,7 +342,7 @@ class Story:
         """Decides, checks what must hold always, and takes the facts in."""
         data: dict[str, literals_pb2.LiteralMap] = {}
         while True:
-            context = engine.Context(self.now, self.program, data, self.settings)
+            context = engine.Context(self.now, self.program, data, self.settings, self.lost)
             try:
                 decision = engine.decide(self.state, command, context)
                 break
@@ -349,7 +350,8 @@ class Story:
                 asked = need.uris
             assert asked
             assert not set(asked) & set(data), "asked again for what it was given"
-            data |= {uri: literals_pb2.LiteralMap.FromString(self.blobs[uri]) for uri in asked}
+            found = set(asked) - set(self.lost)
+            data |= {uri: literals_pb2.LiteralMap.FromString(self.blobs[uri]) for uri in found}
         again = engine.decide(self.state, command, context)
         assert list(map(serialized, decision.facts)) == list(map(serialized, again.facts))
         assert decision.blobs == again.blobs
