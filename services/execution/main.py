@@ -51,7 +51,7 @@ async def _serve(settings: Settings, blobs: BlobStore, log: Log, database: Datab
     server = RpcServer(
         settings.rpc, "execution", methods(shell, Lookup(log, execution.domains), reads, blobs, execution)
     )
-    reactions = Reactions(log, blobs, shell, execution.read_bytes)
+    reactions = Reactions(log, shell)
     async with asyncio.TaskGroup() as group:
         working = [group.create_task(part.run()) for part in (projector, shell, reactions)]
         await projector.wait_until_serving()

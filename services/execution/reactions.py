@@ -9,16 +9,13 @@ from datetime import UTC, datetime
 
 import structlog
 
-from flightlog_blobs import BlobStore
 from flightlog_log import Cause, Log, Recorded, Subject
 from flightlog_protos.execution.v1.alarms_pb2 import Alarm
 from flightlog_protos.execution.v1.facts_pb2 import ExecutionCreated, TimerSet
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
 from services.execution import subjects
-from services.execution.engine import AttemptResult, FireTimer, ObserveAttempt, Refusal, Refused
-from services.execution.results import load_result
+from services.execution.engine import FireTimer, ObserveAttempt, Refusal, Refused
 from services.execution.shell import Shell
-from services.execution.subjects import ExecutionKey
 
 _log = structlog.get_logger(__name__)
 
@@ -27,17 +24,11 @@ DURABLE = "execution"
 
 
 class Reactions:
-    """The consumers of the execution service.
+    """The consumers of the execution service."""
 
-    Args:
-        read_bytes: largest outputs and error of an attempt.
-    """
-
-    def __init__(self, log: Log, blobs: BlobStore, shell: Shell, read_bytes: int) -> None:
+    def __init__(self, log: Log, shell: Shell) -> None:
         self._log = log
-        self._blobs = blobs
         self._shell = shell
-        self._read_bytes = read_bytes
 
     async def run(self) -> None:
         """Reacts until cancelled."""
@@ -60,14 +51,13 @@ class Reactions:
                 await self._log.schedule(subjects.alarm(key, fact.timer_id), fact.due.ToDatetime(UTC), alarm)
 
     async def on_observation(self, recorded: Recorded) -> None:
-        """What the launcher saw goes to the engine, with what the attempt left behind when it ended."""
+        """What the launcher saw goes to the engine."""
         for fact in recorded.facts:
             if not isinstance(fact, AttemptObserved):
                 continue
             key = subjects.key_of(fact.execution_id)
-            result = await self._result(key, fact) if fact.stage == AttemptObserved.EXITED else None
             try:
-                await self._shell.dispatch(key, ObserveAttempt(fact, result), Cause.service("execution", recorded))
+                await self._shell.dispatch(key, ObserveAttempt(fact), Cause.service("execution", recorded))
             except Refused as refused:
                 if refused.reason is not Refusal.NOT_FOUND:
                     raise
@@ -82,12 +72,3 @@ class Reactions:
             if refused.reason is not Refusal.NOT_FOUND:
                 raise
             _log.warning("alarm.of_unknown_execution", execution="/".join(key), due=due.isoformat())
-
-    async def _result(self, key: ExecutionKey, observed: AttemptObserved) -> AttemptResult | None:
-        """What the attempt left; None when the execution is past it, and nobody asks."""
-        state = await self._shell.state(key)
-        node = state.nodes.get(observed.node_id) if state is not None else None
-        attempt = node.live_attempt if node is not None else None
-        if attempt is None or attempt.number != observed.attempt:
-            return None
-        return await load_result(self._blobs, attempt.output_prefix, self._read_bytes)

@@ -10,16 +10,18 @@ import time
 from collections import ChainMap, OrderedDict
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import structlog
 from flyteidl.core.compiler_pb2 import CompiledWorkflowClosure
 from flyteidl.core.literals_pb2 import LiteralMap
+from google.protobuf.message import DecodeError
 
-from flightlog_blobs import BlobStore
+from flightlog_blobs import BlobCorrupt, BlobError, BlobMissing, BlobStore
 from flightlog_log import Cause, Conflict, Head, Log, LogUnavailable, Recorded, Subject
 from flightlog_protos.execution.v1.facts_pb2 import ExecutionCreated
+from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
 from flightlog_protos.log.v1.envelope_pb2 import DataRef
 from services.execution import metrics, subjects
 from services.execution.engine import (
@@ -30,7 +32,9 @@ from services.execution.engine import (
     EngineSettings,
     Execution,
     NeedData,
+    ObserveAttempt,
     Program,
+    ProgramError,
     Refusal,
     Refused,
     StartExecution,
@@ -38,6 +42,7 @@ from services.execution.engine import (
     fold,
 )
 from services.execution.literals import LiteralCache
+from services.execution.results import load_result
 from services.execution.settings import ExecutionSettings
 from services.execution.subjects import ExecutionKey
 
@@ -77,6 +82,7 @@ class Shell:
         self._blobs = blobs
         self._clock = clock
         self._kept = settings.cached_executions
+        self._read_bytes = settings.read_bytes
         self._engine = EngineSettings(
             max_system_failures=settings.retries.max_system_failures,
             retry_backoff_base=settings.retries.backoff_base,
@@ -99,6 +105,8 @@ class Shell:
 
         Raises:
             Refused: ALREADY_EXISTS, whatever became of the execution of that name.
+            ProgramError: what is to be run cannot be.
+            BlobError: the object store cannot be reached.
         """
         key = subjects.key_of(created.id)
         subject = _subject(key)
@@ -106,7 +114,8 @@ class Shell:
         async with self._lane(key) as lane:
             if lane.state is not None:
                 raise Refused(Refusal.ALREADY_EXISTS)
-            decision = await self._decide(None, CreateExecution(created), created.closure)
+            program = await self.program(created.closure)
+            decision = await self._decide(None, CreateExecution(created), program)
             try:
                 recorded = await self._log.append(subject, decision.facts, head=Head.EMPTY, cause=cause)
             except Conflict:
@@ -125,14 +134,22 @@ class Shell:
 
         Raises:
             Refused: the command cannot be obeyed; NOT_FOUND when there is no such execution.
-            LogUnavailable: it is not known whether the command took effect. Giving it again is safe.
+            LogUnavailable: it is not known whether the command took effect, or the object store cannot be reached.
+                Giving it again is safe.
         """
+        try:
+            return await self._dispatch(key, command, cause)
+        except BlobError as error:
+            raise LogUnavailable(f"execution {'/'.join(key)}: {error}") from error
+
+    async def _dispatch(self, key: ExecutionKey, command: Command, cause: Cause) -> Recorded | None:
         async with self._lane(key) as lane:
             for _ in range(_MAX_CONFLICTS):
                 state = await self._current(key, lane)
                 if state is None or lane.head is None:
                     raise Refused(Refusal.NOT_FOUND)
-                decision = await self._decide(state, command, state.created.closure)
+                program = await self._program_or_why(state.created.closure)
+                decision = await self._decide(state, await self._with_result(state, command), program)
                 if not decision.facts:
                     if isinstance(command, StartExecution) or await self._is_current(key, lane.head):
                         return None
@@ -154,11 +171,6 @@ class Shell:
                 return recorded
         raise LogUnavailable(f"execution {'/'.join(key)} is changed by others all the time")
 
-    async def state(self, key: ExecutionKey) -> Execution | None:
-        """The execution as folded here, which may lag behind what another process has appended."""
-        async with self._lane(key) as lane:
-            return await self._current(key, lane)
-
     async def _current(self, key: ExecutionKey, lane: _Lane) -> Execution | None:
         if lane.head is None:
             records = await self._log.load(_subject(key))
@@ -170,41 +182,72 @@ class Shell:
         """Whether nobody else has appended: only then "nothing to do" is the last word."""
         return await self._log.last_sequence(_subject(key)) == head.sequence
 
-    async def _decide(self, state: Execution | None, command: Command, closure: DataRef) -> Decision:
-        program = await self.program(closure)
+    async def _with_result(self, state: Execution, command: Command) -> Command:
+        """An ended attempt's observation, with what the attempt left behind where this state waits for it."""
+        if not isinstance(command, ObserveAttempt) or command.observation.stage != AttemptObserved.EXITED:
+            return command
+        node = state.nodes.get(command.observation.node_id)
+        attempt = node.live_attempt if node is not None else None
+        if attempt is None or attempt.number != command.observation.attempt:
+            return command
+        return replace(command, result=await load_result(self._blobs, attempt.output_prefix, self._read_bytes))
+
+    async def _decide(self, state: Execution | None, command: Command, program: Program) -> Decision:
         needed: dict[str, LiteralMap] = {}
+        lost: dict[str, str] = {}
         data: Mapping[str, LiteralMap] = ChainMap(needed, self._literals)  # pyright: ignore[reportArgumentType]
         started = time.perf_counter()
         waited = 0.0
         try:
             while True:
-                context = Context(now=self._clock(), program=program, data=data, settings=self._engine)
+                context = Context(self._clock(), program, data, self._engine, lost)
                 try:
                     return decide(state, command, context)
                 except NeedData as need:
                     before = time.perf_counter()
-                    needed.update(await self._read(need.uris))
+                    await self._read(need.uris, needed, lost)
                     waited += time.perf_counter() - before
         finally:
             metrics.decision_seconds.labels(type(command).__name__).observe(time.perf_counter() - started - waited)
 
     async def program(self, closure: DataRef) -> Program:
-        """The parsed closure, kept at hand by its content's hash."""
+        """The parsed closure, kept at hand by its content's hash.
+
+        Raises:
+            ProgramError: it is lost or damaged, or this release cannot run it.
+            BlobError: the object store cannot be reached.
+        """
         program = self._programs.get(closure.sha256)
-        if program is None:
-            data = await self._blobs.verified(closure)
-            program = Program.parse(CompiledWorkflowClosure.FromString(data))
-            self._programs[closure.sha256] = program
-            if len(self._programs) > _KEPT_PROGRAMS:
-                self._programs.popitem(last=False)
+        if program is not None:
+            self._programs.move_to_end(closure.sha256)
+            return program
+        try:
+            program = Program.parse(CompiledWorkflowClosure.FromString(await self._blobs.verified(closure)))
+        except (BlobMissing, BlobCorrupt, DecodeError) as error:
+            raise ProgramError(f"the compiled workflow cannot be read: {error}") from error
+        self._programs[closure.sha256] = program
+        if len(self._programs) > _KEPT_PROGRAMS:
+            self._programs.popitem(last=False)
         return program
 
-    async def _read(self, uris: Sequence[str]) -> dict[str, LiteralMap]:
-        found = await asyncio.gather(*(self._blobs.get(uri) for uri in uris))
-        literals = {uri: LiteralMap.FromString(data) for uri, data in zip(uris, found, strict=True)}
-        for uri, values in literals.items():
-            self._literals.keep(uri, values)
-        return literals
+    async def _program_or_why(self, closure: DataRef) -> Program:
+        try:
+            return await self.program(closure)
+        except ProgramError as error:
+            return Program.unrunnable(str(error))
+
+    async def _read(self, uris: Sequence[str], found: dict[str, LiteralMap], lost: dict[str, str]) -> None:
+        """Adds the literal maps of uris to those found, or says why they are lost. Raises BlobError."""
+        for uri, data in zip(uris, await asyncio.gather(*map(self._blobs.get_or_none, uris)), strict=True):
+            if data is None:
+                lost[uri] = "it does not exist"
+                continue
+            try:
+                found[uri] = LiteralMap.FromString(data)
+            except DecodeError:
+                lost[uri] = "it holds no literals"
+            else:
+                self._literals.keep(uri, found[uri])
 
     async def _start_created(self) -> None:
         while True:

@@ -5,7 +5,7 @@ from functools import wraps
 
 from google.protobuf.message import Message
 
-from flightlog_blobs import BlobStore
+from flightlog_blobs import BlobError, BlobStore
 from flightlog_log import LogUnavailable
 from flightlog_rpc import CallContext, Implementation, unavailable
 from services.execution.api.creating import Creating
@@ -68,7 +68,7 @@ def methods(
 
 
 def _patient(implementation: Implementation) -> Implementation:
-    """A log that is away is a reason to try again, not an internal error."""
+    """A log or an object store that is away is a reason to try again, not an internal error."""
 
     @wraps(implementation)
     async def answer(request: Message, call: CallContext) -> Message:
@@ -76,5 +76,7 @@ def _patient(implementation: Implementation) -> Implementation:
             return await implementation(request, call)
         except LogUnavailable as error:
             raise unavailable(f"the log is not available now: {error}") from error
+        except BlobError as error:
+            raise unavailable("the object store is not available now") from error
 
     return answer

@@ -17,14 +17,14 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from flightlog_blobs import BlobStore
 from flightlog_protos.log.v1.envelope_pb2 import DataRef
-from flightlog_rpc import CallContext, already_exists
+from flightlog_rpc import CallContext, already_exists, failed_precondition
 from services.execution import metrics, subjects
 from services.execution.api import answers
 from services.execution.creation.created import Places, execution_created
 from services.execution.creation.inputs import resolve_inputs
 from services.execution.creation.names import new_execution_name
 from services.execution.creation.requests import check_place, check_request, given_inputs
-from services.execution.engine import Refused
+from services.execution.engine import ProgramError, Refused
 from services.execution.lookup import Lookup
 from services.execution.projection.queries import Reads
 from services.execution.shell import Shell
@@ -72,6 +72,8 @@ class Creating:
             raise already_exists(
                 f"value with matching already exists (execution {'/'.join(subjects.key_of(identifier))})"
             ) from None
+        except ProgramError as error:
+            raise failed_precondition(f"workflow {launchable.workflow_id.name} cannot be run: {error}") from error
         metrics.created_total.inc()
         return ExecutionCreateResponse(id=identifier)
 

@@ -1,0 +1,144 @@
+"""The shell around the engine on a real log and object store: what it does when others act too, or data is away."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
+from flyteidl.core.literals_pb2 import LiteralMap
+from google.protobuf.message import Message
+
+from flightlog_blobs import BlobSettings, BlobStore
+from flightlog_log import Cause, Log, LogSettings, LogUnavailable
+from flightlog_protos.execution.v1 import facts_pb2 as facts
+from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
+from services.execution import subjects
+from services.execution.engine import ObserveAttempt, ProgramError, StartExecution, TerminateExecution
+from services.execution.settings import ExecutionSettings
+from services.execution.shell import Shell
+from services.execution.subjects import ExecutionKey
+from tests.unit.engine.story import Flow, literal_map
+
+CAUSE = Cause.service("test")
+
+
+@dataclass
+class World:
+    """Log and object store, and shells on them: each is like a replica of the service."""
+
+    log: Log
+    blobs: BlobStore
+    folder: Path
+
+    def shell(self) -> Shell:
+        return Shell(self.log, self.blobs, ExecutionSettings())
+
+    def file(self, uri: str) -> Path:
+        return self.folder / uri.removeprefix("s3://")
+
+    async def created(self, flow: Flow) -> facts.ExecutionCreated:
+        """The first fact of a new execution; nothing is appended yet."""
+        name = f"a{uuid4().hex}"
+        root = f"tests/{name}"
+        closure = flow.closure()
+        # Its content differs from every other test's, so that nothing is at hand because of them.
+        closure.primary.template.id.name = name
+        created = facts.ExecutionCreated(
+            closure=await self.blobs.put_content(root, closure.SerializeToString()),
+            inputs=await self.blobs.put_content(root, LiteralMap().SerializeToString()),
+            config=facts.ResolvedConfig(metadata_prefix=self.blobs.uri(root), raw_output_prefix=self.blobs.uri("data")),
+        )
+        created.id.project, created.id.domain, created.id.name = "tests", "development", name
+        return created
+
+    async def history(self, key: ExecutionKey) -> list[Message]:
+        subject = subjects.execution(key)
+        assert subject is not None
+        return [fact for recorded in await self.log.load(subject) for fact in recorded.facts]
+
+    async def last(self, key: ExecutionKey) -> Message:
+        return (await self.history(key))[-1]
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def world(log_settings: LogSettings, blob_settings: BlobSettings) -> AsyncIterator[World]:
+    assert blob_settings.directory is not None
+    blobs = BlobStore.open(blob_settings)
+    log = await Log.connect(log_settings, blobs, name="test")
+    yield World(log, blobs, blob_settings.directory)
+    await log.close()
+    await blobs.close()
+
+
+async def test_execution_whose_workflow_is_lost_before_it_starts_fails(world: World) -> None:
+    created = await world.created(Flow().task("n0"))
+    key = subjects.key_of(created.id)
+    await world.shell().create(created, LiteralMap(), CAUSE)
+    await world.blobs.delete(created.closure.uri)
+    await world.shell().start(key, CAUSE)
+    ended = await world.last(key)
+    assert isinstance(ended, facts.ExecutionFailed)
+    assert ended.error.code == "BadSpecificationError"
+    assert created.closure.uri in ended.error.message
+
+
+async def test_execution_of_a_workflow_that_cannot_be_parsed_is_not_created(world: World) -> None:
+    created = await world.created(Flow().task("n0"))
+    created.closure.CopyFrom(await world.blobs.put_content("tests", b"\x0a\xff" + uuid4().bytes))
+    with pytest.raises(ProgramError):
+        await world.shell().create(created, LiteralMap(), CAUSE)
+    assert await world.history(subjects.key_of(created.id)) == []
+
+
+async def test_execution_whose_workflow_is_lost_can_be_terminated(world: World) -> None:
+    created = await world.created(Flow().task("n0"))
+    key = subjects.key_of(created.id)
+    shell = world.shell()
+    await shell.create(created, LiteralMap(), CAUSE)
+    await shell.start(key, CAUSE)
+    await world.blobs.delete(created.closure.uri)
+    await world.shell().dispatch(key, TerminateExecution("enough", "me"), CAUSE)
+    assert isinstance(await world.last(key), facts.AttemptAborting)
+
+
+async def test_execution_whose_inputs_are_lost_fails(world: World) -> None:
+    created = await world.created(Flow().task("n0"))
+    key = subjects.key_of(created.id)
+    await world.shell().create(created, LiteralMap(), CAUSE)
+    await world.blobs.delete(created.inputs.uri)
+    await world.shell().start(key, CAUSE)
+    ended = await world.last(key)
+    assert isinstance(ended, facts.ExecutionFailed)
+    assert ended.error.code == "BindingResolutionFailure"
+
+
+async def test_object_store_that_is_away_is_waited_for(world: World) -> None:
+    created = await world.created(Flow().task("n0"))
+    created.config.metadata_prefix += "/blocked"
+    key = subjects.key_of(created.id)
+    shell = world.shell()
+    await shell.create(created, LiteralMap(), CAUSE)
+    blocked = world.file(created.config.metadata_prefix)
+    blocked.write_bytes(b"in the way")
+    with pytest.raises(LogUnavailable):
+        await shell.start(key, CAUSE)
+    blocked.unlink()
+    await shell.start(key, CAUSE)
+    assert isinstance(await world.last(key), facts.NodeStarted)
+
+
+async def test_attempt_that_another_replica_scheduled_keeps_its_outputs(world: World) -> None:
+    created = await world.created(Flow().task("n0"))
+    key = subjects.key_of(created.id)
+    behind, ahead = world.shell(), world.shell()
+    await behind.create(created, LiteralMap(), CAUSE)
+    await ahead.dispatch(key, StartExecution(), CAUSE)
+    (scheduled,) = [fact for fact in await world.history(key) if isinstance(fact, facts.AttemptScheduled)]
+    await world.blobs.put(f"{scheduled.output_prefix}/outputs.pb", literal_map({"o0": 1}).SerializeToString())
+    exited = AttemptObserved(execution_id=created.id, node_id="n0", stage=AttemptObserved.EXITED, version=1)
+    await behind.dispatch(key, ObserveAttempt(exited), CAUSE)
+    assert isinstance(await world.last(key), facts.ExecutionSucceeded)
