@@ -44,10 +44,12 @@ def pyflyte(flyte_environment: dict[str, str]) -> Callable[..., subprocess.Compl
 
 
 @pytest.fixture(scope="session")
-def remote(flyte_environment: dict[str, str]) -> Any:
+def remote(flyte_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A FlyteRemote whose own uploads and downloads go to the stack's object store."""
-    os.environ.update({name: value for name, value in flyte_environment.items() if name.startswith("FLYTE")})
+    os.environ.update({name: value for name, value in flyte_environment.items() if name.startswith(("FLYTE", "AWS"))})
     from flytekit.configuration import Config, DataConfig, PlatformConfig, S3Config
+    from flytekit.core.context_manager import FlyteContextManager
+    from flytekit.core.data_persistence import FileAccessProvider
     from flytekit.remote import FlyteRemote
 
     store = S3Config(
@@ -55,6 +57,11 @@ def remote(flyte_environment: dict[str, str]) -> Any:
         access_key_id=flyte_environment["FLYTE_AWS_ACCESS_KEY_ID"],
         secret_access_key=flyte_environment["FLYTE_AWS_SECRET_ACCESS_KEY"],
     )
+    # Another test of this process may have imported flytekit, which reads its environment only then.
+    folder = str(tmp_path_factory.mktemp("flyte"))
+    access = FileAccessProvider(local_sandbox_dir=folder, raw_output_prefix=folder, data_config=DataConfig(s3=store))
+    context = FlyteContextManager.current_context()
+    FlyteContextManager.push_context(context.with_file_access(access).build())
     platform = PlatformConfig(endpoint=flyte_environment["FLYTE_PLATFORM_URL"], insecure=True)
     return FlyteRemote(
         Config(platform=platform, data_config=DataConfig(s3=store)),

@@ -54,4 +54,4 @@ async def test_rebuilt_tables_are_identical_and_lists_go_on(
 async def test_nothing_registered_was_parked(call: Call, registry_log: Log) -> None:
     await call("ListProjects", project_pb2.ProjectListRequest())
     parked = [entry async for entry in registry_log.parked()]
-    assert [entry.reason for entry in parked if entry.stream == "REGISTRY"] == []
+    assert [entry.reason for entry in parked if entry.consumer == "projection-registry"] == []
