@@ -12,18 +12,21 @@ from typing import Generic, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
+from flightlog_telemetry import span_from
+
 from .connection import Connection, parse_api
 from .consuming import Delivery
 from .errors import Undecodable
 from .subjects import Subject, encode_token
 
 _DUE = "Flightlog-Due"
+_TRACEPARENT = "traceparent"
 # What fired is dropped after this time, handled or not: the timer's fact, not the alarm, is the truth.
 _KEPT = "720h"
 _Alarm = TypeVar("_Alarm", bound=Message)
 
 
-async def schedule(connection: Connection, key: Subject, due: datetime, message: Message) -> None:
+async def schedule(connection: Connection, key: Subject, due: datetime, message: Message, traceparent: str) -> None:
     """See `Log.schedule`."""
     if key.stream != "ALARM":
         raise ValueError(f"{key}: the key of an alarm is a subject of the stream ALARM")
@@ -36,6 +39,8 @@ async def schedule(connection: Connection, key: Subject, due: datetime, message:
         "Nats-Schedule-TTL": _KEPT,
         _DUE: moment,
     }
+    if traceparent:
+        headers[_TRACEPARENT] = traceparent
     data = message.SerializeToString()
 
     async def attempt() -> None:
@@ -71,4 +76,6 @@ class AlarmSource(Generic[_Alarm]):
             raise Undecodable(f"{delivery.subject}: not a {self._message_type.DESCRIPTOR.name}: {error}") from error
         moment = delivery.headers.get(_DUE)
         due = datetime.fromisoformat(moment[:26]).replace(tzinfo=UTC) if moment else datetime.now(UTC)
-        await self._handler(message, due)
+        traceparent = delivery.headers.get(_TRACEPARENT, "")
+        with span_from(traceparent, f"consume ALARM {self.durable}", kind="consumer", subject=delivery.subject):
+            await self._handler(message, due)

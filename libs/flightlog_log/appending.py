@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
@@ -17,6 +18,7 @@ from google.protobuf.message import Message
 
 from flightlog_blobs import BlobError, BlobStore
 from flightlog_protos.log.v1.envelope_pb2 import Envelope, FactList, OffloadedFacts
+from flightlog_telemetry import current_traceparent, span_from
 
 from . import metrics
 from .connection import ApiError, Connection, parse_api
@@ -43,16 +45,18 @@ class Appender:
         """See `Log.append`."""
         started = time.perf_counter()
         stream = stream_of(subject)
-        envelope = await self._envelope(subject, facts, cause, occurred_at)
-        envelope.position = head.position + 1
-        envelope.previous_hash = head.hash
-        data = envelope.SerializeToString()
-        headers = {
-            "Nats-Msg-Id": envelope.event_id,
-            "Nats-Expected-Last-Subject-Sequence": str(head.sequence),
-            **_headers(facts, cause),
-        }
-        sequence = await self._store(subject, data, headers, head)
+        names = names_of(facts)
+        with _span(subject, names, cause):
+            envelope = await self._envelope(subject, facts, cause, occurred_at)
+            envelope.position = head.position + 1
+            envelope.previous_hash = head.hash
+            data = envelope.SerializeToString()
+            headers = {
+                "Nats-Msg-Id": envelope.event_id,
+                "Nats-Expected-Last-Subject-Sequence": str(head.sequence),
+                **_headers(names, envelope),
+            }
+            sequence = await self._store(subject, data, headers, head)
         metrics.append_total.labels(stream).inc()
         metrics.append_seconds.observe(time.perf_counter() - started)
         return Recorded(
@@ -63,14 +67,16 @@ class Appender:
         self, subject: str, facts: Sequence[Message], cause: Cause, message_id: str, occurred_at: datetime | None
     ) -> int:
         """See `Log.publish`."""
-        envelope = await self._envelope(subject, facts, cause, occurred_at)
-        data = envelope.SerializeToString()
-        headers = {"Nats-Msg-Id": message_id, **_headers(facts, cause)}
+        names = names_of(facts)
+        with _span(subject, names, cause):
+            envelope = await self._envelope(subject, facts, cause, occurred_at)
+            data = envelope.SerializeToString()
+            headers = {"Nats-Msg-Id": message_id, **_headers(names, envelope)}
 
-        async def attempt() -> dict[str, Any]:
-            return parse_api(await self._connection.request(subject, data, headers))
+            async def attempt() -> dict[str, Any]:
+                return parse_api(await self._connection.request(subject, data, headers))
 
-        acknowledgement = await self._connection.patiently(attempt)
+            acknowledgement = await self._connection.patiently(attempt)
         metrics.append_total.labels(stream_of(subject)).inc()
         return int(acknowledgement["seq"])
 
@@ -114,7 +120,8 @@ class Appender:
             actor=cause.actor,
             correlation_id=cause.correlation_id,
             causation_id=cause.causation_id,
-            traceparent=cause.traceparent,
+            # Whoever reacts continues from this append; without tracing, what was handed in is handed on.
+            traceparent=current_traceparent() or cause.traceparent,
         )
         packed = pack(facts)
         if sum(len(item.value) for item in packed) > self._limit:
@@ -132,8 +139,14 @@ class Appender:
         return OffloadedFacts(uri=reference.uri, sha256=reference.sha256, size_bytes=reference.size_bytes, count=count)
 
 
-def _headers(facts: Sequence[Message], cause: Cause) -> dict[str, str]:
-    headers = {"Flightlog-Facts": names_of(facts)}
-    if cause.traceparent:
-        headers["traceparent"] = cause.traceparent
+def _headers(names: str, envelope: Envelope) -> dict[str, str]:
+    headers = {"Flightlog-Facts": names}
+    if envelope.traceparent:
+        headers["traceparent"] = envelope.traceparent
     return headers
+
+
+def _span(subject: str, names: str, cause: Cause) -> AbstractContextManager[Any]:
+    """The span of an append: within the one we are in, else continuing the cause's trace."""
+    parent = current_traceparent() or cause.traceparent
+    return span_from(parent, f"append {stream_of(subject)}", kind="producer", subject=subject, facts=names)

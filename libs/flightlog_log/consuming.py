@@ -21,9 +21,11 @@ from typing import Any, Protocol
 import structlog
 from nats.aio.msg import Msg
 
+from flightlog_telemetry import span_from
+
 from .connection import ApiError, Connection
 from .errors import LogError, LogUnavailable, Undecodable
-from .metrics import consumer_lag, redelivered_total
+from .metrics import consumer_lag, parked_total, redelivered_total
 from .parking import REDRIVEN_SEQUENCE, park, redriven_subject
 from .pulling import Pull, numbers_of
 from .reading import Reader
@@ -78,7 +80,12 @@ class Consumer:
         self._lanes: dict[str, deque[Delivery]] = {}
         self._in_hand: dict[tuple[bool, int], Delivery] = {}
         self._done: OrderedDict[int, None] = OrderedDict()
-        self._lag = consumer_lag.labels(source.stream, source.durable)
+        self._pending = 0
+        labels = (source.stream, source.durable)
+        consumer_lag.labels(*labels).set_function(lambda: self._pending + len(self._in_hand))
+        # There from the start: an alert on the first one needs the zero before it.
+        parked_total.labels(*labels)
+        redelivered_total.labels(*labels)
 
     async def run(self) -> None:
         """Consume until cancelled."""
@@ -99,7 +106,7 @@ class Consumer:
                 for message in messages:
                     await self._accept(message, tasks)
                 if messages:
-                    self._lag.set(numbers_of(messages[-1].reply).pending)
+                    self._pending = numbers_of(messages[-1].reply).pending
 
     async def _accept(self, message: Msg, tasks: asyncio.TaskGroup) -> None:
         numbers = numbers_of(message.reply)
@@ -315,4 +322,7 @@ class EventSource:
         return names is None or not self._facts.isdisjoint(names.split(","))
 
     async def handle(self, delivery: Delivery) -> None:
-        await self._handler(await self._reader.decode(delivery.subject, delivery.sequence, delivery.data))
+        recorded = await self._reader.decode(delivery.subject, delivery.sequence, delivery.data)
+        name = f"consume {self.stream} {self.durable}"
+        with span_from(recorded.traceparent, name, kind="consumer", subject=delivery.subject, event=recorded.event_id):
+            await self._handler(recorded)

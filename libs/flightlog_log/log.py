@@ -138,13 +138,13 @@ class Log:
         source = EventSource(self._reader, stream, durable, handler, facts)
         await Consumer(self._connection, self._reader, source, max_in_flight=max_in_flight).run()
 
-    async def schedule(self, key: Subject, due: datetime, message: Message) -> None:
+    async def schedule(self, key: Subject, due: datetime, message: Message, *, traceparent: str = "") -> None:
         """Have `message` delivered to the alarm consumers of the key's kind (its first part) at `due`.
 
         The key is a subject of the stream ALARM: `Subject.of("ALARM", kind, …)`. Scheduling a key again moves its
-        alarm; what is due already fires at once. Raises `LogUnavailable`.
+        alarm; what is due already fires at once. `traceparent` is the trace that goes on then. Raises `LogUnavailable`.
         """
-        await alarms.schedule(self._connection, key, due, message)
+        await alarms.schedule(self._connection, key, due, message, traceparent)
 
     async def consume_alarms(
         self,

@@ -15,7 +15,7 @@ parked_total = Counter(
     "flightlog_parked_total", "Messages parked because a consumer could not digest them.", ["stream", "consumer"]
 )
 consumer_lag = Gauge(
-    "flightlog_consumer_lag", "Messages on the stream a consumer has not got yet.", ["stream", "consumer"]
+    "flightlog_consumer_lag", "Messages on the stream a consumer has not dealt with yet.", ["stream", "consumer"]
 )
 redelivered_total = Counter(
     "flightlog_redelivered_total", "Handlings tried again after a failure.", ["stream", "consumer"]

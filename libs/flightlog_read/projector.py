@@ -249,13 +249,15 @@ class Projector:
         )
 
     async def _watch_lag(self) -> None:
+        applied = 0  # while Postgres is away the tables are where they were, and the log goes on
         while True:
-            if self._leading:
-                try:
-                    end = await self._log.stream_sequence(self._projection.stream)
-                    self._counters.lag_messages.set(max(0, end - self._mark.sequence))
-                except LogUnavailable as error:
-                    logger.debug("projection.lag_unknown", projection=self._schema, error=str(error))
+            try:
+                end = await self._log.stream_sequence(self._projection.stream)
+                found = self._mark.sequence if self._leading else await self._found_at()
+                applied = found if found >= 0 else applied
+                self._counters.lag_messages.set(max(0, end - applied))
+            except LogUnavailable as error:
+                logger.debug("projection.lag_unknown", projection=self._schema, error=str(error))
             await asyncio.sleep(_LAG_SECONDS)
 
 

@@ -79,7 +79,7 @@ def guarded(full_name: str, handler: BytesHandler, service: str) -> BytesHandler
     async def call(data: bytes, context: ServicerContext) -> bytes:
         started = time.perf_counter()
         try:
-            with span_from(_traceparent(context), name, **attributes):
+            with span_from(_traceparent(context), name, kind="server", **attributes):
                 response = await handler(data, context)
         except asyncio.CancelledError:
             if _cancelled_by_caller():

@@ -55,6 +55,8 @@ def _configure_logs(service: str, settings: TelemetrySettings) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    if settings.otlp_endpoint:
+        shared.append(tracing.name_trace)
     if settings.log_format == "json":
         rendering: list[structlog.typing.Processor] = [
             # Without the values of local variables: they may be secrets, and they are many.

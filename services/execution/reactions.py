@@ -13,6 +13,7 @@ from flightlog_log import Cause, Log, Recorded, Subject
 from flightlog_protos.execution.v1.alarms_pb2 import Alarm
 from flightlog_protos.execution.v1.facts_pb2 import ExecutionCreated, TimerSet
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
+from flightlog_protos.log.v1.envelope_pb2 import Actor
 from services.execution import subjects
 from services.execution.engine import FireTimer, ObserveAttempt, Refusal, Refused
 from services.execution.shell import Shell
@@ -47,8 +48,17 @@ class Reactions:
             if isinstance(fact, ExecutionCreated):
                 await self._shell.start(key, Cause.service("execution", recorded))
             elif isinstance(fact, TimerSet):
-                alarm = Alarm(execution_id=subjects.identifier_of(key), timer_id=fact.timer_id)
-                await self._log.schedule(subjects.alarm(key, fact.timer_id), fact.due.ToDatetime(UTC), alarm)
+                alarm = Alarm(
+                    execution_id=subjects.identifier_of(key),
+                    timer_id=fact.timer_id,
+                    correlation_id=recorded.envelope.correlation_id,
+                    causation_id=recorded.event_id,
+                    traceparent=recorded.traceparent,
+                )
+                due = fact.due.ToDatetime(UTC)
+                await self._log.schedule(
+                    subjects.alarm(key, fact.timer_id), due, alarm, traceparent=recorded.traceparent
+                )
 
     async def on_observation(self, recorded: Recorded) -> None:
         """What the launcher saw goes to the engine."""
@@ -67,8 +77,13 @@ class Reactions:
         """A timer is due."""
         key = subjects.key_of(alarm.execution_id)
         try:
-            await self._shell.dispatch(key, FireTimer(alarm.timer_id), Cause.service("execution"))
+            await self._shell.dispatch(key, FireTimer(alarm.timer_id), _cause_of(alarm))
         except Refused as refused:
             if refused.reason is not Refusal.NOT_FOUND:
                 raise
             _log.warning("alarm.of_unknown_execution", execution="/".join(key), due=due.isoformat())
+
+
+def _cause_of(alarm: Alarm) -> Cause:
+    actor = Actor(subject="execution", method="service")
+    return Cause(actor, alarm.correlation_id, alarm.causation_id, alarm.traceparent)

@@ -8,8 +8,8 @@ decides again. So it makes no difference for the outcome how often a command is 
 import asyncio
 import time
 from collections import ChainMap, OrderedDict
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -50,8 +50,9 @@ _log = structlog.get_logger(__name__)
 
 _MAX_CONFLICTS = 50
 _KEPT_PROGRAMS = 512
-# How many executions start at the same time: a burst of create calls is answered first, its executions start steadily.
 _STARTS_AT_ONCE = 4
+# How long an execution waits at most to be started while create calls are being answered: callers go before runs.
+_BURST_SECONDS = 1.0
 
 
 @dataclass(slots=True)
@@ -91,17 +92,25 @@ class Shell:
         self._lanes: OrderedDict[ExecutionKey, _Lane] = OrderedDict()
         self._programs: OrderedDict[bytes, Program] = OrderedDict()
         self._literals = LiteralCache(settings.cached_data_bytes)
-        self._to_start: asyncio.Queue[tuple[ExecutionKey, Cause]] = asyncio.Queue()
         self._starting = asyncio.Semaphore(_STARTS_AT_ONCE)
+        self._creating = 0
+        self._calm = asyncio.Event()
+        self._calm.set()
 
-    async def run(self) -> None:
-        """Starts created executions at once, until cancelled. The durable consumer starts what this misses."""
-        async with asyncio.TaskGroup() as group:
-            for _ in range(_STARTS_AT_ONCE):
-                group.create_task(self._start_created())
+    @contextmanager
+    def answering_create(self) -> Iterator[None]:
+        """While within, a caller waits for a create call: executions that are yet to start wait for it too."""
+        self._creating += 1
+        self._calm.clear()
+        try:
+            yield
+        finally:
+            self._creating -= 1
+            if not self._creating:
+                self._calm.set()
 
     async def create(self, created: ExecutionCreated, inputs: LiteralMap, cause: Cause) -> None:
-        """Appends the first fact; the execution starts after this has returned.
+        """Appends the first fact; the log's consumer starts the execution.
 
         Raises:
             Refused: ALREADY_EXISTS, whatever became of the execution of that name.
@@ -122,10 +131,12 @@ class Shell:
                 lane.head = None
                 raise Refused(Refusal.ALREADY_EXISTS) from None
             lane.state, lane.head = decision.state, recorded.head
-        self._to_start.put_nowait((key, Cause.service("execution", recorded)))
 
     async def start(self, key: ExecutionKey, cause: Cause) -> None:
         """Runs the first nodes; finds nothing to do when they run already. Raises as `dispatch`."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_BURST_SECONDS):
+                await self._calm.wait()
         async with self._starting:
             await self.dispatch(key, StartExecution(), cause)
 
@@ -248,14 +259,6 @@ class Shell:
                 lost[uri] = "it holds no literals"
             else:
                 self._literals.keep(uri, found[uri])
-
-    async def _start_created(self) -> None:
-        while True:
-            key, cause = await self._to_start.get()
-            try:
-                await self.start(key, cause)
-            except Exception:  # noqa: BLE001 - the edge of a task: the durable consumer tries the same again and parks it
-                _log.exception("execution.start_failed", execution="/".join(key))
 
     @asynccontextmanager
     async def _lane(self, key: ExecutionKey) -> AsyncGenerator[_Lane]:

@@ -46,6 +46,7 @@ class History:
     def __init__(self) -> None:
         self._begun: datetime | None = None
         self._events: dict[str, str] = {}
+        self._timers: set[str] = set()
         self._prefix = ""
 
     def knows(self, event_id: str) -> bool:
@@ -69,7 +70,9 @@ class History:
         because = self._cause(record)
         lines: list[Line] = []
         for fact in record.facts:
-            if isinstance(fact, facts_pb2.ExecutionCreated):
+            if isinstance(fact, facts_pb2.TimerSet):
+                self._timers.add(record.event_id)
+            elif isinstance(fact, facts_pb2.ExecutionCreated):
                 self._prefix = f"{fact.config.metadata_prefix}/"
             node, attempt = place(fact)
             lines.append(
@@ -93,14 +96,12 @@ class History:
         actor = envelope.actor
         known = self._events.get(envelope.causation_id)
         if known is not None:
-            return known
+            return f"alarm of {known}" if envelope.causation_id in self._timers else known
         if actor.method != "service":
             # Without authentication a client that claims no name is known by its user agent alone.
             name = "" if actor.subject == actor.client else actor.subject
             client = actor.client.partition(" ")[0]
             return "request by " + (", ".join(part for part in (name, client) if part) or "somebody")
-        if envelope.causation_id == envelope.correlation_id:
-            return "alarm"  # the one thing a service does that no event made it do
         return f"event …{envelope.causation_id[-6:]}" if envelope.causation_id else ""
 
 

@@ -352,9 +352,11 @@ class Life:
         if self._claim is not None and not self._claim.is_tombstone:
             for path in (self.record.stdout, self.record.stderr):
                 observed.logs.add(uri=path.as_uri(), name=path.name)
-        await self._place.report(observed, self._origin())
+        await self._place.report(observed, self.origin)
 
-    def _origin(self) -> Origin:
+    @property
+    def origin(self) -> Origin:
+        """The event that ordered what happens now: the start, or the end."""
         if self._aborting is not None:
             return self._aborting.origin
         assert self._scheduled is not None

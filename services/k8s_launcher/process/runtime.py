@@ -17,6 +17,7 @@ import psutil
 import structlog
 from prometheus_client import Gauge
 
+from flightlog_telemetry import span_from
 from flightlog_types import quantities
 from services.k8s_launcher.environment import inherited_environment
 from services.k8s_launcher.plans import Planner
@@ -110,10 +111,18 @@ class ProcessRuntime:
         self._arrivals.put_nowait(life)
 
     async def _look_after(self, life: Life) -> None:
+        key = life.record.key
         try:
-            await life.run()
+            with span_from(
+                life.origin.traceparent,
+                "attempt",
+                execution=f"{key.project}/{key.domain}/{key.execution}",
+                node=key.node_id,
+                attempt=key.attempt,
+            ):
+                await life.run()
         finally:
-            self._lives.pop(life.record.key, None)
+            self._lives.pop(key, None)
             _attempts.set(len(self._lives))
 
     def _find(self) -> list[tuple[Record, Scheduled | None, Claim | None, Aborting | None]]:

@@ -71,7 +71,12 @@ def test_observation_is_named_by_what_the_launcher_saw() -> None:
 
 
 def test_alarm_is_named_as_one() -> None:
-    assert becauses(History(), [recorded(5, facts_pb2.AttemptScheduled(node_id="n0"), because="request")]) == ["alarm"]
+    records = [
+        recorded(1, facts_pb2.ExecutionCreated(), because="request", actor=Actor(method="none", client="c")),
+        recorded(2, facts_pb2.TimerSet(timer_id="n0"), because="event-1"),
+        recorded(3, facts_pb2.AttemptScheduled(node_id="n0"), because="event-2"),
+    ]
+    assert becauses(History(), records)[1:] == ["#1", "alarm of #2"]
 
 
 def test_attempt_number_is_told_where_the_fact_has_one() -> None:

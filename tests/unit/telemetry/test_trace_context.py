@@ -11,11 +11,12 @@ from flightlog_telemetry import current_traceparent, span_from
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 _TRACED = """
-import json
+import json, structlog
 from flightlog_telemetry import TelemetrySettings, configure, current_traceparent, span_from
 configure("test", TelemetrySettings(otlp_endpoint="http://127.0.0.1:1"))
 with span_from(%r, "outer"):
     inside = current_traceparent()
+    structlog.get_logger().warning("thing.done")
 with span_from("", "new"):
     fresh = current_traceparent()
 print(json.dumps([inside, fresh, current_traceparent()]), flush=True)
@@ -49,13 +50,20 @@ def test_nothing_is_traced_while_tracing_is_off() -> None:
         assert current_traceparent() == ""
 
 
+def test_no_span_is_made_while_tracing_is_off() -> None:
+    assert span_from(PARENT, "work", node="n0") is span_from("", "other", kind="server")
+
+
 def test_span_continues_the_trace_it_is_given() -> None:
-    inside, fresh, outside = json.loads(run(_TRACED % PARENT).stdout)
+    result = run(_TRACED % PARENT)
+    inside, fresh, outside = json.loads(result.stdout)
     assert inside.split("-")[1] == PARENT.split("-")[1]
     assert inside.split("-")[2] != PARENT.split("-")[2]
     assert fresh
     assert fresh.split("-")[1] != PARENT.split("-")[1]
     assert outside == ""
+    line = json.loads(result.stderr.splitlines()[0])
+    assert [line["trace_id"], line["span_id"]] == inside.split("-")[1:3]
 
 
 def test_logs_are_json_lines_with_the_service_and_without_values_of_variables() -> None:

@@ -25,13 +25,13 @@ _sym_db = _symbol_database.Default()
 from flyteidl.core import identifier_pb2 as flyteidl_dot_core_dot_identifier__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#flightlog/execution/v1/alarms.proto\x12\x16\x66lightlog.execution.v1\x1a\x1e\x66lyteidl/core/identifier.proto\"[\n\x05\x41larm\x12@\n\x0c\x65xecution_id\x18\x01 \x01(\x0b\x32*.flyteidl.core.WorkflowExecutionIdentifier\x12\x10\n\x08timer_id\x18\x02 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#flightlog/execution/v1/alarms.proto\x12\x16\x66lightlog.execution.v1\x1a\x1e\x66lyteidl/core/identifier.proto\"\x9e\x01\n\x05\x41larm\x12@\n\x0c\x65xecution_id\x18\x01 \x01(\x0b\x32*.flyteidl.core.WorkflowExecutionIdentifier\x12\x10\n\x08timer_id\x18\x02 \x01(\t\x12\x16\n\x0e\x63orrelation_id\x18\x03 \x01(\t\x12\x14\n\x0c\x63\x61usation_id\x18\x04 \x01(\t\x12\x13\n\x0btraceparent\x18\x05 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'flightlog.execution.v1.alarms_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ALARM']._serialized_start=95
-  _globals['_ALARM']._serialized_end=186
+  _globals['_ALARM']._serialized_start=96
+  _globals['_ALARM']._serialized_end=254
 # @@protoc_insertion_point(module_scope)
