@@ -53,7 +53,7 @@ async def _serve(settings: Settings, blobs: BlobStore, log: Log, database: Datab
     )
     reactions = Reactions(log, shell)
     async with asyncio.TaskGroup() as group:
-        working = [group.create_task(part.run()) for part in (projector, shell, reactions)]
+        working = [group.create_task(part.run()) for part in (projector, reactions)]
         await projector.wait_until_serving()
         port = await server.start()
         _write_ready_file(settings.ready_file, port, settings.telemetry.metrics_port)

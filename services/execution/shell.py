@@ -8,12 +8,11 @@ decides again. So it makes no difference for the outcome how often a command is 
 import asyncio
 import time
 from collections import ChainMap, OrderedDict
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-import structlog
 from flyteidl.core.compiler_pb2 import CompiledWorkflowClosure
 from flyteidl.core.literals_pb2 import LiteralMap
 from google.protobuf.message import DecodeError
@@ -45,8 +44,6 @@ from services.execution.literals import LiteralCache
 from services.execution.results import load_result
 from services.execution.settings import ExecutionSettings
 from services.execution.subjects import ExecutionKey
-
-_log = structlog.get_logger(__name__)
 
 _MAX_CONFLICTS = 50
 _KEPT_PROGRAMS = 512
@@ -98,7 +95,7 @@ class Shell:
         self._calm.set()
 
     @contextmanager
-    def answering_create(self) -> Iterator[None]:
+    def answering_create(self) -> Generator[None]:
         """While within, a caller waits for a create call: executions that are yet to start wait for it too."""
         self._creating += 1
         self._calm.clear()

@@ -1,5 +1,7 @@
 """Where the aggregates of this service, and those it reads, are on the log."""
 
+from functools import lru_cache
+
 from flyteidl.core.identifier_pb2 import TASK, Identifier, WorkflowExecutionIdentifier
 
 from flightlog_log import Subject
@@ -47,6 +49,7 @@ def alarm(key: ExecutionKey, timer_id: str) -> Subject:
     return Subject.of("ALARM", ALARM_KIND, *key, timer_id)
 
 
+@lru_cache(maxsize=16384)
 def _fitting(stream: str, *parts: str) -> Subject | None:
     if not all(parts) or any("\0" in part for part in parts) or sum(map(len, parts)) > MAX_SUBJECT_BYTES:
         return None

@@ -42,6 +42,10 @@ class Creating:
 
     async def create(self, request: ExecutionCreateRequest, call: CallContext) -> ExecutionCreateResponse:
         """CreateExecution. Answers as soon as the first fact is durable; the run starts by itself."""
+        with self._shell.answering_create():
+            return await self._create(request, call)
+
+    async def _create(self, request: ExecutionCreateRequest, call: CallContext) -> ExecutionCreateResponse:
         check_place(request)
         project = await self._lookup.project(request.project, request.domain)
         check_request(request)
@@ -108,8 +112,11 @@ class Creating:
         execution = await self._reads.execution(subjects.key_of(parent.execution_id))
         if execution is None:
             raise answers.missing_execution(parent.execution_id)
-        metadata.nesting = execution.message.spec.metadata.nesting + 1
-        return execution.message.spec.metadata.principal
+        inherited = execution.message.spec
+        metadata.nesting = inherited.metadata.nesting + 1
+        if inherited.HasField("execution_cluster_label"):
+            spec.execution_cluster_label.CopyFrom(inherited.execution_cluster_label)
+        return inherited.metadata.principal
 
     async def _require_room(self, policy: ConcurrencyPolicy, launch_plan: Identifier) -> None:
         """A launch plan may limit how many of its executions run at once (admin-contract §4.7).

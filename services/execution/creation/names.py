@@ -8,4 +8,9 @@ ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 
 def new_execution_name() -> str:
     """A new name of 20 characters, the first of them `a`."""
-    return "a" + "".join(secrets.choice(ALPHABET) for _ in range(19))
+    number = secrets.randbits(128)
+    name = ["a"]
+    for _ in range(19):
+        number, letter = divmod(number, len(ALPHABET))
+        name.append(ALPHABET[letter])
+    return "".join(name)
