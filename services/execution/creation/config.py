@@ -34,7 +34,9 @@ def resolve_config(
         raw_output_prefix: where tasks write unless the request or the launch plan says otherwise.
     """
     config = ResolvedConfig(
-        max_parallelism=spec.max_parallelism or launch_plan.max_parallelism or max_parallelism,
+        max_parallelism=next(
+            (given for given in (spec.max_parallelism, launch_plan.max_parallelism) if given > 0), max_parallelism
+        ),
         overwrite_cache=spec.overwrite_cache or launch_plan.overwrite_cache,
         launch_plan=spec.launch_plan,
         metadata_prefix=f"{metadata_root}/{execution_id.project}-{execution_id.domain}-{execution_id.name}",
@@ -59,7 +61,7 @@ def resolve_config(
 
 def resolve_security_context(spec: ExecutionSpec, launch_plan: LaunchPlanSpec) -> SecurityContext:
     """Who the run is: always set, with at least an empty identity (admin-contract §4.5, T53)."""
-    for context in (spec.security_context, _derived(spec.auth_role), launch_plan.security_context):
+    for context in (spec.security_context, launch_plan.security_context, _derived(spec.auth_role)):
         if _is_set(context.run_as):
             return context
     roles = (launch_plan.auth_role, _older_role(launch_plan), AuthRole(assumable_iam_role=launch_plan.role))

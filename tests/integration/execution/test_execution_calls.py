@@ -239,6 +239,14 @@ def test_children_of_an_unknown_parent_are_not_found(
     assert refused(admin.ListNodeExecutions, request).code() == grpc.StatusCode.NOT_FOUND
 
 
+def test_a_child_is_nested_below_its_parent(admin: Any, launch_plan: identifier_pb2.Identifier) -> None:
+    parent = finished(admin, create(admin, launch_plan, execution_cluster_label={"value": "blue"}))
+    node = {"node_id": "n0", "execution_id": parent.id}
+    child = get(admin, create(admin, launch_plan, metadata={"parent_node_execution": node}))
+    assert child.spec.metadata.nesting == 1
+    assert child.spec.execution_cluster_label.value == "blue"
+
+
 def test_relaunch_runs_again_with_the_same_inputs(
     admin: Any, ended: identifier_pb2.WorkflowExecutionIdentifier
 ) -> None:

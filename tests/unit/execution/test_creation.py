@@ -115,6 +115,12 @@ class TestRequests:
         request.inputs.CopyFrom(literals(a=2))
         assert requests.given_inputs(request) == literals(a=2)
 
+    def test_notifications_are_checked(self) -> None:
+        request = create_request()
+        request.spec.notifications.notifications.add().email.recipients_email.append("")
+        with pytest.raises(InvalidArgument, match="missing recipient"):
+            requests.check_request(request)
+
     def test_a_workflow_cannot_be_launched_itself(self) -> None:
         request = create_request()
         request.spec.launch_plan.resource_type = identifier_pb2.WORKFLOW
@@ -140,6 +146,11 @@ class TestConfig:
         assert dict(resolved.labels) == {"a": "1"}, "labels of a higher level replace the others as a whole"
         assert resolved.overwrite_cache
 
+    def test_a_negative_parallelism_is_none(self) -> None:
+        spec = execution_pb2.ExecutionSpec(max_parallelism=-1)
+        assert resolve(spec, launch_plan_pb2.LaunchPlanSpec()).max_parallelism == 25
+        assert resolve(spec, launch_plan_pb2.LaunchPlanSpec(max_parallelism=7)).max_parallelism == 7
+
     def test_interruptible_false_counts_as_said(self) -> None:
         spec = execution_pb2.ExecutionSpec()
         spec.interruptible.value = False
@@ -164,6 +175,13 @@ class TestConfig:
         )
         launch_plan = launch_plan_pb2.LaunchPlanSpec(role="arn")
         assert config.resolve_security_context(spec, launch_plan).run_as.iam_role == "arn"
+
+    def test_identity_of_a_launch_plan_comes_before_the_older_role_of_a_request(self) -> None:
+        spec = execution_pb2.ExecutionSpec(auth_role=common_pb2.AuthRole(assumable_iam_role="old"))
+        launch_plan = launch_plan_pb2.LaunchPlanSpec(role="older")
+        assert config.resolve_security_context(spec, launch_plan).run_as.iam_role == "old"
+        launch_plan.security_context.run_as.iam_role = "new"
+        assert config.resolve_security_context(spec, launch_plan).run_as.iam_role == "new"
 
     def test_disable_all_silences_the_launch_plan(self) -> None:
         launch_plan = launch_plan_pb2.LaunchPlanSpec()
