@@ -61,13 +61,13 @@ class Client:
                 return execution
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def collector() -> Iterator[tuple[str, Collector]]:
     with collecting() as started:
         yield started
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def traced_stack(collector: tuple[str, Collector], tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackProcess]:
     environment = {"FLIGHTLOG_TELEMETRY__OTLP_ENDPOINT": collector[0], "OTEL_BSP_SCHEDULE_DELAY": "50"}
     with StackProcess(tmp_path_factory.mktemp("traced"), environment=environment) as running:
