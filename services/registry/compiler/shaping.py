@@ -15,12 +15,14 @@ from services.registry.compiler.references import branch_arms
 START_NODE = "start-node"
 END_NODE = "end-node"
 _RESERVED = frozenset({START_NODE, END_NODE})
+_MAX_NODE_ID_BYTES = 200
 
 
 def shaped(template: workflow_pb2.WorkflowTemplate, problems: Problems) -> workflow_pb2.WorkflowTemplate:
     """A copy of the template as it is stored: `[start-node, end-node, the user's nodes…]`.
 
-    Reports nodes of one id and different content; the same node twice counts once, as Flyte has it.
+    Reports nodes of one id and different content; the same node twice counts once, as Flyte has it. Reports ids that
+    cannot be part of the names of the node's data and rows.
     """
     stored = workflow_pb2.WorkflowTemplate()
     stored.CopyFrom(template)
@@ -48,12 +50,23 @@ def _distinct(nodes: Iterable[workflow_pb2.Node], problems: Problems) -> list[wo
                 problems.add(errors.duplicate_id(node.id))
             continue
         if node.id not in kept:
+            if not _is_usable(node.id):
+                problems.add(errors.invalid_value(node.id, "Id"))
             copy = workflow_pb2.Node()
             copy.CopyFrom(node)
             kept[node.id] = copy
         elif node != kept[node.id]:
             problems.add(errors.duplicate_id(node.id))
     return list(kept.values())
+
+
+def _is_usable(node_id: str) -> bool:
+    return (
+        node_id not in ("", ".", "..")
+        and "/" not in node_id
+        and node_id.isprintable()
+        and len(node_id.encode()) <= _MAX_NODE_ID_BYTES
+    )
 
 
 def _shape_node(node: workflow_pb2.Node) -> None:

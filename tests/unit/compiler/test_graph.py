@@ -94,6 +94,17 @@ def test_the_same_node_twice_counts_once_but_two_nodes_of_one_id_do_not(make: Ma
     assert make.problems(different) == [("DuplicateId", "n0")]
 
 
+@pytest.mark.parametrize("node_id", ["", ".", "..", "a/b", "/a", "a\0b", "a\nb", "n" * 201, "é" * 101])
+def test_ids_that_cannot_name_a_nodes_data_are_refused(make: Make, node_id: str) -> None:
+    template = make.workflow(make.node(node_id, x=make.scalar(1)))
+    assert ("InvalidValue", node_id) in make.problems(template)
+
+
+@pytest.mark.parametrize("node_id", ["n" * 200, "My node", "a.b-c_d", "é", "..."])
+def test_other_ids_are_taken(make: Make, node_id: str) -> None:
+    assert make.compile(make.workflow(make.node(node_id, x=make.scalar(1))))
+
+
 @pytest.mark.parametrize("node_id", ["start-node", "end-node"])
 def test_reserved_ids_are_refused(make: Make, node_id: str) -> None:
     template = make.workflow(make.node(node_id, x=make.scalar(1)), make.node("n0", x=make.scalar(1)))
