@@ -77,6 +77,26 @@ def test_a_task_above_the_platform_limit_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
+    ("resources", "words"),
+    [
+        ({"requests": {"cpu": "2"}, "limits": {"cpu": 1}}, "is greater than the limit [1]"),
+        ({"requests": {"memory": "3Gi"}}, "greater than current limit"),
+        ({"requests": {"memory": "much"}}, "Parsing of MEMORY request failed"),
+    ],
+)
+def test_containers_of_a_pod_are_held_to_the_same_limits(resources: dict[str, object], words: str) -> None:
+    def pod(**fields: object) -> tasks_pb2.TaskTemplate:
+        named = tasks_pb2.K8sPod()
+        named.pod_spec.update({"containers": [{"name": "side"}, {"name": "main", **fields}]})
+        return task(container=None, k8s_pod=named)
+
+    limits = {tasks_pb2.Resources.ResourceName.MEMORY: "2Gi"}
+    assert words in refused_with(check_template, TASK_ID, pod(resources=resources), limits)
+    check_template(TASK_ID, pod(resources={"requests": {"cpu": 0.5, "memory": "1Gi"}, "limits": {"cpu": 1}}), limits)
+    check_template(TASK_ID, pod(resources={"requests": {"example.com/x": "y"}}), limits)
+
+
+@pytest.mark.parametrize(
     "expression",
     [
         "* * * * *",
