@@ -29,6 +29,8 @@ from services.execution.lookup import Lookup
 from services.execution.projection.queries import Reads
 from services.execution.shell import Shell
 
+_DEEPEST = 2**32 - 1
+
 
 class Creating:
     """The calls that make executions."""
@@ -113,7 +115,7 @@ class Creating:
         if execution is None:
             raise answers.missing_execution(parent.execution_id)
         inherited = execution.message.spec
-        metadata.nesting = inherited.metadata.nesting + 1
+        metadata.nesting = min(inherited.metadata.nesting + 1, _DEEPEST)
         if inherited.HasField("execution_cluster_label"):
             spec.execution_cluster_label.CopyFrom(inherited.execution_cluster_label)
         return inherited.metadata.principal

@@ -7,6 +7,7 @@ from flyteidl.admin.event_pb2 import EventErrorAlreadyInTerminalState, EventFail
 from flyteidl.admin.execution_pb2 import (
     Execution,
     ExecutionList,
+    ExecutionState,
     ExecutionTerminateRequest,
     ExecutionTerminateResponse,
     ExecutionUpdateRequest,
@@ -21,6 +22,7 @@ from flyteidl.core.identifier_pb2 import WorkflowExecutionIdentifier
 from flightlog_read import SqlWhere, parse_filters, parse_page, parse_sort
 from flightlog_rpc import CallContext, RpcError, failed_precondition
 from flightlog_types import validation
+from flightlog_types.invalid import invalid_value
 from services.execution import subjects
 from services.execution.api import answers
 from services.execution.api.data import Data
@@ -77,6 +79,8 @@ class Executions:
     async def update(self, request: ExecutionUpdateRequest, call: CallContext) -> ExecutionUpdateResponse:
         """UpdateExecution: archive, or take back; a running one too."""
         identifier = answers.execution_id(request)
+        if request.state not in ExecutionState.values():
+            raise invalid_value("state")
         await self._obey(identifier, ChangeState(request.state, call.principal), call)
         return ExecutionUpdateResponse()
 

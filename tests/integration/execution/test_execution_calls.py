@@ -189,6 +189,23 @@ def test_archived_execution_leaves_the_default_list_only(admin: Any, launch_plan
     assert details.state == execution_pb2.EXECUTION_ARCHIVED
 
 
+@pytest.mark.parametrize("state", [7, 70_000, -1])
+def test_state_that_does_not_exist_is_refused(
+    admin: Any, ended: identifier_pb2.WorkflowExecutionIdentifier, state: int
+) -> None:
+    request = execution_pb2.ExecutionUpdateRequest(id=ended, state=state)  # type: ignore[arg-type]
+    assert refused(admin.UpdateExecution, request).code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_nesting_stops_at_the_largest_number(admin: Any, launch_plan: identifier_pb2.Identifier) -> None:
+    deepest = execution_pb2.ExecutionMetadata(nesting=2**32 - 1)
+    parent = create(admin, launch_plan, metadata=deepest)
+    finished(admin, parent)
+    node = identifier_pb2.NodeExecutionIdentifier(node_id="n0", execution_id=parent)
+    child = create(admin, launch_plan, metadata=execution_pb2.ExecutionMetadata(parent_node_execution=node))
+    assert get(admin, child).spec.metadata.nesting == 2**32 - 1
+
+
 def test_terminate_of_an_ended_execution_tells_its_phase(
     admin: Any, ended: identifier_pb2.WorkflowExecutionIdentifier
 ) -> None:
