@@ -92,7 +92,7 @@ class Planner:
         gpu_resource: str = "nvidia.com/gpu",
         offload_literals_mb: tuple[int, int] | None = None,
     ) -> None:
-        self._blobs = blobs
+        self.blobs = blobs
         self._environment = environment
         self._gpu_resource = gpu_resource
         self._offload_literals_mb = offload_literals_mb
@@ -169,7 +169,7 @@ class Planner:
 
     async def _load(self, scheduled: AttemptScheduled) -> dict[str, tasks_pb2.TaskTemplate]:
         try:
-            content = await self._blobs.verified(scheduled.closure)
+            content = await self.blobs.verified(scheduled.closure)
             closure = compiler_pb2.CompiledWorkflowClosure.FromString(content)
         except (BlobMissing, BlobCorrupt, DecodeError) as error:
             raise NotLaunchable(
@@ -186,7 +186,7 @@ class Planner:
         data_prefix = scheduled.output_prefix.rpartition("/")[0]
         template_uri = f"{data_prefix}/task.pb"
         if refers_to_task_template(command):
-            await self._blobs.put(template_uri, template.SerializeToString())
+            await self.blobs.put(template_uri, template.SerializeToString())
         execution = scheduled.execution_id
         return TemplateValues(
             input_uri=scheduled.inputs.uri or f"{data_prefix}/inputs.pb",
@@ -203,7 +203,7 @@ class Planner:
         if not scheduled.inputs.uri:
             return literals_pb2.LiteralMap()
         try:
-            return literals_pb2.LiteralMap.FromString(await self._blobs.verified(scheduled.inputs))
+            return literals_pb2.LiteralMap.FromString(await self.blobs.verified(scheduled.inputs))
         except (BlobMissing, BlobCorrupt, DecodeError) as error:
             raise NotLaunchable(
                 "FailedToBuildResource", f"the inputs at {scheduled.inputs.uri} cannot be read: {error}", system=True

@@ -27,6 +27,7 @@ from services.k8s_launcher.plans import NotLaunchable, Plan, Planner
 from services.k8s_launcher.process import adoption
 from services.k8s_launcher.process.attempts import Aborting, Claim, Ended, Record
 from services.k8s_launcher.process.capacity import CPU, MEMORY, Capacity, Grant, Request
+from services.k8s_launcher.process.code import CodeCache
 from services.k8s_launcher.process.devices import Device, visible_devices
 from services.k8s_launcher.process.workers import (
     EnvironmentBroken,
@@ -64,6 +65,7 @@ class Place:
 
     planner: Planner
     capacity: Capacity
+    code: CodeCache
     devices: tuple[Device, ...]
     zygotes: Mapping[Path, Zygote]
     environments: Mapping[str, Path]
@@ -161,6 +163,7 @@ class Life:
         grant = await self._until_abort(self._room(plan))
         environment |= visible_devices(grant.devices, self._place.devices)
         await asyncio.to_thread(self.record.make_work)
+        code = await self._until_abort(self._place.code.directory_for(argv)) if warm else None
         order = {
             "directory": str(self.record.directory),
             "work": str(self.record.work),
@@ -168,6 +171,7 @@ class Life:
             "environment": environment,
             "held": _held(grant),
             "memory_limit": plan.memory_limit if self._place.enforce_memory_limits else 0,
+            "code": str(code or ""),
         }
         zygote = self._place.zygotes[python] if warm else None
         if zygote is None or not zygote.is_ready:

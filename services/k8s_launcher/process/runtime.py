@@ -23,6 +23,7 @@ from services.k8s_launcher.environment import inherited_environment
 from services.k8s_launcher.plans import Planner
 from services.k8s_launcher.process.attempts import Aborting, Claim, Record, open_records
 from services.k8s_launcher.process.capacity import Capacity
+from services.k8s_launcher.process.code import CodeCache
 from services.k8s_launcher.process.devices import discover
 from services.k8s_launcher.process.life import Life, Place
 from services.k8s_launcher.process.workers import Zygote
@@ -56,6 +57,7 @@ class ProcessRuntime:
         place = Place(
             planner=planner,
             capacity=capacity,
+            code=CodeCache(settings.directory / "code", planner.blobs),
             devices=devices,
             zygotes=zygotes,
             environments=settings.environments,

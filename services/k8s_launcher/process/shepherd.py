@@ -4,10 +4,10 @@ The shepherd is the reason why a launcher may die while tasks run. It has a sess
 the launcher reaches it, and it is the task's parent, so it alone learns the exit code. Over time:
 
 1. It forks the task, which waits. The task gets a process group of its own, so that signals meant for the task and
-   whatever it starts do not meet the shepherd.
+   whatever it starts do not meet the shepherd. Both may wait like that for an order that is still to come.
 2. It makes `claim.json` in the attempt's directory, with the ids of both processes. Making that file is what decides
    who runs an attempt: it is made once, by whoever comes first. Finding it there, the shepherd lets the task go unborn.
-3. It says so to whoever ordered the task, and lets the task run.
+3. It says so to whoever ordered the task, and hands the task its order.
 4. When the task ends, it kills what the task left behind, as the end of a container would, and writes `exit.json`.
 
 Runs in two ways: as a script with an order on its standard input, for commands that are programs
@@ -37,6 +37,7 @@ EXIT = "exit.json"
 
 _PR_SET_CHILD_SUBREAPER = 36
 _LEFTOVERS_SECONDS = 2.0
+_FULL_DISK_SECONDS = 600.0
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 # Signals that Python or asyncio ignore or catch; a program expects the defaults.
 _RESET = (signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGXFSZ)
@@ -47,10 +48,13 @@ class Order:
 
     `directory` is the attempt's directory, `work` the task's working directory. `environment` is complete.
     `held` is for the launcher alone: it is kept in the claim and tells a later launcher what the attempt occupies.
-    `memory_limit` in bytes is enforced when above 0.
+    `memory_limit` in bytes is enforced when above 0. `code` is where the code that the command would fetch lies
+    already, or "".
     """
 
-    def __init__(self, fields: dict[str, Any]) -> None:
+    def __init__(self, line: bytes) -> None:
+        fields: dict[str, Any] = json.loads(line)
+        self.line = line
         self.id: int = fields["id"]
         self.directory: str = fields["directory"]
         self.work: str = fields["work"]
@@ -58,6 +62,7 @@ class Order:
         self.environment: dict[str, str] = fields["environment"]
         self.held: dict[str, Any] = fields["held"]
         self.memory_limit: int = fields["memory_limit"]
+        self.code: str = fields["code"]
 
 
 def start_time(pid: int) -> int:
@@ -94,10 +99,18 @@ def claim(directory: str, content: dict[str, Any]) -> bool:
     return True
 
 
-def tend(order: Order, body: Callable[[], int], started: Callable[[dict[str, Any]], None]) -> None:
-    """Be the shepherd of one task. `body` runs in the task's process and gives its exit code; it may also exec.
+def tend(
+    receive: Callable[[], Order | None],
+    body: Callable[[Order], int],
+    started: Callable[[dict[str, Any]], None],
+    *,
+    prepare: Callable[[], None] = lambda: None,
+) -> None:
+    """Be the shepherd of one task, whose order `receive` waits for; None sends both home.
 
-    `started` is called once, with the claim, or with `{"refused": True}` when the attempt belongs to somebody else.
+    `prepare` and then `body` run in the task's process, the first before there is an order; `body` gives the exit
+    code, and may also exec. `started` is called once: with the claim, with `{"refused": True}` when the attempt belongs
+    to somebody else, or with `{"error": …}`.
     """
     os.setsid()
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -107,15 +120,19 @@ def tend(order: Order, body: Callable[[], int], started: Callable[[dict[str, Any
         # What a task leaves behind becomes our child, and is killed with it.
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     gate_read, gate_write = os.pipe()
-    began = time.monotonic()
-    kills_before = _oom_kills()
     task = os.fork()
     if task == 0:
-        os.close(gate_write)
-        _be_task(order, body, gate_read)
+        _be_task(gate_read, prepare, body)
     os.close(gate_read)
     with contextlib.suppress(OSError):  # the task does the same; whoever comes first
         os.setpgid(task, task)
+    order = receive()
+    if order is None:
+        os.close(gate_write)
+        os.waitpid(task, 0)
+        return
+    kills_before = _oom_kills()
+    began = time.monotonic()
     content = {
         "shepherd": os.getpid(),
         "shepherd_start": start_time(os.getpid()),
@@ -125,14 +142,19 @@ def tend(order: Order, body: Callable[[], int], started: Callable[[dict[str, Any
         "started_at": time.time(),
         "held": order.held,
     }
-    if not claim(order.directory, content):
+    try:
+        answer = {"claim": content} if claim(order.directory, content) else {"refused": True}
+    except OSError as error:
+        answer = {"error": str(error)}
+    if "claim" in answer:
+        started({"id": order.id, **answer})
+        with contextlib.suppress(BrokenPipeError), open(gate_write, "wb") as gate:
+            gate.write(order.line)
+    else:
         os.close(gate_write)
         os.waitpid(task, 0)
-        started({"id": order.id, "refused": True})
+        started({"id": order.id, **answer})
         return
-    started({"id": order.id, "claim": content})
-    os.write(gate_write, b"!")
-    os.close(gate_write)
     over_limit = _watch_memory(task, order.memory_limit) if order.memory_limit else 0
     _, status, usage = os.wait4(task, 0)
     wall = time.monotonic() - began
@@ -152,25 +174,31 @@ def tend(order: Order, body: Callable[[], int], started: Callable[[dict[str, Any
     )
 
 
-def _be_task(order: Order, body: Callable[[], int], gate: int) -> None:
+def _be_task(gate: int, prepare: Callable[[], None], body: Callable[[Order], int]) -> None:
     code = 1
     try:
         with contextlib.suppress(OSError):
             os.setpgid(0, 0)
         for name in _RESET:
             signal.signal(name, signal.SIG_DFL)
-        if os.read(gate, 1) != b"!":
+        # The shepherd's and the zygote's files are not the task's, and an open one would keep its other end waiting.
+        gate = os.dup2(gate, 3, inheritable=False) if gate != 3 else gate
+        os.closerange(4, min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 4096))
+        prepare()
+        with open(gate, "rb") as orders:
+            line = orders.read()
+        if not line.endswith(b"\n"):
             os._exit(0)
+        order = Order(line)
         null = os.open(os.devnull, os.O_RDONLY)
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         out = os.open(os.path.join(order.directory, "stdout"), flags, 0o600)
         err = os.open(os.path.join(order.directory, "stderr"), flags, 0o600)
         for number, descriptor in enumerate((null, out, err)):
             os.dup2(descriptor, number)
-        # The shepherd's and the zygote's files are not the task's, and an open one would keep its other end waiting.
-        os.closerange(3, min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 4096))
+            os.close(descriptor)
         os.chdir(order.work)
-        code = body()
+        code = body(order)
     except BaseException:  # noqa: BLE001 (the end of this process; the task's log is where its user looks)
         import traceback
 
@@ -244,8 +272,19 @@ def _oom_kills() -> int:
 
 def _write_exit(directory: str, content: dict[str, Any]) -> None:
     partial = os.path.join(directory, f".exit.{os.getpid()}")
-    _write(partial, content)
-    os.rename(partial, os.path.join(directory, EXIT))
+    deadline = time.monotonic() + _FULL_DISK_SECONDS
+    while True:
+        try:
+            _write(partial, content)
+            os.rename(partial, os.path.join(directory, EXIT))
+            return
+        except FileNotFoundError:  # whoever removed the attempt's directory does not want to know
+            return
+        except OSError:
+            # Nobody else knows how it ended, and a disk that is full now may not be in a minute.
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1.0)
 
 
 def _write(path: str, content: dict[str, Any]) -> None:
@@ -267,7 +306,7 @@ def _run_program(order: Order) -> int:
 
 
 def _main() -> None:
-    order = Order(json.loads(sys.stdin.buffer.readline()))
+    order = Order(sys.stdin.buffer.readline())
     answer = os.dup(1)
     os.set_inheritable(answer, False)
     null = os.open(os.devnull, os.O_RDWR)
@@ -280,7 +319,7 @@ def _main() -> None:
         os.close(answer)
 
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    tend(order, lambda: _run_program(order), started)
+    tend(lambda: order, _run_program, started)
 
 
 if __name__ == "__main__":

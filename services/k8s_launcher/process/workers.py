@@ -20,15 +20,17 @@ from typing import Any
 import structlog
 
 from services.k8s_launcher.process import shepherd
+from services.k8s_launcher.process.code import FAST_EXECUTE
 
 _log = structlog.get_logger(__name__)
 
-ENTRY_POINTS = frozenset({"pyflyte-execute", "pyflyte-fast-execute", "pyflyte-map-execute"})
+ENTRY_POINTS = frozenset({"pyflyte-execute", FAST_EXECUTE, "pyflyte-map-execute"})
 
 # Read by the loader, the interpreter or a native library before any Python code runs: a fork is too late for them.
 _START_VARIABLES = (
     *("LD_", "DYLD_", "MALLOC_", "GLIBC_TUNABLES", "GOMP_", "KMP_", "OMP_", "OPENBLAS_", "MKL_", "BLIS_"),
     *("NUMEXPR_", "VECLIB_", "ARROW_", "PYTHONHASHSEED", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONWARNINGS"),
+    *("OPENSSL_", "SSLKEYLOGFILE", "SSL_CERT_"),
     *("PYTHONOPTIMIZE", "PYTHONUTF8", "PYTHONDEVMODE", "PYTHONMALLOC", "PYTHONNOUSERSITE", "PYTHONFAULTHANDLER"),
 )
 # A script: importing it would change our own import path.
@@ -56,7 +58,7 @@ def is_entry_point(argv: Sequence[str]) -> bool:
     """Whether a command is flytekit's, all the way down: a fast-execute may wrap a program of another kind."""
     if Path(argv[0]).name not in ENTRY_POINTS:
         return False
-    if Path(argv[0]).name == "pyflyte-fast-execute" and "--" in argv:
+    if Path(argv[0]).name == FAST_EXECUTE and "--" in argv:
         return is_entry_point(argv[argv.index("--") + 1 :] or ["?"])
     return True
 
@@ -90,7 +92,7 @@ class Zygote:
         try:
             self._writer.write(json.dumps(order).encode() + b"\n")
             await self._writer.drain()
-            return await answer
+            return _accepted(await answer)
         except OSError as error:
             raise StartFailed(f"the worker process of {self.python} is gone: {error}") from None
         finally:
@@ -155,7 +157,11 @@ class Zygote:
             _log.info("zygote.ready", python=str(self.python), pid=self.pid, missing=message["missing"])
         else:
             answer = self._answers.get(message["id"])
-            if answer is not None and not answer.done():
+            if answer is None or answer.done():
+                return
+            if "over" in message:
+                answer.set_exception(StartFailed("the shepherd ended before it answered"))
+            else:
                 answer.set_result(message)
 
 
@@ -183,7 +189,13 @@ async def start_program(order: Mapping[str, Any]) -> dict[str, Any]:
         raise StartFailed(f"no process could be started: {error}") from None
     if not line:
         raise StartFailed("the shepherd ended before it answered")
-    return json.loads(line)
+    return _accepted(json.loads(line))
+
+
+def _accepted(answer: dict[str, Any]) -> dict[str, Any]:
+    if "error" in answer:
+        raise StartFailed(answer["error"])
+    return answer
 
 
 def find_program(name: str, *, path: str, directory: Path) -> str | None:

@@ -1,8 +1,9 @@
 """A Python process with flytekit loaded, which forks a task process per order: no task pays for the imports again.
 
 Runs as a script under the Python environment that runs the tasks: `<python> zygote.py <socket> <module>…`. It reads
-orders from the socket, one JSON object a line, and forks a shepherd for each (see `shepherd`), which forks the task.
-It ends when the launcher closes the socket; the shepherds and their tasks go on.
+orders from the socket, one JSON object a line, and hands each to a shepherd (see `shepherd`), which forks the task.
+One such pair is always made ahead: it has paid for both forks and holds an S3 client when the order comes, and serves
+that one order only. The zygote ends when the launcher closes the socket; the shepherds and their tasks go on.
 
 The task's process calls the very click commands that the console scripts of flytekit call, with the arguments of the
 container. Only `pyflyte-fast-execute` is different: it would start another Python for the task after fetching the
@@ -16,7 +17,7 @@ It imports nothing of ours but the shepherd beside it, because the environment m
 """
 
 # Every task pays for what is imported and built here, hence plain os calls.
-# ruff: noqa: PTH109, PTH111, PTH118, PTH119
+# ruff: noqa: PTH108, PTH109, PTH111, PTH112, PTH118, PTH119
 
 from __future__ import annotations
 
@@ -31,6 +32,8 @@ import importlib  # noqa: E402
 import importlib.util  # noqa: E402
 import json  # noqa: E402
 import os  # noqa: E402
+import select  # noqa: E402
+import shutil  # noqa: E402
 import signal  # noqa: E402
 import socket  # noqa: E402
 import tempfile  # noqa: E402
@@ -38,6 +41,7 @@ import threading  # noqa: E402
 import time  # noqa: E402
 import traceback  # noqa: E402
 import types  # noqa: E402
+from collections.abc import Mapping  # noqa: E402
 from typing import TYPE_CHECKING, Any  # noqa: E402
 
 if TYPE_CHECKING:
@@ -56,7 +60,7 @@ _COMMANDS = {
 
 
 def main(descriptor: int, modules: list[str]) -> None:
-    """Load the modules, say so, then fork on order until the socket closes."""
+    """Load the modules, say so, then have orders carried out until the socket closes."""
     connection = socket.socket(fileno=descriptor)
     os.set_inheritable(descriptor, False)
     try:
@@ -69,14 +73,53 @@ def main(descriptor: int, modules: list[str]) -> None:
     gc.collect()
     gc.freeze()  # a collection in a fork would otherwise touch, hence copy, every page
     connection.sendall(_line({"ready": True, "missing": missing}))
-    with connection.makefile("rb") as orders:
-        for line in orders:
-            order = shepherd.Order(json.loads(line))
-            if os.fork() == 0:
-                try:
-                    _tend(order, connection)
-                finally:
-                    os._exit(0)
+    _serve(connection)
+
+
+def _serve(connection: socket.socket) -> None:
+    """Hand orders to shepherds, and say of each when its shepherd has answered, or cannot any more."""
+    pending = b""
+    busy: dict[int, tuple[socket.socket, int]] = {}
+    spare = _new_shepherd(connection, busy)
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    while True:
+        for descriptor, _ in poll.poll(None if spare is not None else 0) or [(-1, 0)]:
+            if descriptor == connection.fileno():
+                received = connection.recv(1 << 16)
+                if not received:
+                    return
+                *lines, pending = (pending + received).split(b"\n")
+                for line in lines:
+                    chosen, spare = spare or _new_shepherd(connection, busy), None
+                    # A dead one's socket closes, which is told below; the launcher orders again.
+                    with contextlib.suppress(BrokenPipeError):
+                        chosen.sendall(line + b"\n")
+                    busy[chosen.fileno()] = (chosen, json.loads(line)["id"])
+                    poll.register(chosen, 0)  # to hear of its end
+            elif descriptor in busy:
+                shepherds_end, number = busy.pop(descriptor)
+                poll.unregister(descriptor)
+                shepherds_end.close()
+                connection.sendall(_line({"id": number, "over": True}))
+            else:
+                # Only now, with no order waiting: who waits goes first.
+                spare = _new_shepherd(connection, busy)
+
+
+def _new_shepherd(connection: socket.socket, busy: dict[int, tuple[socket.socket, int]]) -> socket.socket:
+    """Fork a shepherd that waits for its order on the socket returned."""
+    ours, theirs = socket.socketpair()
+    if os.fork() == 0:
+        try:
+            ours.close()
+            for other, _ in busy.values():
+                other.close()
+            _tend(theirs, connection)
+        finally:
+            os._exit(0)
+    theirs.close()
+    return ours
 
 
 def _load(modules: list[str]) -> list[str]:
@@ -88,10 +131,12 @@ def _load(modules: list[str]) -> list[str]:
             importlib.import_module(name)
         except ImportError:
             missing.append(name)
-    if "flytekit" in sys.modules:
-        _warm_flytekit()
-    if "s3fs" in sys.modules:
-        _warm_object_store()
+    for name, warm in (("flytekit", _warm_flytekit), ("s3fs", _warm_object_store)):
+        if name in sys.modules:
+            try:
+                warm()
+            except Exception:  # noqa: BLE001 (another version than we know: tasks will run, but start later)
+                traceback.print_exc()
     # Threads started by an import would not exist in the forks; what they hold would stay locked there.
     names = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
     if names:
@@ -127,9 +172,10 @@ def _warm_object_store() -> None:
         return loaders[search_path]
 
     botocore.session.create_loader = shared_loader
+    _keep_ssl_contexts()
 
     async def use_client() -> None:
-        # Nobody listens there: the request is made, signed and refused.
+        # Nobody listens there: the requests are made, signed and refused.
         session: Any = AioSession()
         async with session.create_client(
             "s3",
@@ -141,19 +187,69 @@ def _warm_object_store() -> None:
         ) as client:
             with contextlib.suppress(Exception):
                 await client.list_objects_v2(Bucket="warm")
+            with contextlib.suppress(Exception):
+                await client.head_bucket(Bucket="warm")
+            with contextlib.suppress(Exception):
+                await client.get_object(Bucket="warm", Key="key")
+            with contextlib.suppress(Exception):
+                await client.put_object(Bucket="warm", Key="key", Body=b"")
 
     asyncio.run(use_client())
 
 
-def _tend(order: shepherd.Order, connection: socket.socket) -> None:
+def _keep_ssl_contexts() -> None:
+    """Keep the SSL contexts of the S3 clients made here: reading certificates takes longer than a small task runs.
+
+    In each fork the first client with the same certificates gets it, so no two clients of a process share one.
+    """
+    import aiobotocore.httpsession as http
+
+    build: Any = http.AIOHTTPSession._build_verify_context  # pyright: ignore[reportPrivateUsage]
+    made: dict[Any, Any] = {}
+    here = os.getpid()
+
+    def take(self: Any) -> Any:
+        if os.getpid() != here:
+            return made.pop(self._verify, None) or build(self)
+        return made.setdefault(self._verify, build(self))
+
+    setattr(http.AIOHTTPSession, build.__name__, take)
+
+
+def _tend(orders: socket.socket, connection: socket.socket) -> None:
+    def receive() -> shepherd.Order | None:
+        with orders.makefile("rb") as lines:
+            line = lines.readline()
+        return shepherd.Order(line) if line.endswith(b"\n") else None
+
     def started(message: dict[str, Any]) -> None:
         with contextlib.suppress(OSError):  # the launcher died in between; the claim tells its successor
             connection.sendall(_line(message))
-        # Not `close`: the file made of it would keep it open, and the launcher would not see the zygote end.
-        os.close(connection.detach())
+        connection.close()
+        orders.close()
 
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    shepherd.tend(order, lambda: _run(order), started)
+    shepherd.tend(receive, _run, started, prepare=_prepare)
+
+
+def _prepare() -> None:
+    """What a task does first that does not depend on which task it is. It is not worth failing for."""
+    with contextlib.suppress(Exception):
+        if "s3fs" in sys.modules and "FLYTE_AWS_ACCESS_KEY_ID" in os.environ:
+            _open_object_store()
+
+
+def _open_object_store() -> None:
+    """Make the S3 client that flytekit will ask fsspec for: the same arguments, in flytekit's own event loop."""
+    from flytekit.core.context_manager import FlyteContextManager
+    from flytekit.utils.asyn import run_sync
+
+    async def open_it() -> None:
+        access = FlyteContextManager.current_context().file_access
+        filesystem: Any = await access.get_async_filesystem_for_path("s3://")
+        await filesystem.set_session()
+
+    run_sync(open_it)
 
 
 def _run(order: shepherd.Order) -> int:
@@ -161,7 +257,7 @@ def _run(order: shepherd.Order) -> int:
     _become(order)
     code = 0
     try:
-        _execute(order.argv)
+        _execute(order.argv, order.code)
     except SystemExit as end:
         if isinstance(end.code, str):
             print(end.code, file=sys.stderr)
@@ -175,6 +271,8 @@ def _run(order: shepherd.Order) -> int:
 
 def _become(order: shepherd.Order) -> None:
     """Give the fork what a new process would have of its own: environment, streams, paths, random state."""
+    if "s3fs" in sys.modules and _store_variables(os.environ) != _store_variables(order.environment):
+        sys.modules["s3fs"].S3FileSystem.clear_instance_cache()
     os.environ.clear()
     os.environ.update(order.environment)
     time.tzset()
@@ -217,7 +315,17 @@ def _reset_flytekit() -> None:
     context_manager.FlyteContextManager.initialize()
 
 
-def _execute(argv: list[str]) -> None:
+def _store_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """What an S3 client reads when it is made."""
+    prefixes = ("AWS_", "BOTO", "FLYTE_AWS_", "HOME")
+    return {
+        name: value
+        for name, value in environment.items()
+        if name.startswith(prefixes) or name.lower().endswith("_proxy")
+    }
+
+
+def _execute(argv: list[str], code: str = "") -> None:
     from flytekit.bin import entrypoint
 
     name = os.path.basename(argv[0])
@@ -233,7 +341,7 @@ def _execute(argv: list[str]) -> None:
     distribution, destination = options["additional_distribution"], options["dest_dir"]
     if distribution is not None:
         destination = destination or os.getcwd()
-        _fetch(distribution, destination)
+        _fetch(distribution, destination, code)
         if "--resolver" in inner:
             at = inner.index("--resolver")
             inner[at:at] = ["--dynamic-addl-distro", distribution, "--dynamic-dest-dir", destination]
@@ -247,10 +355,30 @@ def _execute(argv: list[str]) -> None:
     _execute(inner)
 
 
-def _fetch(distribution: str, destination: str) -> None:
+def _fetch(distribution: str, destination: str, code: str) -> None:
+    if code and os.path.isdir(destination):
+        # Copied, not linked: what the task does to its files is its own affair. Gone for want of room: fetched.
+        with contextlib.suppress(OSError, shutil.Error):
+            _copy_into(code, destination)
+            return
     from flytekit.tools.fast_registration import download_distribution
 
     download_distribution(distribution, destination)
+
+
+def _copy_into(source: str, destination: str) -> None:
+    for entry in os.scandir(source):
+        target = os.path.join(destination, entry.name)
+        if entry.is_dir(follow_symlinks=False):
+            shutil.copytree(entry.path, target, symlinks=True, copy_function=_copy, dirs_exist_ok=True)
+        else:
+            _copy(entry.path, target)
+
+
+def _copy(source: str, target: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(target)
+    shutil.copy2(source, target, follow_symlinks=False)
 
 
 def _finish() -> None:

@@ -122,3 +122,71 @@ async def test_environment_without_flytekit_is_a_clear_error(
         end = await executions.end(await executions.schedule(template_of("increment")))
     assert (end.stage, end.error.code) == (AttemptObserved.NOT_LAUNCHED, "EnvironmentNotReady")
     assert "no_such_module_here" in end.error.message
+
+
+async def test_tasks_share_fetched_code_and_cannot_disturb_one_another(
+    start_launcher: Any, executions: Any, template_of: Any
+) -> None:
+    template = template_of("spoil")
+    async with start_launcher(warm=True):
+        for _ in range(2):
+            fact = await executions.schedule(template)
+            end = await executions.end(fact)
+            assert end.exit.code == 0, _file(end.logs[1].uri)
+            found = (await executions.outputs(fact)).literals["o0"].scalar.primitive.string_value.split(",")
+            # What flytekit leaves where it unpacks: the archive too.
+            assert found == sorted([executions.distribution.rpartition("/")[2], "launcher_tasks.py"])
+
+
+async def test_code_that_was_thrown_away_is_fetched_by_the_task_itself(
+    start_launcher: Any, executions: Any, template_of: Any, tmp_path: Path
+) -> None:
+    inputs = {"x": executions.integer(1)}
+    async with start_launcher(warm=True):
+        first = await executions.schedule(template_of("increment"), inputs=inputs)
+        assert (await executions.end(first)).exit.code == 0
+        (unpacked,) = (tmp_path / "tasks" / "code").iterdir()
+        unpacked.rename(tmp_path / "elsewhere")
+        second = await executions.schedule(template_of("increment"), inputs=inputs)
+        end = await executions.end(second)
+        assert end.exit.code == 0, _file(end.logs[1].uri)
+
+
+async def test_missing_code_is_reported_as_flytekit_does(
+    start_launcher: Any, executions: Any, template_of: Any
+) -> None:
+    template = template_of("increment")
+    missing = executions.blobs.uri("code", "missing.tar.gz")
+    for index, argument in enumerate(template.container.args):
+        template.container.args[index] = argument.replace(executions.distribution, missing)
+    async with start_launcher(warm=True):
+        end = await executions.end(await executions.schedule(template, inputs={"x": executions.integer(1)}))
+    assert end.exit.code == 1
+    assert "task execution code was not found" in _file(end.logs[1].uri)
+
+
+async def test_store_client_made_ahead_is_not_used_by_a_task_with_other_settings(
+    start_launcher: Any, executions: Any, template_of: Any
+) -> None:
+    async with start_launcher(warm=True):
+        fact = await executions.schedule(template_of("store_region"), envs={"AWS_DEFAULT_REGION": "eu-west-3"})
+        end = await executions.end(fact)
+        assert end.exit.code == 0, _file(end.logs[1].uri)
+        outputs = await executions.outputs(fact)
+    assert outputs.literals["o0"].scalar.primitive.string_value == "eu-west-3"
+
+
+async def test_shepherd_killed_while_it_waits_for_an_order_costs_nothing(
+    start_launcher: Any, executions: Any, template_of: Any
+) -> None:
+    import psutil
+
+    async with start_launcher(warm=True) as runtime:
+        first = await executions.schedule(template_of("increment"), inputs={"x": executions.integer(1)})
+        await executions.end(first)
+        (zygote,) = runtime.zygotes.values()
+        for waiting in psutil.Process(zygote.pid).children():
+            waiting.kill()
+        fact = await executions.schedule(template_of("increment"), inputs={"x": executions.integer(2)})
+        end = await executions.end(fact)
+    assert (end.stage, end.exit.code) == (AttemptObserved.EXITED, 0)

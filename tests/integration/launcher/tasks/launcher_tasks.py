@@ -72,3 +72,25 @@ def allocate(mebibytes: int) -> int:
     block = bytearray(mebibytes << 20)
     block[::4096] = b"x" * len(block[::4096])
     return len(block)
+
+
+@task
+def spoil() -> str:
+    """Overwrites and removes what lies in its directory; says what it found there."""
+    code = Path(__file__)
+    found = sorted(path.name for path in code.parent.iterdir() if path.is_file())
+    with code.open("r+") as file:
+        file.write("raise RuntimeError('spoilt')  #")
+    for name in found:
+        if name != code.name:
+            (code.parent / name).unlink()
+    return ",".join(found)
+
+
+@task
+def store_region() -> str:
+    """The regions of the S3 clients in use: of the one that read the inputs and will write the outputs."""
+    import s3fs
+
+    clients = [instance._s3 for instance in s3fs.S3FileSystem._cache.values()]
+    return ",".join(client.meta.region_name for client in clients if client is not None)
