@@ -41,7 +41,7 @@ def methods(
     executions = Executions(shell, reads, data)
     nodes = NodeExecutions(reads, data)
     tasks = TaskExecutions(reads, data)
-    downloads = Downloads(reads, data, nodes, tasks)
+    downloads = Downloads(reads, data, nodes)
     found: dict[str, Implementation] = {
         f"{_ADMIN}CreateExecution": creating.create,
         f"{_ADMIN}RelaunchExecution": creating.relaunch,

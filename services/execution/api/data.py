@@ -1,8 +1,11 @@
 """Inputs and outputs for answers: inline where they are small, by a signed address where not (admin-contract §4.13)."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 from flyteidl.admin.common_pb2 import UrlBlob
+from flyteidl.admin.node_execution_pb2 import NodeExecution
+from flyteidl.admin.task_execution_pb2 import TaskExecution
 from flyteidl.core.literals_pb2 import LiteralMap
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError
@@ -41,6 +44,19 @@ class Data:
             size = found.size if found is not None else 0
             return LiteralMap(), UrlBlob(url=self._blobs.sign_get(uri, expires=self._longest), bytes=size)
 
+    async def of(
+        self, run: NodeExecution | TaskExecution
+    ) -> tuple[tuple[LiteralMap, UrlBlob], tuple[LiteralMap, UrlBlob]]:
+        """Inputs and outputs of a node or an attempt, as far as there are any."""
+        return await asyncio.gather(self.read(run.input_uri), self.read(outputs_uri(run)))
+
+    async def whole(self, uri: str) -> LiteralMap:
+        """A literal map of any size; empty as `read` has it."""
+        try:
+            return LiteralMap.FromString(await self._blobs.get_or_none(uri) or b"") if uri else LiteralMap()
+        except DecodeError:
+            return LiteralMap()
+
     async def exists(self, uri: str) -> bool:
         """Whether there is such an object."""
         return await self._blobs.stat(uri) is not None
@@ -61,6 +77,11 @@ class Data:
         until = Timestamp()
         until.FromDatetime(datetime.now(UTC) + expires)
         return self._blobs.sign_get(uri, expires=expires), until
+
+
+def outputs_uri(run: NodeExecution | TaskExecution) -> str:
+    """Where the outputs of a node or an attempt lie; "" when it has none."""
+    return run.closure.output_uri if run.closure.WhichOneof("output_result") == "output_uri" else ""
 
 
 def _timedelta(duration: Duration) -> timedelta:

@@ -1,6 +1,7 @@
 """DataProxyService, as far as it reads: `flyte://` URLs, download links and locations (admin-contract §1.10)."""
 
 from flyteidl.admin.node_execution_pb2 import NodeExecution
+from flyteidl.admin.task_execution_pb2 import TaskExecution
 from flyteidl.core.literals_pb2 import LiteralMap
 from flyteidl.service.dataproxy_pb2 import (
     ARTIFACT_TYPE_DECK,
@@ -20,20 +21,18 @@ from flightlog_types import urls
 from flightlog_types.urls import Artifact, FlyteUrl
 from services.execution import subjects
 from services.execution.api import answers
-from services.execution.api.data import Data
+from services.execution.api.data import Data, outputs_uri
 from services.execution.api.node_executions import NodeExecutions
-from services.execution.api.task_executions import TaskExecutions
 from services.execution.projection.queries import Reads
 
 
 class Downloads:
     """The calls that lead to data."""
 
-    def __init__(self, reads: Reads, data: Data, nodes: NodeExecutions, tasks: TaskExecutions) -> None:
+    def __init__(self, reads: Reads, data: Data, nodes: NodeExecutions) -> None:
         self._reads = reads
         self._data = data
         self._nodes = nodes
-        self._tasks = tasks
 
     async def get_data(self, request: GetDataRequest, call: CallContext) -> GetDataResponse:
         """GetData: what a `flyte://` URL names."""
@@ -78,17 +77,15 @@ class Downloads:
         return CreateDownloadLocationResponse(signed_url=address, expires_at=until)
 
     async def _literals(self, url: FlyteUrl) -> LiteralMap:
+        run: NodeExecution | TaskExecution | None
         if url.attempt is None:
-            node = await self._nodes.find(url.node_execution_id)
-            (inputs, _), (outputs, _) = await self._nodes.data_of(node)
+            run = await self._nodes.find(url.node_execution_id)
         else:
-            key = subjects.key_of(url.execution_id)
-            task = await self._reads.task(key, url.node_id, url.attempt)
-            if task is None:
+            run = await self._reads.task(subjects.key_of(url.execution_id), url.node_id, url.attempt)
+            if run is None:
                 await self._nodes.find(url.node_execution_id)
                 raise invalid(f"node {url.node_id} has no attempt {url.attempt}")
-            (inputs, _), (outputs, _) = await self._tasks.data_of(task)
-        return inputs if url.artifact is Artifact.INPUTS else outputs
+        return await self._data.whole(run.input_uri if url.artifact is Artifact.INPUTS else outputs_uri(run))
 
     async def _deck_of_url(self, url: FlyteUrl) -> PreSignedURLs:
         if url.attempt is not None:

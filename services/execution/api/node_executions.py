@@ -1,8 +1,5 @@
 """Reads of node executions (admin-contract §1.5)."""
 
-import asyncio
-
-from flyteidl.admin.common_pb2 import UrlBlob
 from flyteidl.admin.node_execution_pb2 import (
     DynamicNodeWorkflowResponse,
     GetDynamicNodeWorkflowRequest,
@@ -15,7 +12,6 @@ from flyteidl.admin.node_execution_pb2 import (
     NodeExecutionListRequest,
 )
 from flyteidl.core.identifier_pb2 import NodeExecutionIdentifier
-from flyteidl.core.literals_pb2 import LiteralMap
 
 from flightlog_read import parse_filters, parse_page, parse_sort
 from flightlog_rpc import CallContext, not_found
@@ -75,7 +71,7 @@ class NodeExecutions:
     async def get_data(self, request: NodeExecutionGetDataRequest, call: CallContext) -> NodeExecutionGetDataResponse:
         """GetNodeExecutionData."""
         node = await self.find(answers.node_id(request))
-        (inputs, inputs_blob), (outputs, outputs_blob) = await self.data_of(node)
+        (inputs, inputs_blob), (outputs, outputs_blob) = await self._data.of(node)
         return NodeExecutionGetDataResponse(
             inputs=inputs_blob,
             outputs=outputs_blob,
@@ -83,11 +79,6 @@ class NodeExecutions:
             full_outputs=outputs,
             flyte_urls=urls.node_urls(node.id, deck=bool(node.closure.deck_uri)),
         )
-
-    async def data_of(self, node: NodeExecution) -> tuple[tuple[LiteralMap, UrlBlob], tuple[LiteralMap, UrlBlob]]:
-        """Inputs and outputs, as far as there are any."""
-        outputs_uri = node.closure.output_uri if node.closure.WhichOneof("output_result") == "output_uri" else ""
-        return await asyncio.gather(self._data.read(node.input_uri), self._data.read(outputs_uri))
 
     async def get_dynamic_workflow(
         self, request: GetDynamicNodeWorkflowRequest, call: CallContext

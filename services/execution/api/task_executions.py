@@ -1,8 +1,5 @@
 """Reads of task executions: the attempts of a node's task (admin-contract §1.5)."""
 
-import asyncio
-
-from flyteidl.admin.common_pb2 import UrlBlob
 from flyteidl.admin.task_execution_pb2 import (
     TaskExecution,
     TaskExecutionGetDataRequest,
@@ -12,7 +9,6 @@ from flyteidl.admin.task_execution_pb2 import (
     TaskExecutionListRequest,
 )
 from flyteidl.core.identifier_pb2 import TaskExecutionIdentifier
-from flyteidl.core.literals_pb2 import LiteralMap
 
 from flightlog_read import parse_filters, parse_page, parse_sort
 from flightlog_rpc import CallContext
@@ -47,7 +43,7 @@ class TaskExecutions:
     async def get_data(self, request: TaskExecutionGetDataRequest, call: CallContext) -> TaskExecutionGetDataResponse:
         """GetTaskExecutionData."""
         task = await self._find(answers.task_execution_id(request))
-        (inputs, inputs_blob), (outputs, outputs_blob) = await self.data_of(task)
+        (inputs, inputs_blob), (outputs, outputs_blob) = await self._data.of(task)
         return TaskExecutionGetDataResponse(
             inputs=inputs_blob,
             outputs=outputs_blob,
@@ -55,11 +51,6 @@ class TaskExecutions:
             full_outputs=outputs,
             flyte_urls=urls.task_urls(task.id.node_execution_id, task.id.retry_attempt, deck=False),
         )
-
-    async def data_of(self, task: TaskExecution) -> tuple[tuple[LiteralMap, UrlBlob], tuple[LiteralMap, UrlBlob]]:
-        """Inputs and outputs, as far as there are any."""
-        outputs_uri = task.closure.output_uri if task.closure.WhichOneof("output_result") == "output_uri" else ""
-        return await asyncio.gather(self._data.read(task.input_uri), self._data.read(outputs_uri))
 
     async def _find(self, identifier: TaskExecutionIdentifier) -> TaskExecution:
         node = identifier.node_execution_id

@@ -19,7 +19,7 @@ from flyteidl.admin import (
     task_execution_pb2,
     version_pb2,
 )
-from flyteidl.core import identifier_pb2, literals_pb2
+from flyteidl.core import identifier_pb2, literals_pb2, types_pb2
 from flyteidl.core.execution_pb2 import WorkflowExecution
 from flyteidl.service import admin_pb2_grpc, dataproxy_pb2, dataproxy_pb2_grpc, signal_pb2_grpc
 from google.rpc.status_pb2 import Status
@@ -286,6 +286,45 @@ def test_flyte_urls_lead_to_data(channel: grpc.Channel, ended: identifier_pb2.Wo
         (f"{base}/d", grpc.StatusCode.NOT_FOUND),
     ):
         assert refused(proxy.GetData, dataproxy_pb2.GetDataRequest(flyte_url=url)).code() == code
+
+
+def test_large_inputs_are_read_by_address_and_by_url(stack: Any) -> None:
+    registration = chain(1)
+    for part in (
+        registration.task.id,
+        registration.task.spec.template.id,
+        registration.workflow.id,
+        registration.workflow.spec.template.id,
+        registration.workflow.spec.template.nodes[0].task_node.reference_id,
+        registration.launch_plan.id,
+        registration.launch_plan.spec.workflow_id,
+    ):
+        part.version = "text"
+    for interface in (registration.task.spec.template.interface, registration.workflow.spec.template.interface):
+        for variables in (interface.inputs.variables, interface.outputs.variables):
+            for name in variables:
+                variables[name].type.simple = types_pb2.STRING
+    text = literals_pb2.Literal()
+    text.scalar.primitive.string_value = "x" * 5_000_000
+    literals = literals_pb2.LiteralMap(literals={"x": text})
+    with grpc.insecure_channel(stack.grpc, options=[("grpc.max_receive_message_length", -1)]) as channel:
+        admin = admin_pb2_grpc.AdminServiceStub(channel)
+        request = execution_pb2.ExecutionCreateRequest(
+            project=PROJECT,
+            domain=DOMAIN,
+            spec=execution_pb2.ExecutionSpec(launch_plan=register(admin, registration)),
+            inputs=literals,
+        )
+        identifier = admin.CreateExecution(request).id
+        assert finished(admin, identifier).closure.phase == WorkflowExecution.SUCCEEDED
+        data = admin.GetExecutionData(execution_pb2.WorkflowExecutionGetDataRequest(id=identifier))
+        assert not data.full_inputs.literals
+        assert data.inputs.bytes == literals.ByteSize()
+        with urllib.request.urlopen(data.inputs.url) as response:
+            assert literals_pb2.LiteralMap.FromString(response.read()) == literals
+        proxy = dataproxy_pb2_grpc.DataProxyServiceStub(channel)
+        url = f"flyte://v1/{PROJECT}/{DOMAIN}/{identifier.name}/n0/0/o/o0"
+        assert proxy.GetData(dataproxy_pb2.GetDataRequest(flyte_url=url)).literal == text
 
 
 def test_download_location_is_signed_and_works(
