@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 import pytest
 from flyteidl.admin import common_pb2, execution_pb2, launch_plan_pb2
@@ -45,13 +46,17 @@ def create_request(**fields: object) -> execution_pb2.ExecutionCreateRequest:
 
 
 def resolve(
-    spec: execution_pb2.ExecutionSpec, launch_plan: launch_plan_pb2.LaunchPlanSpec, **labels: str
+    spec: execution_pb2.ExecutionSpec,
+    launch_plan: launch_plan_pb2.LaunchPlanSpec,
+    *,
+    name: str = "run",
+    **labels: str,
 ) -> config.ResolvedConfig:
     return config.resolve_config(
         spec,
         launch_plan,
         labels,
-        execution_id=identifier_pb2.WorkflowExecutionIdentifier(project="p", domain="d", name="run"),
+        execution_id=identifier_pb2.WorkflowExecutionIdentifier(project="p", domain="d", name=name),
         metadata_root="s3://bucket/metadata/propeller",
         raw_output_prefix="s3://bucket/data",
         max_parallelism=25,
@@ -132,9 +137,20 @@ class TestConfig:
     def test_server_settings_hold_when_nobody_says_otherwise(self) -> None:
         resolved = resolve(execution_pb2.ExecutionSpec(), launch_plan_pb2.LaunchPlanSpec())
         assert resolved.max_parallelism == 25
-        assert resolved.metadata_prefix == "s3://bucket/metadata/propeller/p-d-run"
+        assert resolved.metadata_prefix == "s3://bucket/metadata/propeller/c0/p-d-run"
         assert resolved.raw_output_prefix == "s3://bucket/data"
         assert not resolved.HasField("interruptible")
+
+    def test_no_folder_of_the_object_store_holds_many_executions(self) -> None:
+        prefixes = [
+            resolve(
+                execution_pb2.ExecutionSpec(), launch_plan_pb2.LaunchPlanSpec(), name=f"run{number}"
+            ).metadata_prefix
+            for number in range(5000)
+        ]
+        folders = Counter(prefix.rpartition("/")[0] for prefix in prefixes)
+        assert len(set(prefixes)) == 5000
+        assert max(folders.values()) < 60
 
     def test_request_wins_over_launch_plan(self) -> None:
         spec = execution_pb2.ExecutionSpec(max_parallelism=3, labels=common_pb2.Labels(values={"a": "1"}))
