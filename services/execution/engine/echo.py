@@ -64,4 +64,4 @@ def _pairs(interface: TypedInterface) -> list[tuple[str, str]] | None:
 
 
 def _by_number(name: str) -> list[str | int]:
-    return [int(part) if part.isdigit() else part for part in _DIGITS.split(name)]
+    return [int(part) if part.isdecimal() else part for part in _DIGITS.split(name)]

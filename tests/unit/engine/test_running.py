@@ -159,6 +159,13 @@ def test_echo_with_several_variables_maps_them_in_order() -> None:
     assert story.outputs() == {"x": 1, "y": 2}
 
 
+@pytest.mark.parametrize("name", ["o²", "²", "١", "o①2"])
+def test_echo_orders_outputs_of_any_name(name: str) -> None:
+    story = Story(Flow().task("n0", {"a": 1, "b": 2}, task_type="echo", outputs=(name, "o0")))
+    story.start()
+    assert story.phase == "SUCCEEDED"
+
+
 def test_echo_with_other_outputs_than_inputs_fails() -> None:
     story = Story(Flow().task("n0", {"a": 1}, task_type="echo", outputs=("o0", "o1")))
     story.start()
