@@ -69,7 +69,11 @@ def collector() -> Iterator[tuple[str, Collector]]:
 
 @pytest.fixture(scope="package")
 def traced_stack(collector: tuple[str, Collector], tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackProcess]:
-    environment = {"FLIGHTLOG_TELEMETRY__OTLP_ENDPOINT": collector[0], "OTEL_BSP_SCHEDULE_DELAY": "50"}
+    environment = {
+        "FLIGHTLOG_TELEMETRY__OTLP_ENDPOINT": collector[0],
+        "FLIGHTLOG_TELEMETRY__LOG_FORMAT": "console",
+        "OTEL_BSP_SCHEDULE_DELAY": "50",
+    }
     with StackProcess(tmp_path_factory.mktemp("traced"), environment=environment) as running:
         yield running
 

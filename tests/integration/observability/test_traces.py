@@ -100,3 +100,9 @@ async def test_retry_after_an_alarm_stays_in_the_trace_and_in_the_chain_of_cause
         envelopes = [recorded.envelope for recorded in await log.load(Subject.of("EXECUTION", *parts))]
         assert {envelope.correlation_id for envelope in envelopes} == {envelopes[0].correlation_id}
         assert {envelope.traceparent.split("-")[1] for envelope in envelopes} == {client.trace_id}
+
+
+def test_log_lines_are_for_people_where_that_is_set(traced_stack: StackProcess) -> None:
+    first = (traced_stack.data / "logs" / "execution.log").read_text().splitlines()[0]
+    assert "service.starting" in first
+    assert not first.startswith("{")

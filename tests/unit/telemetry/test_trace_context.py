@@ -66,6 +66,12 @@ def test_span_continues_the_trace_it_is_given() -> None:
     assert [line["trace_id"], line["span_id"]] == inside.split("-")[1:3]
 
 
+def test_logs_for_people_are_lines_of_text() -> None:
+    first, *_ = run(_LOGGED.replace("json", "console")).stderr.splitlines()
+    assert "thing.failed" in first
+    assert "number=1" in first
+
+
 def test_logs_are_json_lines_with_the_service_and_without_values_of_variables() -> None:
     output = run(_LOGGED).stderr
     ours, library = (json.loads(line) for line in output.splitlines())

@@ -43,9 +43,7 @@ def service_ports(folder: DataFolder, host: str, port: int) -> ServicePorts:
     return ServicePorts(grpc=grpc, metrics={name: folder.port(f"{name}.metrics", _LOOPBACK) for name in SERVICES})
 
 
-def service_environment(
-    name: str, servers: Servers, ports: ServicePorts, *, host: str, work: Path, log_format: str
-) -> dict[str, str]:
+def service_environment(name: str, servers: Servers, ports: ServicePorts, *, host: str, work: Path) -> dict[str, str]:
     """Settings of one service as environment variables."""
     environment = {
         "FLIGHTLOG_LOG__NATS_URL": servers.nats_url,
@@ -58,7 +56,6 @@ def service_environment(
         "FLIGHTLOG_BLOBS__SECRET_KEY": servers.s3_secret_key,
         "FLIGHTLOG_BLOBS__DIRECTORY": str(servers.object_directory),
         "FLIGHTLOG_TELEMETRY__METRICS_PORT": str(ports.metrics[name]),
-        "FLIGHTLOG_TELEMETRY__LOG_FORMAT": log_format,
     }
     if name in ports.grpc:
         environment["FLIGHTLOG_DATABASE__DSN"] = servers.dsn
@@ -81,14 +78,12 @@ def _given_task_environment() -> dict[str, str]:
         raise StackError(f"{_TASK_ENVIRONMENT} must be a JSON object of names and values: {error}") from None
 
 
-def service_program(
-    name: str, folder: DataFolder, servers: Servers, ports: ServicePorts, *, host: str, log_format: str = "json"
-) -> Program:
+def service_program(name: str, folder: DataFolder, servers: Servers, ports: ServicePorts, *, host: str) -> Program:
     """One service. It serves as soon as it has written its ready file."""
     ready_file = folder.part("run") / f"{name}.ready"
     ready_file.unlink(missing_ok=True)
     work = folder.part("tasks")
-    environment = service_environment(name, servers, ports, host=host, work=work, log_format=log_format)
+    environment = service_environment(name, servers, ports, host=host, work=work)
 
     async def ready(pid: int) -> bool:
         try:

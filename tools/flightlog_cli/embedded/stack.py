@@ -118,9 +118,7 @@ class Stack:
 
 
 @asynccontextmanager
-async def run_stack(
-    data: Path, *, host: str = "127.0.0.1", port: int = 8089, log_format: str = "json"
-) -> AsyncGenerator[Stack]:
+async def run_stack(data: Path, *, host: str = "127.0.0.1", port: int = 8089) -> AsyncGenerator[Stack]:
     """Run everything on a data folder, which is made when missing; stop it on leaving.
 
     `host` is where clients reach the gRPC port and the S3 endpoint; `port` 0 takes the port of the last run, or a free
@@ -133,10 +131,7 @@ async def run_stack(
             raise StackError(f"Port {port} on {host} is taken. Choose another with --port (0: any free one).")
         async with servers_on(folder, host=host) as servers:
             ports = service_ports(folder, host, port)
-            services = {
-                name: Child(service_program(name, folder, servers, ports, host=host, log_format=log_format))
-                for name in SERVICES
-            }
+            services = {name: Child(service_program(name, folder, servers, ports, host=host)) for name in SERVICES}
             stack = Stack(
                 folder,
                 _endpoints(servers, ports, host),
