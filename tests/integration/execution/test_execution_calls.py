@@ -59,6 +59,22 @@ def register(admin: Any, registration: Registration) -> identifier_pb2.Identifie
     return registration.launch_plan_id
 
 
+def chain_of_one(version: str) -> Registration:
+    """A workflow that no other test knows."""
+    registration = chain(1)
+    for part in (
+        registration.task.id,
+        registration.task.spec.template.id,
+        registration.workflow.id,
+        registration.workflow.spec.template.id,
+        registration.workflow.spec.template.nodes[0].task_node.reference_id,
+        registration.launch_plan.id,
+        registration.launch_plan.spec.workflow_id,
+    ):
+        part.version = version
+    return registration
+
+
 def create(
     admin: Any, launch: identifier_pb2.Identifier, name: str = "", variable: str = "x", **spec: object
 ) -> identifier_pb2.WorkflowExecutionIdentifier:
@@ -116,6 +132,17 @@ def test_second_create_of_same_name_is_already_exists_and_changes_nothing(
         create(admin, launch_plan, name)
     assert caught.value.code() == grpc.StatusCode.ALREADY_EXISTS
     assert finished(admin, identifier).closure.phase == WorkflowExecution.SUCCEEDED
+
+
+def test_execution_of_a_workflow_whose_closure_is_lost_is_a_failed_precondition(stack: Any, admin: Any) -> None:
+    closures = stack.data / "objects" / "flightlog" / "metadata" / "admin" / "closures"
+    known = set(closures.iterdir())
+    launch_plan = register(admin, chain_of_one("lost"))
+    for closure in set(closures.iterdir()) - known:
+        closure.unlink()
+    with pytest.raises(grpc.RpcError) as caught:
+        create(admin, launch_plan)
+    assert caught.value.code() == grpc.StatusCode.FAILED_PRECONDITION
 
 
 def test_outputs_are_there_when_the_end_is(admin: Any, launch_plan: identifier_pb2.Identifier) -> None:
@@ -289,17 +316,7 @@ def test_flyte_urls_lead_to_data(channel: grpc.Channel, ended: identifier_pb2.Wo
 
 
 def test_large_inputs_are_read_by_address_and_by_url(stack: Any) -> None:
-    registration = chain(1)
-    for part in (
-        registration.task.id,
-        registration.task.spec.template.id,
-        registration.workflow.id,
-        registration.workflow.spec.template.id,
-        registration.workflow.spec.template.nodes[0].task_node.reference_id,
-        registration.launch_plan.id,
-        registration.launch_plan.spec.workflow_id,
-    ):
-        part.version = "text"
+    registration = chain_of_one("text")
     for interface in (registration.task.spec.template.interface, registration.workflow.spec.template.interface):
         for variables in (interface.inputs.variables, interface.outputs.variables):
             for name in variables:
