@@ -36,7 +36,7 @@ class ExecutionSettings(BaseModel):
     max_parallelism: Annotated[int, Field(ge=0)] = 25
     """Task nodes of one execution that may run at once when neither request nor launch plan says; 0 sets no limit."""
     metadata_prefix: str = "metadata/propeller"
-    """Key prefix of node inputs and outputs in the bucket."""
+    """Key prefix of node inputs and outputs in the bucket. `{shard}` in it spreads the executions over 256 folders."""
     raw_output_prefix: str = "data"
     """Key prefix of what tasks write, unless the request or the launch plan names another place."""
     inline_bytes: Annotated[int, Field(ge=0)] = 2 * _MIB

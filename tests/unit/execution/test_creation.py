@@ -50,6 +50,7 @@ def resolve(
     launch_plan: launch_plan_pb2.LaunchPlanSpec,
     *,
     name: str = "run",
+    metadata_root: str = "s3://bucket/metadata/propeller",
     **labels: str,
 ) -> config.ResolvedConfig:
     return config.resolve_config(
@@ -57,7 +58,7 @@ def resolve(
         launch_plan,
         labels,
         execution_id=identifier_pb2.WorkflowExecutionIdentifier(project="p", domain="d", name=name),
-        metadata_root="s3://bucket/metadata/propeller",
+        metadata_root=metadata_root,
         raw_output_prefix="s3://bucket/data",
         max_parallelism=25,
     )
@@ -137,14 +138,17 @@ class TestConfig:
     def test_server_settings_hold_when_nobody_says_otherwise(self) -> None:
         resolved = resolve(execution_pb2.ExecutionSpec(), launch_plan_pb2.LaunchPlanSpec())
         assert resolved.max_parallelism == 25
-        assert resolved.metadata_prefix == "s3://bucket/metadata/propeller/c0/p-d-run"
+        assert resolved.metadata_prefix == "s3://bucket/metadata/propeller/p-d-run"
         assert resolved.raw_output_prefix == "s3://bucket/data"
         assert not resolved.HasField("interruptible")
 
-    def test_no_folder_of_the_object_store_holds_many_executions(self) -> None:
+    def test_executions_are_spread_over_folders_when_asked_for(self) -> None:
         prefixes = [
             resolve(
-                execution_pb2.ExecutionSpec(), launch_plan_pb2.LaunchPlanSpec(), name=f"run{number}"
+                execution_pb2.ExecutionSpec(),
+                launch_plan_pb2.LaunchPlanSpec(),
+                name=f"run{number}",
+                metadata_root="s3://bucket/metadata/{shard}",
             ).metadata_prefix
             for number in range(5000)
         ]
