@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 import structlog
 from nats.aio.msg import Msg
+from structlog.contextvars import bound_contextvars
 
 from flightlog_telemetry import span_from
 
@@ -324,5 +325,7 @@ class EventSource:
     async def handle(self, delivery: Delivery) -> None:
         recorded = await self._reader.decode(delivery.subject, delivery.sequence, delivery.data)
         name = f"consume {self.stream} {self.durable}"
-        with span_from(recorded.traceparent, name, kind="consumer", subject=delivery.subject, event=recorded.event_id):
+        told = {"subject": recorded.subject, "sequence": recorded.sequence, "event_id": recorded.event_id}
+        # Whatever is logged on the way names the message it is about.
+        with bound_contextvars(**told), span_from(recorded.traceparent, name, kind="consumer", **told):
             await self._handler(recorded)

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 from uuid import uuid4
 
+from structlog.contextvars import get_contextvars
+
 from flightlog_blobs import BlobStore
 from flightlog_log import Head, Log, LogUnavailable, Recorded, Subject
 from flightlog_protos.execution.v1.facts_pb2 import ExecutionStarted, NodeQueued, TimerSet
@@ -29,6 +31,21 @@ async def test_every_envelope_is_handled_in_the_order_of_its_subject(log: Log, b
     for subject in subjects:
         positions = [record.envelope.position for record in handled.records if record.subject == str(subject)]
         assert positions == list(range(1, 51))
+
+
+async def test_what_a_handler_logs_names_the_message_it_is_about(log: Log, background: Background) -> None:
+    subject = Subject.of("EXECUTION", "tests", "logging", uuid4().hex)
+    told: asyncio.Future[tuple[Recorded, dict[str, object]]] = asyncio.get_running_loop().create_future()
+
+    async def handler(record: Recorded) -> None:
+        if record.subject == str(subject):
+            told.set_result((record, get_contextvars()))
+
+    await append_many(log, subject, 1)
+    background(log.consume("EXECUTION", durable(), handler, facts=None))
+    record, context = await asyncio.wait_for(told, 10)
+    expected = {"subject": record.subject, "sequence": record.sequence, "event_id": record.event_id}
+    assert expected.items() <= context.items()
 
 
 async def test_one_subject_is_never_handled_twice_at_once_and_others_do_not_wait(
