@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -20,7 +21,7 @@ from flyteidl.admin import (
     version_pb2,
 )
 from flyteidl.core import identifier_pb2, literals_pb2, types_pb2
-from flyteidl.core.execution_pb2 import WorkflowExecution
+from flyteidl.core.execution_pb2 import NodeExecution, TaskExecution, WorkflowExecution
 from flyteidl.service import admin_pb2_grpc, dataproxy_pb2, dataproxy_pb2_grpc, signal_pb2_grpc
 from google.rpc.status_pb2 import Status
 
@@ -98,6 +99,13 @@ def finished(admin: Any, identifier: identifier_pb2.WorkflowExecutionIdentifier)
         assert time.monotonic() < deadline, execution
         time.sleep(0.01)
     return execution
+
+
+def eventually(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @pytest.fixture(scope="module")
@@ -242,6 +250,39 @@ def test_terminate_of_an_ended_execution_tells_its_phase(
     reason = event_pb2.EventFailureReason()
     assert Status.FromString(trailers["grpc-status-details-bin"]).details[0].Unpack(reason)
     assert reason.already_in_terminal_state.current_phase == "SUCCEEDED"
+
+
+def test_terminate_is_visible_at_once_may_be_repeated_and_stops_the_process(admin: Any, tmp_path: Path) -> None:
+    started, let_go = tmp_path / "started", tmp_path / "let-go"
+    script = (
+        f"trap 'while ! test -e {let_go}; do sleep 0.02; done; exit 0' TERM; touch {started}; "
+        "while true; do sleep 0.02; done"
+    )
+    registration = chain_of_one("stubborn")
+    template = registration.task.spec.template
+    template.type = "raw-container"
+    template.container.image = "none"
+    template.container.command.extend(["sh", "-c", script])
+    identifier = create(admin, register(admin, registration))
+    eventually(started.exists)
+    request = execution_pb2.ExecutionTerminateRequest(id=identifier, cause="first")
+    admin.TerminateExecution(request)
+    closure = get(admin, identifier).closure
+    assert (closure.phase, closure.abort_metadata.cause) == (WorkflowExecution.ABORTING, "first")
+    request.cause = "second"
+    admin.TerminateExecution(request)
+    closure = get(admin, identifier).closure
+    assert (closure.phase, closure.abort_metadata.cause) == (WorkflowExecution.ABORTING, "second")
+    let_go.touch()
+    closure = finished(admin, identifier).closure
+    assert (closure.phase, closure.abort_metadata.cause) == (WorkflowExecution.ABORTED, "second")
+    nodes = node_execution_pb2.NodeExecutionListRequest(workflow_execution_id=identifier, limit=9)
+    node = admin.ListNodeExecutions(nodes).node_executions[1]
+    assert (node.closure.phase, node.closure.error.code) == (NodeExecution.ABORTED, "NodeAborted")
+    attempts = task_execution_pb2.TaskExecutionListRequest(node_execution_id=node.id, limit=9)
+    (attempt,) = admin.ListTaskExecutions(attempts).task_executions
+    assert attempt.closure.phase == TaskExecution.ABORTED
+    assert refused(admin.TerminateExecution, request).code() == grpc.StatusCode.FAILED_PRECONDITION
 
 
 def test_nodes_are_listed_in_order_with_their_data(
