@@ -10,6 +10,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from typing import Final
 
 from flyteidl.core.literals_pb2 import LiteralMap
 from google.protobuf.message import Message
@@ -22,6 +23,9 @@ from services.execution.engine.commands import Blob, Context, Decision, NeedData
 from services.execution.engine.evolve import evolve
 from services.execution.engine.program import Node, Workflow
 from services.execution.engine.state import ROOT, Execution, ExecutionPhase, NodePhase, NodeState
+
+# Bytes of a node's data prefix. Object keys have at most 1024; workflows may lie in one another without end.
+_LONGEST_PREFIX: Final = 600
 
 
 class DataMissing(Exception):
@@ -39,9 +43,10 @@ class Frame:
     parent_id: str
     attempt: int
     workflow: Workflow
-    # Children's data lies under `<root>/<spec node id><leaf>`.
+    # Children's data lies under `<root>/<spec node id><leaf>`, below `top`.
     root: str
     leaf: str
+    top: str
     _ids: dict[str, str] = field(default_factory=dict[str, str])
 
     def unique_id(self, spec_node_id: str) -> str:
@@ -53,7 +58,10 @@ class Frame:
         return known
 
     def data_prefix(self, spec_node_id: str) -> str:
-        return f"{self.root}/{spec_node_id}{self.leaf}"
+        nested = f"{self.root}/{spec_node_id}{self.leaf}"
+        if len(nested.encode()) <= _LONGEST_PREFIX:
+            return nested
+        return f"{self.top}/{self.unique_id(spec_node_id)}/data"
 
     @property
     def retry_group(self) -> str:
@@ -154,13 +162,14 @@ class Turn:
                 workflow=self.program.sub_workflow(node.sub_workflow),
                 root=f"{parent.data_prefix}/{parent.attempt_number}",
                 leaf="",
+                top=self._root_frame.top,
             )
         return frame
 
     @cached_property
     def _root_frame(self) -> Frame:
         prefix = self.state.created.config.metadata_prefix.rstrip("/")
-        return Frame(ROOT, 0, self.program.primary, root=prefix, leaf="/data")
+        return Frame(ROOT, 0, self.program.primary, root=prefix, leaf="/data", top=prefix)
 
     def node(self, state: NodeState) -> Node:
         """The compiled node behind a node's state."""

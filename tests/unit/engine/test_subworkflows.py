@@ -232,3 +232,17 @@ def test_chain_of_sub_workflows_is_no_recursion() -> None:
     for index in range(1, 400):
         flow.sub(f"n{index}", sub, {"x": From(f"n{index - 1}")})
     assert started(flow.returns(o0=From("n399"))).outputs() == {"o0": 1}
+
+
+def test_data_of_workflows_deep_inside_one_another_has_keys_that_object_stores_take() -> None:
+    flow = Flow("deepest").echo("n" * 200).returns(o0=From("n" * 200))
+    for level in range(12):
+        node_id = f"{level}".ljust(200, "s")
+        flow = Flow(f"level{level}").sub(node_id, flow, {"x": INPUT}).returns(o0=From(node_id))
+    story = Story(flow, {"x": 7})
+    story.start()
+    assert story.phase == "SUCCEEDED"
+    assert story.outputs() == {"o0": 7}
+    assert max(len(uri.removeprefix("s3://bucket/").encode()) for uri in story.blobs) < 1024
+    places = [node.data_prefix for node in story.state.nodes.values()] if story.state else []
+    assert len(set(places)) == len(places) > 36
