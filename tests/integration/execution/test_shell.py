@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,3 +143,27 @@ async def test_attempt_that_another_replica_scheduled_keeps_its_outputs(world: W
     exited = AttemptObserved(execution_id=created.id, node_id="n0", stage=AttemptObserved.EXITED, version=1)
     await behind.dispatch(key, ObserveAttempt(exited), CAUSE)
     assert isinstance(await world.last(key), facts.ExecutionSucceeded)
+
+
+async def test_replicas_that_hear_the_same_decide_once(world: World) -> None:
+    flow = Flow()
+    for number in range(6):
+        flow.task(f"n{number}", outputs=())
+    created = await world.created(flow.task("last", after=[f"n{number}" for number in range(6)], outputs=()))
+    key = subjects.key_of(created.id)
+    replicas = [world.shell() for _ in range(3)]
+    await replicas[0].create(created, LiteralMap(), CAUSE)
+    await asyncio.gather(*(replica.start(key, CAUSE) for replica in replicas))
+
+    def exited(node: str) -> ObserveAttempt:
+        stage = AttemptObserved.EXITED
+        return ObserveAttempt(AttemptObserved(execution_id=created.id, node_id=node, stage=stage, version=1))
+
+    await asyncio.gather(
+        *(replica.dispatch(key, exited(f"n{number}"), CAUSE) for number in range(6) for replica in replicas)
+    )
+    await asyncio.gather(*(replica.dispatch(key, exited("last"), CAUSE) for replica in replicas))
+    history = await world.history(key)
+    assert isinstance(history[-1], facts.ExecutionSucceeded)
+    scheduled = [(fact.node_id, fact.attempt) for fact in history if isinstance(fact, facts.AttemptScheduled)]
+    assert sorted(scheduled) == [("last", 0), *((f"n{number}", 0) for number in range(6))]
