@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 from typing import Literal
 
 import structlog
@@ -12,6 +13,8 @@ from prometheus_client import start_http_server
 from pydantic import BaseModel, ConfigDict
 
 from . import tracing
+
+_LAST_SPANS_SECONDS = 2.0
 
 
 class TelemetrySettings(BaseModel):
@@ -41,11 +44,13 @@ def configure(service: str, settings: TelemetrySettings) -> None:
 
 
 def shut_down() -> None:
-    """Send the spans that are still here."""
+    """Send the spans that are still here. They are given up soon when nobody takes them: a stop is not to wait."""
     provider = trace.get_tracer_provider()
     stop = getattr(provider, "shutdown", None)
     if stop is not None:
-        stop()
+        sending = threading.Thread(target=stop, daemon=True)
+        sending.start()
+        sending.join(_LAST_SPANS_SECONDS)
 
 
 def _configure_logs(service: str, settings: TelemetrySettings) -> None:
@@ -92,7 +97,8 @@ def _configure_traces(service: str, endpoint: str) -> None:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    provider = TracerProvider(resource=Resource.create({"service.name": f"flightlog-{service}"}))
+    resource = Resource.create({"service.name": f"flightlog-{service}"})
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
     trace.set_tracer_provider(provider)
     tracing.switch_on()

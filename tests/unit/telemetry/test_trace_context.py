@@ -12,7 +12,7 @@ PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 _TRACED = """
 import json, structlog
-from flightlog_telemetry import TelemetrySettings, configure, current_traceparent, span_from
+from flightlog_telemetry import TelemetrySettings, configure, current_traceparent, shut_down, span_from
 configure("test", TelemetrySettings(otlp_endpoint="http://127.0.0.1:1"))
 with span_from(%r, "outer"):
     inside = current_traceparent()
@@ -20,7 +20,7 @@ with span_from(%r, "outer"):
 with span_from("", "new"):
     fresh = current_traceparent()
 print(json.dumps([inside, fresh, current_traceparent()]), flush=True)
-import os; os._exit(0)  # nobody collects: do not wait for that
+shut_down()
 """
 
 _LOGGED = """
@@ -64,6 +64,11 @@ def test_span_continues_the_trace_it_is_given() -> None:
     assert outside == ""
     line = json.loads(result.stderr.splitlines()[0])
     assert [line["trace_id"], line["span_id"]] == inside.split("-")[1:3]
+
+
+def test_end_of_a_process_does_not_wait_for_a_collector_that_is_away() -> None:
+    """The exporter says so when it has given up, many seconds later."""
+    assert "Failed to export" not in run(_TRACED % PARENT).stderr
 
 
 def test_logs_for_people_are_lines_of_text() -> None:
