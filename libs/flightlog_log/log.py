@@ -12,7 +12,7 @@ from flightlog_blobs import BlobStore
 
 from . import alarms, following, parking
 from .appending import Appender
-from .connection import Connection
+from .connection import ApiError, Connection
 from .consuming import Consumer, EventSource
 from .envelopes import Cause, Head, Recorded, Unreadable
 from .parking import ParkedEntry
@@ -116,6 +116,17 @@ class Log:
         `live=False` ends at the end that the stream has now. Outlives restarts of the server.
         """
         return following.follow(self._connection, self._reader, stream, after=after, subjects=subjects, live=live)
+
+    async def forget(self, stream: str, durable: str) -> None:
+        """Forget where a consumer got to; its next `consume` begins at the start of the stream.
+
+        Not while it runs. Raises `LogUnavailable`.
+        """
+        try:
+            await self._connection.api(f"CONSUMER.DELETE.{stream}.{durable}")
+        except ApiError as error:
+            if error.code != 404:
+                raise
 
     async def consume(
         self,

@@ -22,7 +22,7 @@ from flightlog_telemetry import configure, shut_down
 from services.k8s_launcher.plans import Planner
 from services.k8s_launcher.process.runtime import ProcessRuntime
 from services.k8s_launcher.settings import Settings
-from services.k8s_launcher.shell import SERVICE, Launcher, Observer
+from services.k8s_launcher.shell import DURABLE, SERVICE, Launcher, Observer
 
 _log = structlog.get_logger(__name__)
 
@@ -44,6 +44,10 @@ async def run(settings: Settings) -> None:
             offload_literals_mb=settings.launcher.offload_literals_mb,
         )
         runtime = await ProcessRuntime.open(settings.process, planner, Observer(log).report, task_defaults=defaults)
+        if runtime.is_new:
+            # It has a record of nothing, so whatever is under way must be looked at again.
+            await log.forget("EXECUTION", DURABLE)
+            runtime.begin()
         await runtime.adopt()
         launcher = Launcher(log, runtime, max_in_flight=settings.launcher.max_in_flight)
         async with asyncio.TaskGroup() as tasks:

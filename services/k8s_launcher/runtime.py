@@ -58,8 +58,11 @@ Report = Callable[[AttemptObserved, Origin], Awaitable[None]]
 class Runtime(Protocol):
     """A place where attempts run."""
 
-    async def launch(self, scheduled: Scheduled) -> None:
-        """See to it that the attempt runs. Durable when it returns; does nothing when the attempt is already known."""
+    async def launch(self, scheduled: Scheduled, *, ran: bool = False) -> None:
+        """See to it that the attempt runs. Durable when it returns; does nothing when the attempt is already known.
+
+        `ran`: it was seen running before. When it is unknown nevertheless, it is reported lost and not started again.
+        """
         ...
 
     async def abort(self, key: AttemptKey, reason: str, origin: Origin) -> None:

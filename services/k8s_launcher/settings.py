@@ -40,6 +40,10 @@ class ProcessSettings(BaseModel):
     )
     grace_seconds: float = Field(10.0, gt=0, description="Between SIGTERM and SIGKILL when an attempt is aborted")
     enforce_memory_limits: bool = Field(False, description="Kill a task that uses more memory than its limit")
+    keep_ended_days: float = Field(30.0, ge=0, description="How long records and output of ended attempts are kept")
+    keep_ended_bytes: str = Field(
+        "10Gi", description="How much of that is kept, as a quantity; the oldest goes first, running attempts never"
+    )
     keep_work: bool = Field(False, description="Leave the working directories of ended attempts on disk")
 
 

@@ -8,6 +8,7 @@ is kept once; what they mean, the execution service decides.
 from __future__ import annotations
 
 import asyncio
+import errno
 
 import structlog
 from prometheus_client import Counter
@@ -19,8 +20,11 @@ from flightlog_protos.log.v1.envelope_pb2 import Actor
 from services.k8s_launcher.runtime import AttemptKey, Origin, Runtime, Scheduled
 
 SERVICE = "k8s-launcher"
+DURABLE = "launcher"
 ORDERS = frozenset({AttemptScheduled.DESCRIPTOR.name, AttemptAborting.DESCRIPTOR.name})
+FINAL = frozenset({AttemptObserved.EXITED, AttemptObserved.NOT_LAUNCHED, AttemptObserved.KILLED, AttemptObserved.LOST})
 _RETRY_SECONDS = 1.0
+_OUT_OF_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)
 
 _log = structlog.get_logger(__name__)
 _observed = Counter("flightlog_launcher_observations_total", "Observations published", ["stage"])
@@ -60,25 +64,52 @@ class Observer:
 class Launcher:
     """Follows the executions and passes their orders to a runtime."""
 
-    def __init__(self, log: Log, runtime: Runtime, *, durable: str = "launcher", max_in_flight: int = 512) -> None:
+    def __init__(self, log: Log, runtime: Runtime, *, durable: str = DURABLE, max_in_flight: int = 512) -> None:
         self._log = log
         self._runtime = runtime
         self._durable = durable
         self._max_in_flight = max_in_flight
+        self._begun_at = 0
 
     async def run(self) -> None:
         """Take orders until cancelled."""
+        self._begun_at = await self._log.stream_sequence("EXECUTION")
         await self._log.consume("EXECUTION", self._durable, self.take, facts=ORDERS, max_in_flight=self._max_in_flight)
 
     async def take(self, recorded: Recorded) -> None:
         """Pass on the orders of one envelope, in its order; everything is durable when this returns."""
         envelope = recorded.envelope
         origin = Origin(recorded.event_id, envelope.correlation_id, envelope.traceparent)
-        for fact in recorded.facts:
-            if isinstance(fact, AttemptScheduled):
-                if not fact.in_engine:
-                    await self._runtime.launch(Scheduled(fact, origin))
-            elif isinstance(fact, AttemptAborting):
-                project, domain, name = Subject.parse(recorded.subject).parts
-                key = AttemptKey(project, domain, name, fact.node_id, fact.attempt)
-                await self._runtime.abort(key, fact.reason, origin)
+        project, domain, name = Subject.parse(recorded.subject).parts
+        try:
+            for fact in recorded.facts:
+                if isinstance(fact, AttemptScheduled) and not fact.in_engine:
+                    seen = await self._seen(recorded, fact)
+                    if seen.isdisjoint(FINAL):
+                        await self._runtime.launch(Scheduled(fact, origin), ran=AttemptObserved.RUNNING in seen)
+                elif isinstance(fact, AttemptAborting) and FINAL.isdisjoint(await self._seen(recorded, fact)):
+                    key = AttemptKey(project, domain, name, fact.node_id, fact.attempt)
+                    await self._runtime.abort(key, fact.reason, origin)
+        except OSError as error:
+            if error.errno in _OUT_OF_ROOM:
+                # Not the order's fault: it is to wait, not to be parked.
+                raise LogUnavailable(f"the order cannot be kept: {error}") from error
+            raise
+
+    async def _seen(
+        self, recorded: Recorded, fact: AttemptScheduled | AttemptAborting
+    ) -> set[AttemptObserved.Stage.ValueType]:
+        """What was observed of an attempt before this launcher began.
+
+        Orders from then may come again after they were carried out, even all of them when our folder is a new one. What
+        comes later is new.
+        """
+        if recorded.sequence > self._begun_at:
+            return set()
+        observations = await self._log.load(Subject.of("LAUNCHER", *Subject.parse(recorded.subject).parts))
+        return {
+            item.stage
+            for observation in observations
+            for item in observation.facts
+            if isinstance(item, AttemptObserved) and (item.node_id, item.attempt) == (fact.node_id, fact.attempt)
+        }

@@ -13,10 +13,13 @@ import signal
 import sys
 from pathlib import Path
 
+import psutil
+
 from services.k8s_launcher.process import shepherd
 from services.k8s_launcher.process.attempts import Claim
 
 _POLL_SECONDS = 0.2
+_GONE_SECONDS = 5.0
 
 
 def is_alive(pid: int, start: int, boot: str) -> bool:
@@ -80,10 +83,30 @@ async def stop(claim: Claim, grace_seconds: float) -> None:
         gone.cancel()
 
 
-async def end_orphan(claim: Claim) -> None:
+async def end_orphan(claim: Claim, work: Path) -> None:
     """A task whose shepherd is gone has nobody to say how it ended: kill it, so that a retry does not run beside it."""
+    if claim.boot != shepherd.boot_id():
+        return
+    left = await asyncio.to_thread(_left_of, claim, work)
     signal_task(claim, signal.SIGKILL)
+    for process in left:
+        with contextlib.suppress(psutil.Error):
+            process.kill()  # of this process and no other that has its id by now: psutil looks at the start time
+    await asyncio.to_thread(psutil.wait_procs, left, _GONE_SECONDS)
     await wait_gone(claim.task, claim.task_start, claim.boot)
+
+
+def _left_of(claim: Claim, work: Path) -> list[psutil.Process]:
+    """What a task started, as far as that can still be told: its descendants, and what works in its directory."""
+    left: list[psutil.Process] = []
+    if shepherd.start_time(claim.task) == claim.task_start:
+        with contextlib.suppress(psutil.Error):
+            left = psutil.Process(claim.task).children(recursive=True)
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if Path(process.cwd()).is_relative_to(work):
+                left.append(process)
+    return left
 
 
 def _is_zombie(pid: int) -> bool:

@@ -19,6 +19,7 @@ import contextlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -82,8 +83,9 @@ class Record:
         self.directory = data.joinpath("attempts", *map(_file_name, parts))
         self.short_name = sha256("/".join(parts).encode()).hexdigest()[:16]
         self.work = data / "work" / self.short_name
-        # Sockets are made in here, and their paths may not be long.
-        self.temporary = Path(tempfile.gettempdir()) / f"flightlog-{self.short_name}"
+        # Sockets are made in here, and their paths may not be long. Other data folders have attempts of the same name.
+        place = sha256(f"{data.absolute()}/{self.short_name}".encode()).hexdigest()[:16]
+        self.temporary = Path(tempfile.gettempdir()) / f"flightlog-{place}"
         self._open = data / "open" / self.short_name
 
     @property
@@ -98,13 +100,22 @@ class Record:
         """Keep an order. False when the attempt is known already, running, ended or never to be started."""
         if (self.directory / _ORDER).exists() or self.claim() is not None:
             return False
-        fact = base64.b64encode(scheduled.fact.SerializeToString()).decode()
-        self._write(_ORDER, {"key": asdict(self.key), "origin": asdict(scheduled.origin), "fact": fact})
+        self._keep_order(scheduled)
+        return True
+
+    def order_lost(self, scheduled: Scheduled) -> bool:
+        """Keep the order of an attempt that ran where we know nothing of. It is never started; False when known."""
+        if (self.directory / _ORDER).exists():
+            return False
+        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.bury()
+        self._keep_order(scheduled)
         return True
 
     def order_abort(self, reason: str, origin: Origin) -> bool:
         """Keep the order to end the attempt; the first one counts. False when its end is known and reported."""
-        if self.directory.exists() and not self._open.exists():
+        known = (self.directory / _ORDER).exists() or (self.directory / _ABORT).exists()
+        if known and not self._open.exists():
             return False
         if self.aborting() is None:
             self._write(_ABORT, {"key": asdict(self.key), "origin": asdict(origin), "reason": reason})
@@ -134,10 +145,18 @@ class Record:
         return Ended(**content) if content is not None else None
 
     def make_work(self) -> None:
-        """The empty working directory and the empty folder for temporary files."""
+        """The working directory and the folder for temporary files.
+
+        What is there already is left alone: an order that an earlier launcher gave may just be starting in them.
+        """
         for folder in (self.work, self.temporary):
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True, mode=0o700)
+            try:
+                folder.mkdir(parents=True, mode=0o700)
+            except FileExistsError:
+                # Its name is easily guessed, and everybody may write to the folder it is in.
+                found = folder.lstat()
+                if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+                    raise
 
     def close(self, *, keep_work: bool) -> None:
         """The end is reported: nothing is owed any more. What was printed stays."""
@@ -146,12 +165,17 @@ class Record:
         shutil.rmtree(self.temporary, ignore_errors=True)
         self._open.unlink(missing_ok=True)
 
+    def _keep_order(self, scheduled: Scheduled) -> None:
+        fact = base64.b64encode(scheduled.fact.SerializeToString()).decode()
+        self._write(_ORDER, {"key": asdict(self.key), "origin": asdict(scheduled.origin), "fact": fact})
+
     def _write(self, name: str, content: dict[str, Any]) -> None:
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._open.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         # Made before the file is flushed: that flush commits the link and the new directories with it.
         with contextlib.suppress(FileExistsError):
-            self._open.symlink_to(self.directory)
+            # Relative, because the data folder may be moved.
+            self._open.symlink_to(os.path.relpath(self.directory, self._open.parent))
         partial = self.directory / f".{name}"
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
@@ -178,6 +202,16 @@ def open_records(data: Path) -> Iterator[Record]:
             marker.unlink()  # the order was never acknowledged, so it comes again
             continue
         yield Record(data, AttemptKey(**content["key"]))
+
+
+def attempt_directories(data: Path) -> Iterator[Path]:
+    """Directories of the attempts whose end is reported."""
+    claimed = [claim.parent for claim in (data / "attempts").glob(f"*/*/*/*/*/{shepherd.CLAIM}")]
+    # In this order: what was begun after the first look is not in `claimed`, what ended meanwhile is not open.
+    still_open = {marker.resolve() for marker in (data / "open").glob("*")}
+    for directory in claimed:
+        if directory.resolve() not in still_open:
+            yield directory
 
 
 def _file_name(part: str) -> str:

@@ -56,6 +56,7 @@ _VERSIONS: Mapping[int, int] = {
 }
 _START_TRIES = 3
 _PLAN_SECONDS = 60.0
+_LONGEST_DELAY_SECONDS = 30.0
 _order_ids = count(1)
 
 
@@ -109,11 +110,10 @@ class Life:
         self._aborting = aborting
         self._abort = asyncio.Event()
         self._grant: Grant | None = None
+        self._failure: Exception | None = None
         if aborting is not None:
             self._abort.set()
-        if claim is not None and not claim.is_tombstone:
-            self._grant = _granted(claim.held)
-            place.capacity.hold(self._grant)
+        self._hold_what_it_has(claim)
 
     def abort(self, aborting: Aborting) -> None:
         """End it, in whatever state it is. The order is on disk already."""
@@ -123,16 +123,30 @@ class Life:
 
     async def run(self) -> None:
         """Live until the end is reported. Cancelled: what runs goes on running, for the next launcher to adopt."""
+        delay = 0.5
         try:
-            await self._live()
-        except Exception as error:  # noqa: BLE001
-            # The edge of a task: an attempt that we cannot handle must neither hang nor take the launcher down.
-            _log.exception("attempt.unhandled", **self._names())
-            await self._give_up(error)
+            while True:
+                try:
+                    await self._live()
+                    return
+                except OSError as error:
+                    # A full disk, no more files or processes: nothing that is the attempt's fault, and it may pass.
+                    _log.warning("attempt.delayed", error=repr(error), retry_in=delay, **self._names())
+                except Exception as error:  # noqa: BLE001
+                    # The edge of a task: an attempt that we cannot handle must neither hang nor take the launcher down.
+                    _log.exception("attempt.unhandled", **self._names())
+                    self._failure = error
+                if self._claim is None:
+                    self._give_back()
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, _LONGEST_DELAY_SECONDS)
         finally:
             self._give_back()
 
     async def _live(self) -> None:
+        if self._failure is not None:
+            await self._give_up(self._failure)
+            return
         if self._claim is None:
             try:
                 self._claim = await self._start()
@@ -143,10 +157,15 @@ class Life:
                     await self._report_refusal(refusal)
                     return
                 self._claim = await asyncio.to_thread(self.record.claim)
-        if self._claim is None or self._claim.is_tombstone:
+            # The claim may be another's: of an order that an earlier launcher gave just before it ended.
+            self._hold_what_it_has(self._claim)
+        if self._claim is not None and not self._claim.is_tombstone:
+            await self._follow(self._claim)
+        elif self._aborting is not None:
             await self._report_killed(None)
-            return
-        await self._follow(self._claim)
+        else:
+            await self._report(AttemptObserved.LOST, reason="the launcher's records do not say what became of it")
+            await self._close()
 
     async def _start(self) -> Claim:
         """Bring the attempt to a claim: its own, or one made before. Raises `_Aborted` and `NotLaunchable`."""
@@ -248,7 +267,7 @@ class Life:
                     await adoption.stop(claim, self._place.grace_seconds)
                 ended = await asyncio.to_thread(self.record.ended)
                 if ended is None:
-                    await adoption.end_orphan(claim)
+                    await adoption.end_orphan(claim, self.record.work)
                 self._give_back()
                 await running
             finally:
@@ -305,10 +324,10 @@ class Life:
         await self._close()
 
     async def _report_killed(self, ended: Ended | None) -> None:
-        reason = self._aborting.reason if self._aborting is not None else "aborted before it started"
+        assert self._aborting is not None
         await self._report(
             AttemptObserved.KILLED,
-            reason=reason,
+            reason=self._aborting.reason,
             exit=_exit(ended) if ended is not None else None,
             usage=_usage(ended) if ended is not None else None,
         )
@@ -369,6 +388,14 @@ class Life:
     async def _close(self) -> None:
         self._give_back()
         await asyncio.to_thread(self.record.close, keep_work=self._place.keep_work)
+
+    def _hold_what_it_has(self, claim: Claim | None) -> None:
+        """Count what the claim says the attempt occupies, in place of what was meant for it."""
+        if claim is None or claim.is_tombstone or (self._grant is not None and _held(self._grant) == claim.held):
+            return
+        self._give_back()
+        self._grant = _granted(claim.held)
+        self._place.capacity.hold(self._grant)
 
     def _give_back(self) -> None:
         grant, self._grant = self._grant, None

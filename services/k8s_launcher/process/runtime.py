@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from services.k8s_launcher.process.capacity import Capacity
 from services.k8s_launcher.process.code import CodeCache
 from services.k8s_launcher.process.devices import discover
 from services.k8s_launcher.process.life import Life, Place
+from services.k8s_launcher.process.retention import keep_tidy
 from services.k8s_launcher.process.workers import Zygote
 from services.k8s_launcher.runtime import AttemptKey, Origin, Report, Scheduled
 from services.k8s_launcher.settings import ProcessSettings
@@ -41,6 +44,7 @@ class ProcessRuntime:
         self._settings = settings
         self._place = place
         self.zygotes = zygotes
+        self._since = settings.directory / "since"
         self._lives: dict[AttemptKey, Life] = {}
         self._arrivals: asyncio.Queue[Life] = asyncio.Queue()
 
@@ -49,6 +53,7 @@ class ProcessRuntime:
         cls, settings: ProcessSettings, planner: Planner, report: Report, *, task_defaults: Mapping[str, str]
     ) -> ProcessRuntime:
         """A runtime on the folder of `settings`. Tasks are started once `run` is awaited."""
+        settings = settings.model_copy(update={"directory": settings.directory.absolute()})
         settings.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         devices = tuple(await discover() if settings.devices is None else settings.devices)
         machine = inherited_environment(os.environ)
@@ -72,11 +77,21 @@ class ProcessRuntime:
         )
         return cls(settings, place, zygotes)
 
-    async def launch(self, scheduled: Scheduled) -> None:
+    @property
+    def is_new(self) -> bool:
+        """Whether the folder has not been begun: what it does not know may be running or over all the same."""
+        return not self._since.exists()
+
+    def begin(self) -> None:
+        """From now on the folder knows of all attempts."""
+        self._since.write_text(datetime.now(UTC).isoformat())
+
+    async def launch(self, scheduled: Scheduled, *, ran: bool = False) -> None:
         """Keep the order and start the attempt in the background; nothing when it is known already."""
         record = Record(self._settings.directory, scheduled.key)
-        if scheduled.key not in self._lives and await asyncio.to_thread(record.order, scheduled):
-            self._begin(Life(self._place, record, scheduled))
+        keep = record.order_lost if ran else record.order
+        if scheduled.key not in self._lives and await asyncio.to_thread(keep, scheduled):
+            self._begin(Life(self._place, record, scheduled, claim=record.claim()))
 
     async def abort(self, key: AttemptKey, reason: str, origin: Origin) -> None:
         """Keep the order and stop the attempt in the background; one never seen is never going to start."""
@@ -103,6 +118,7 @@ class ProcessRuntime:
         async with asyncio.TaskGroup() as tasks:
             for zygote in self.zygotes.values():
                 tasks.create_task(zygote.run())
+            tasks.create_task(keep_tidy(self._settings))
             while True:
                 life = await self._arrivals.get()
                 tasks.create_task(self._look_after(life))
@@ -136,6 +152,11 @@ class ProcessRuntime:
 
 def _zygotes(settings: ProcessSettings, environment: Mapping[str, str]) -> dict[Path, Zygote]:
     folder = settings.directory / "workers"
+    # What modules leave behind when they are imported goes with the next start.
+    temporary = folder / "tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True, mode=0o700)
+    environment = {**environment, "TMPDIR": str(temporary)}
     zygotes: dict[Path, Zygote] = {}
     for number, python in enumerate(dict.fromkeys((settings.python, *settings.environments.values()))):
         log = folder / f"{number}.log"

@@ -35,6 +35,8 @@ _START_VARIABLES = (
 )
 # A script: importing it would change our own import path.
 _ZYGOTE = Path(__file__).with_name("zygote.py")
+_LOADING_TRIES = 3
+_LONGEST_ANSWER_BYTES = 16 << 20
 _RESTART_SECONDS = (0.1, 0.5, 2.0, 10.0, 30.0)
 
 
@@ -75,6 +77,7 @@ class Zygote:
         self._writer: asyncio.StreamWriter | None = None
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._broken = ""
+        self._was_ready = False
         self.pid = 0
 
     @property
@@ -103,8 +106,15 @@ class Zygote:
         failures = 0
         while True:
             began = asyncio.get_running_loop().time()
-            with contextlib.suppress(OSError):
+            try:
                 await self._live()
+            except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
+                self._give_up(str(error))
+            except OSError as error:
+                _log.warning("zygote.not_started", python=str(self.python), error=repr(error))
+            else:
+                if not self._broken and not self._was_ready and failures >= _LOADING_TRIES - 1:
+                    self._give_up(f"{self.python} ended {failures + 1} times while loading; see {self._log_file}")
             if asyncio.get_running_loop().time() - began > 60:
                 failures = 0
             delay = _RESTART_SECONDS[min(failures, len(_RESTART_SECONDS) - 1)]
@@ -128,7 +138,8 @@ class Zygote:
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
             )
-        reader, writer = await asyncio.open_unix_connection(sock=ours)
+        reader, writer = await asyncio.open_unix_connection(sock=ours, limit=_LONGEST_ANSWER_BYTES)
+        self._was_ready = False
         self.pid = process.pid
         try:
             while line := await reader.readline():
@@ -146,13 +157,17 @@ class Zygote:
                 process.kill()
             await process.wait()
 
+    def _give_up(self, reason: str) -> None:
+        """Tell those who wait; the next one that becomes ready makes up for it."""
+        self._broken = reason
+        self._ready.set()
+        _log.error("zygote.broken", python=str(self.python), error=reason)
+
     def _hear(self, message: dict[str, Any], writer: asyncio.StreamWriter) -> None:
         if "failed" in message:
-            self._broken = message["failed"]
-            self._ready.set()
-            _log.error("zygote.broken", python=str(self.python), error=self._broken)
+            self._give_up(message["failed"])
         elif "ready" in message:
-            self._broken, self._writer = "", writer
+            self._broken, self._writer, self._was_ready = "", writer, True
             self._ready.set()
             _log.info("zygote.ready", python=str(self.python), pid=self.pid, missing=message["missing"])
         else:
