@@ -249,13 +249,19 @@ class Projector:
         )
 
     async def _watch_lag(self) -> None:
-        applied = 0  # while Postgres is away the tables are where they were, and the log goes on
+        end = applied = 0
+
+        def lag() -> int:
+            # Asked for when the page is read: tables that caught up since the last look are not behind.
+            return max(0, end - max(applied, self._mark.sequence))
+
+        self._counters.lag_messages.set_function(lag)
         while True:
             try:
-                end = await self._log.stream_sequence(self._projection.stream)
                 found = self._mark.sequence if self._leading else await self._found_at()
+                # While Postgres is away the tables are where they were, and the log goes on.
                 applied = found if found >= 0 else applied
-                self._counters.lag_messages.set(max(0, end - applied))
+                end = await self._log.stream_sequence(self._projection.stream)
             except LogUnavailable as error:
                 logger.debug("projection.lag_unknown", projection=self._schema, error=str(error))
             await asyncio.sleep(_LAG_SECONDS)

@@ -12,6 +12,7 @@ import pytest
 from flyteidl.admin import execution_pb2, task_pb2
 from flyteidl.core import identifier_pb2, tasks_pb2
 from flyteidl.core.execution_pb2 import WorkflowExecution
+from flyteidl.core.identifier_pb2 import WorkflowExecutionIdentifier
 from flyteidl.service import admin_pb2_grpc
 
 from flightlog_cli.stack_process import StackProcess
@@ -33,8 +34,8 @@ class Client:
         metadata = (("traceparent", f"00-{self.trace_id}-{self.span_id}-01"),)
         return getattr(self.admin, method)(request, metadata=metadata)
 
-    def run(self, *command: str) -> execution_pb2.Execution:
-        """Register a task and run it to its end: an echo task without a command, else a process."""
+    def create(self, *command: str) -> WorkflowExecutionIdentifier:
+        """Register a task and start it: an echo task without a command, else a process."""
         task_id = identifier_pb2.Identifier(
             resource_type=identifier_pb2.TASK,
             project=PROJECT,
@@ -55,8 +56,13 @@ class Client:
                 project=PROJECT, domain=DOMAIN, spec=execution_pb2.ExecutionSpec(launch_plan=task_id)
             ),
         )
+        return created.id
+
+    def run(self, *command: str) -> execution_pb2.Execution:
+        """The same, to its end."""
+        request = execution_pb2.WorkflowExecutionGetRequest(id=self.create(*command))
         while True:
-            execution = self.admin.GetExecution(execution_pb2.WorkflowExecutionGetRequest(id=created.id))
+            execution = self.admin.GetExecution(request)
             if execution.closure.phase in TERMINAL:
                 return execution
 

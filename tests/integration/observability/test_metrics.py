@@ -7,6 +7,7 @@ import urllib.request
 from collections.abc import Callable
 from secrets import token_hex
 
+import asyncpg
 import nats
 from flyteidl.admin import execution_pb2
 from flyteidl.core.execution_pb2 import WorkflowExecution
@@ -71,6 +72,14 @@ def test_a_run_moves_appends_decisions_projection_and_attempts(traced_stack: Sta
         pages.wait_for(lambda: pages.value(service, name, **labels) > value)  # noqa: B023 (called at once)
 
 
+def test_tables_that_show_a_run_are_not_behind_it(traced_stack: StackProcess, client: Client) -> None:
+    """Whatever the moment: `flightlog status` asks once."""
+    pages = Pages(traced_stack)
+    for _ in range(3):
+        client.run()
+        assert pages.value("execution", "flightlog_projection_lag") == 0
+
+
 def test_lag_is_there_from_the_start_and_returns_to_nothing(traced_stack: StackProcess, client: Client) -> None:
     pages = Pages(traced_stack)
     client.run()
@@ -82,6 +91,19 @@ def test_lag_is_there_from_the_start_and_returns_to_nothing(traced_stack: StackP
     for service, stream, consumer in consumers:
         labels = {"stream": stream, "consumer": consumer}
         pages.wait_for(lambda: pages.value(service, "flightlog_consumer_lag", **labels) == 0)  # noqa: B023
+
+
+async def test_lag_grows_while_tables_cannot_be_written(traced_stack: StackProcess, client: Client) -> None:
+    pages = Pages(traced_stack)
+    connection = await asyncpg.connect(traced_stack.endpoints["postgres"])
+    try:
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE execution.executions")
+            client.create()
+            pages.wait_for(lambda: pages.value("execution", "flightlog_projection_lag", projection="execution") > 0)
+    finally:
+        await connection.close()
+    pages.wait_for(lambda: pages.value("execution", "flightlog_projection_lag", projection="execution") == 0)
 
 
 async def test_a_message_nobody_can_read_is_counted_as_parked(traced_stack: StackProcess) -> None:
