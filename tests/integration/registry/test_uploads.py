@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -13,6 +15,7 @@ import aiohttp
 import grpc
 import grpc.aio
 import pytest
+import requests
 from flyteidl.service import dataproxy_pb2
 from google.protobuf.duration_pb2 import Duration
 
@@ -61,6 +64,22 @@ async def test_flytekit_uploads_with_the_headers_it_was_told(call: Call, blob_se
     headers = {"Content-MD5": base64.b64encode(MD5).decode(), **answer.headers}
     assert await put(answer.signed_url, BODY, headers) == 200
     assert await stored(blob_settings, answer.native_url) == BODY
+
+
+async def test_flytekit_uploads_an_empty_file(call: Call, blob_settings: BlobSettings, tmp_path: Path) -> None:
+    md5 = hashlib.md5(b"").digest()
+    request = location(filename=uuid4().hex, content_md5=md5, add_content_md5_metadata=True)
+    answer = await call("CreateUploadLocation", request)
+    headers = {"Content-Length": "0", "Content-MD5": base64.b64encode(md5).decode(), **answer.headers}
+    (tmp_path / "empty").touch()
+
+    def upload() -> int:
+        # As flytekit does it: the body is announced as chunked, and never sent.
+        with (tmp_path / "empty").open("rb") as file:
+            return requests.put(answer.signed_url, data=file, headers=headers, timeout=30).status_code
+
+    assert await asyncio.to_thread(upload) == 200
+    assert await stored(blob_settings, answer.native_url) == b""
 
 
 async def test_flytectl_uploads_with_the_md5_alone(call: Call, blob_settings: BlobSettings) -> None:
