@@ -26,11 +26,6 @@ def switch_on() -> None:
     _on = True
 
 
-def tracer(name: str) -> trace.Tracer:
-    """A tracer of the process; it records nothing while tracing is off."""
-    return trace.get_tracer(name)
-
-
 def current_traceparent() -> str:
     """W3C `traceparent` of the span we are in; empty when there is none."""
     if not _on:

@@ -9,6 +9,7 @@ import sys
 from flightlog_telemetry import current_traceparent, span_from
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+UNSAMPLED = PARENT.removesuffix("01") + "00"
 
 _TRACED = """
 import json, structlog
@@ -17,9 +18,11 @@ configure("test", TelemetrySettings(otlp_endpoint="http://127.0.0.1:1"))
 with span_from(%r, "outer"):
     inside = current_traceparent()
     structlog.get_logger().warning("thing.done")
+with span_from(%r, "unwanted") as span:
+    unsampled = [span.is_recording(), current_traceparent()]
 with span_from("", "new"):
     fresh = current_traceparent()
-print(json.dumps([inside, fresh, current_traceparent()]), flush=True)
+print(json.dumps([inside, fresh, current_traceparent(), *unsampled]), flush=True)
 shut_down()
 """
 
@@ -55,20 +58,23 @@ def test_no_span_is_made_while_tracing_is_off() -> None:
 
 
 def test_span_continues_the_trace_it_is_given() -> None:
-    result = run(_TRACED % PARENT)
-    inside, fresh, outside = json.loads(result.stdout)
+    result = run(_TRACED % (PARENT, UNSAMPLED))
+    inside, fresh, outside, recording, handed_on = json.loads(result.stdout)
     assert inside.split("-")[1] == PARENT.split("-")[1]
     assert inside.split("-")[2] != PARENT.split("-")[2]
     assert fresh
     assert fresh.split("-")[1] != PARENT.split("-")[1]
     assert outside == ""
+    # Who began the trace decides whether it is kept.
+    assert not recording
+    assert handed_on.split("-")[1::2] == UNSAMPLED.split("-")[1::2]
     line = json.loads(result.stderr.splitlines()[0])
     assert [line["trace_id"], line["span_id"]] == inside.split("-")[1:3]
 
 
 def test_end_of_a_process_does_not_wait_for_a_collector_that_is_away() -> None:
     """The exporter says so when it has given up, many seconds later."""
-    assert "Failed to export" not in run(_TRACED % PARENT).stderr
+    assert "Failed to export" not in run(_TRACED % (PARENT, UNSAMPLED)).stderr
 
 
 def test_logs_for_people_are_lines_of_text() -> None:

@@ -1,0 +1,38 @@
+"""The settings, metrics and commands that the documentation speaks of are those there are."""
+
+from __future__ import annotations
+
+import re
+
+from typer.main import get_command
+
+from flightlog_cli.main import app
+from tests.unit.cli.test_deployment_files import known_names
+from tests.unit.docs.test_architecture_names import PAGES
+from tests.unit.telemetry.test_dashboard import sample_names
+
+OF_THE_STACK = {"FLIGHTLOG_DATA", "FLIGHTLOG_READY_FILE"}
+_PACKAGES = {"log", "read", "rpc", "blobs", "telemetry", "types", "protos", "cli", "bench"}
+
+
+def found(pattern: str) -> set[str]:
+    return {name for page in PAGES for name in re.findall(pattern, page.read_text())}
+
+
+def test_settings_exist() -> None:
+    named = found(r"\bFLIGHTLOG_[A-Z0-9]+(?:_+[A-Z0-9]+)*")
+    assert len(named) > 8
+    assert named <= known_names() | OF_THE_STACK
+
+
+def test_metrics_exist() -> None:
+    named = {name for name in found(r"\bflightlog_[a-z_]+\b") if name.removeprefix("flightlog_") not in _PACKAGES}
+    assert len(named) > 8
+    known = sample_names()
+    assert named <= known.keys() | set(known.values())
+
+
+def test_commands_exist() -> None:
+    named = found(r"(?:^|[`(])flightlog ([a-z]+)\b")
+    assert len(named) > 3
+    assert named <= get_command(app).commands.keys()  # type: ignore[attr-defined]
