@@ -74,12 +74,14 @@ async def test_flytekit_uploads_an_empty_file(call: Call, blob_settings: BlobSet
     (tmp_path / "empty").touch()
 
     def upload() -> int:
-        # As flytekit does it: the body is announced as chunked, and never sent.
+        # As flytekit does it: the body of an empty file is announced as chunked, and never sent.
         with (tmp_path / "empty").open("rb") as file:
             return requests.put(answer.signed_url, data=file, headers=headers, timeout=30).status_code
 
     assert await asyncio.to_thread(upload) == 200
     assert await stored(blob_settings, answer.native_url) == b""
+    (tmp_path / "empty").write_bytes(BODY)
+    assert await asyncio.to_thread(upload) == 403
 
 
 async def test_flytectl_uploads_with_the_md5_alone(call: Call, blob_settings: BlobSettings) -> None:
