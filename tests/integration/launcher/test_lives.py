@@ -9,15 +9,26 @@ import asyncio
 import os
 import signal
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
+from uuid import uuid4
 
 import pytest
+import structlog
 
+from flightlog_protos.execution.v1.facts_pb2 import AttemptScheduled
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
+from services.k8s_launcher.plans import Planner
+from services.k8s_launcher.process import workers
+from services.k8s_launcher.process.attempts import Record
 from services.k8s_launcher.process.devices import Device
-from services.k8s_launcher.runtime import Origin, Scheduled
+from services.k8s_launcher.process.life import Life
+from services.k8s_launcher.process.runtime import ProcessRuntime
+from services.k8s_launcher.runtime import AttemptKey, Origin, Scheduled
+from services.k8s_launcher.settings import ProcessSettings
+from services.k8s_launcher.shell import Launcher, Observer
 
 WAITING = AttemptObserved.WAITING_FOR_RESOURCES
 
@@ -261,3 +272,143 @@ async def test_memory_limit_is_enforced_where_it_is_switched_on(start_launcher: 
     assert end.exit.out_of_memory
     assert end.exit.signal == signal.SIGKILL
     assert end.usage.peak_memory_bytes > 100 << 20
+
+
+async def test_children_of_a_task_end_with_it_though_its_shepherd_was_killed(
+    start_launcher: Any, executions: Any, tmp_path: Path
+) -> None:
+    started, child, other = tmp_path / "started", tmp_path / "child", tmp_path / "other"
+    # One child in a session of its own, one whose parent is gone already.
+    command = (
+        f"setsid sh -c 'echo $$ > {child}; cd /; sleep 600' & "
+        f"(setsid sh -c 'echo $$ > {other}; sleep 600' &); echo $$ > {started}; sleep 600"
+    )
+    async with start_launcher():
+        fact = await executions.schedule(executions.program("sh", "-c", command))
+        pids = [await _pid(path) for path in (started, child, other)]
+        os.kill(os.getsid(pids[0]), signal.SIGKILL)
+        end = await executions.end(fact)
+    assert end.stage == AttemptObserved.LOST
+    assert [_is_gone(pid) for pid in pids] == [True] * 3
+
+
+async def test_obstacle_on_the_disk_is_waited_out(start_launcher: Any, executions: Any, tmp_path: Path) -> None:
+    obstacle = tmp_path / "tasks" / "work"
+    async with start_launcher():
+        obstacle.touch()  # where the folder of the working directories should be
+        with structlog.testing.capture_logs() as logs:
+            fact = await executions.schedule(executions.program("true"))
+            while not any(entry["event"] == "attempt.delayed" for entry in logs):
+                await asyncio.sleep(0.01)
+        obstacle.unlink()
+        end = await executions.end(fact)
+    assert (end.stage, end.exit.code) == (AttemptObserved.EXITED, 0)
+
+
+async def test_what_a_predecessor_started_last_keeps_its_devices(
+    start_launcher: Any, executions: Any, tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+    command = f"while [ ! -e {go} ]; do sleep 0.02; done"
+    devices = [Device(id="0"), Device(id="1")]
+    async with start_launcher(consume=False, devices=devices) as runtime:
+        fact = await executions.attempt(executions.program("sh", "-c", command, gpu="1"))
+        record = Record(tmp_path / "tasks", AttemptKey.of(fact))
+        scheduled = Scheduled(fact, Origin("event", "correlation"))
+        record.order(scheduled)
+        record.make_work()
+        held = {"cpu_millis": 250, "memory_bytes": 1 << 20, "devices": [devices[1].model_dump()]}
+        order = {
+            "id": 1,
+            "directory": str(record.directory),
+            "work": str(record.work),
+            "argv": ["/bin/sh", "-c", command],
+            "environment": {"PATH": os.defpath},
+            "held": held,
+            "memory_limit": 0,
+            "code": "",
+        }
+        # The order reaches the shepherd only after the new launcher has looked for claims and found none.
+        await workers.start_program(order)
+        runtime._begin(Life(runtime._place, record, scheduled))
+        await executions.until(fact, AttemptObserved.RUNNING)
+        one = await executions.attempt(executions.program("sh", "-c", "echo $CUDA_VISIBLE_DEVICES", gpu="1"))
+        await runtime.launch(Scheduled(one, Origin("event", "correlation")))
+        end = await executions.end(one)
+        go.touch()
+        await executions.end(fact)
+    assert _log(end, "stdout") == "0\n"
+
+
+async def test_new_folder_starts_nothing_that_ran_or_is_over(
+    executions: Any, blob_settings: Any, tmp_path: Path
+) -> None:
+    """A launcher whose folder is lost sees all orders of the log again."""
+    mark, go = tmp_path / "mark", tmp_path / "go"
+    count = executions.program("sh", "-c", f"echo $FLYTE_INTERNAL_EXECUTION_ID >> {mark}")
+    hold = executions.program("sh", "-c", f"while [ ! -e {go} ]; do sleep 0.02; done")
+    durable = f"launcher-{uuid4().hex[:8]}"
+    over, running, ahead, aborted = [
+        await executions.attempt(template, execution=f"{name}{uuid4().hex[:8]}")
+        for name, template in (("over", count), ("running", hold), ("ahead", count), ("aborted", hold))
+    ]
+
+    def relevant(fact: AttemptScheduled) -> bool:
+        return fact.execution_id.name in {f.execution_id.name for f in (over, running, ahead, aborted)}
+
+    async def launch(folder: str, while_running: Callable[[], Awaitable[None]]) -> None:
+        planner = Planner(executions.blobs, environment={})
+        settings = ProcessSettings(directory=tmp_path / folder, preload=["json"], devices=[], grace_seconds=0.2)
+        runtime = await ProcessRuntime.open(settings, planner, Observer(executions.log).report, task_defaults={})
+        assert runtime.is_new
+        await executions.log.forget("EXECUTION", durable)
+        runtime.begin()
+        assert not runtime.is_new
+        launcher = Launcher(executions.log, _Only(runtime, relevant), durable=durable)
+        working = [asyncio.ensure_future(work) for work in (runtime.run(), launcher.run())]
+        await while_running()
+        for task in working:
+            task.cancel()
+        await asyncio.wait(working)
+
+    async def first() -> None:
+        for fact in (over, running, aborted):
+            await executions.append(fact.execution_id.name, fact)
+        await executions.end(over)
+        await executions.until(running, AttemptObserved.RUNNING)
+        await executions.abort(aborted)
+        await executions.end(aborted)
+
+    async def second() -> None:
+        assert (await executions.end(running)).stage == AttemptObserved.LOST
+        assert (await executions.end(ahead)).exit.code == 0
+
+    await launch("first", first)
+    await executions.append(ahead.execution_id.name, ahead)
+    try:
+        await launch("second", second)
+    finally:
+        go.touch()
+    assert mark.read_text().split() == [over.execution_id.name, ahead.execution_id.name]
+    for fact in (over, aborted):
+        assert len([item for item in await executions.observed(fact) if item.version == 3000]) == 1
+
+
+class _Only:
+    """A runtime that hears of some executions alone: tests share the stream."""
+
+    def __init__(self, runtime: ProcessRuntime, relevant: Callable[[Any], bool]) -> None:
+        self._runtime = runtime
+        self._relevant = relevant
+
+    async def launch(self, scheduled: Scheduled, *, ran: bool = False) -> None:
+        if self._relevant(scheduled.fact):
+            await self._runtime.launch(scheduled, ran=ran)
+
+    async def abort(self, key: AttemptKey, reason: str, origin: Origin) -> None:
+        if (self._runtime._settings.directory / "attempts" / "flytesnacks" / "development" / key.execution).exists():
+            await self._runtime.abort(key, reason, origin)
+
+    async def adopt(self) -> None: ...
+
+    async def run(self) -> None: ...

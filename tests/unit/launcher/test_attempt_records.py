@@ -79,3 +79,45 @@ def test_different_attempts_have_different_directories_inside_the_folder(names: 
         assert record.directory.is_relative_to(data)
         assert ".." not in record.directory.parts
         assert all(len(part.encode()) <= 255 for part in record.directory.parts)
+
+
+def test_abort_of_an_order_that_was_cut_short_is_kept(tmp_path: Path) -> None:
+    record = Record(tmp_path, KEY)
+    record.directory.mkdir(parents=True)  # all that a crash left of it
+    assert record.order_abort("why", ORIGIN)
+    (found,) = open_records(tmp_path)
+    assert found.aborting() is not None
+
+
+def test_lost_attempt_is_found_again_but_can_never_start(tmp_path: Path) -> None:
+    record = Record(tmp_path, KEY)
+    assert record.order_lost(_scheduled())
+    assert not record.order_lost(_scheduled())
+    assert not record.order(_scheduled())
+    (found,) = open_records(tmp_path)
+    assert found.scheduled() == _scheduled()
+    assert not shepherd.claim(str(found.directory), {})
+
+
+def test_data_folder_may_be_moved(tmp_path: Path) -> None:
+    Record(tmp_path / "here", KEY).order(_scheduled())
+    (tmp_path / "here").rename(tmp_path / "there")
+    (found,) = open_records(tmp_path / "there")
+    assert found.scheduled() == _scheduled()
+
+
+def test_directories_in_use_are_left_alone(tmp_path: Path) -> None:
+    record = Record(tmp_path, KEY)
+    record.make_work()
+    try:
+        (record.work / "made").touch()
+        record.make_work()
+        assert (record.work / "made").exists()
+    finally:
+        record.close(keep_work=False)
+    assert not record.work.exists()
+    assert not record.temporary.exists()
+
+
+def test_temporary_folders_of_different_data_folders_differ(tmp_path: Path) -> None:
+    assert Record(tmp_path / "a", KEY).temporary != Record(tmp_path / "b", KEY).temporary
