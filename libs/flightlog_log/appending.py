@@ -97,7 +97,10 @@ class Appender:
                     raise
                 if maybe_stored:
                     first = await self._reader.first_after(subject, head.sequence)
-                    first_headers = (first.headers or {}) if first is not None else {}
+                    if first is None:
+                        # The leader knows of a message there: the replica that answered lags.
+                        raise LogUnavailable(f"{subject}: the nearest replica lags") from None
+                    first_headers = first.headers or {}
                     if first_headers.get("Nats-Msg-Id") == headers["Nats-Msg-Id"]:
                         return int(first_headers["Nats-Sequence"])
                 metrics.append_conflicts.labels(stream_of(subject)).inc()

@@ -84,7 +84,7 @@ class Reader:
         return head_after(sequence, parse_envelope(data), data)
 
     async def first_after(self, subject: str, sequence: int) -> Msg | None:
-        """The first message on a subject behind a sequence, asked of the leader where there are several replicas."""
+        """The first message on a subject behind a sequence. None: the replica that answered has none yet."""
         body = json.dumps({"seq": sequence + 1, "next_by_subj": subject}).encode()
         stream = stream_of(subject)
 
@@ -108,21 +108,24 @@ class Reader:
         """All envelopes of a subject behind a sequence, in batches of many per request."""
         records: list[Recorded] = []
         verb = f"$JS.API.DIRECT.GET.{stream_of(subject)}"
+        # The replica that answers may lag: what the leader had when we began is the least that belongs to "all".
+        newest = await self.last(subject) if self._connection.settings.replicas > 1 else None
         while True:
             body = json.dumps({"seq": after + 1, "next_by_subj": subject, "batch": _LOAD_BATCH}).encode()
 
-            async def attempt(body: bytes = body) -> list[Msg]:
+            async def attempt(body: bytes = body, after: int = after) -> list[Msg]:
                 answers = await self._connection.request_many(verb, body, _is_control)
                 if status_of(answers[-1]) == "503":
                     raise LogUnavailable("JetStream is not ready")
+                if newest is not None and _is_last(answers) and _reached(answers, after) < newest[0]:
+                    raise LogUnavailable(f"{subject}: the nearest replica lags")
                 return answers
 
-            *messages, end = await self._connection.patiently(attempt)
-            for message in messages:
+            answers = await self._connection.patiently(attempt)
+            for message in answers[:-1]:
                 after = int((message.headers or {})["Nats-Sequence"])
                 records.append(await self.decode(subject, after, message.data))
-            pending = (end.headers or {}).get("Nats-Num-Pending", "0")
-            if not messages or pending == "0":
+            if _is_last(answers):
                 return records
 
     async def stream_sequence(self, stream: str) -> int:
@@ -150,6 +153,15 @@ def _found(answer: Msg) -> tuple[int, bytes] | None:
     if status:
         raise LogUnavailable(f"direct get: {status} {(answer.headers or {}).get('Description', '')}")
     return int((answer.headers or {})["Nats-Sequence"]), answer.data
+
+
+def _is_last(answers: list[Msg]) -> bool:
+    """Whether no batch follows this one; its last message says how many more there are."""
+    return len(answers) == 1 or (answers[-1].headers or {}).get("Nats-Num-Pending", "0") == "0"
+
+
+def _reached(answers: list[Msg], after: int) -> int:
+    return int((answers[-2].headers or {})["Nats-Sequence"]) if len(answers) > 1 else after
 
 
 _is_control: Callable[[Msg], bool] = lambda message: bool(status_of(message))  # noqa: E731
