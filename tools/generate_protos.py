@@ -1,7 +1,7 @@
 """Generate `libs/flightlog_protos` from `protos/`.
 
-The flyteidl wheel carries no `.proto` files. Their descriptors are in its `_pb2` modules, so a descriptor set is written
-from those and given to protoc in the place of the sources.
+The flyteidl wheel carries no `.proto` files. Their descriptors are in its `_pb2` modules, so a descriptor set is
+written from those and given to protoc in the place of the sources.
 """
 
 from __future__ import annotations
