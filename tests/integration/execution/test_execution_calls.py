@@ -153,6 +153,20 @@ def test_execution_of_a_workflow_whose_closure_is_lost_is_a_failed_precondition(
     assert caught.value.code() == grpc.StatusCode.FAILED_PRECONDITION
 
 
+def test_create_while_the_object_store_is_away_is_to_be_tried_again(
+    stack: Any, admin: Any, launch_plan: identifier_pb2.Identifier
+) -> None:
+    name = f"a{uuid4().hex}"
+    blocked = stack.data / "objects" / "flightlog" / "metadata" / PROJECT / DOMAIN / name
+    blocked.parent.mkdir(parents=True, exist_ok=True)
+    blocked.write_bytes(b"in the way")
+    with pytest.raises(grpc.RpcError) as caught:
+        create(admin, launch_plan, name)
+    assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
+    blocked.unlink()
+    assert finished(admin, create(admin, launch_plan, name)).closure.phase == WorkflowExecution.SUCCEEDED
+
+
 def test_outputs_are_there_when_the_end_is(admin: Any, launch_plan: identifier_pb2.Identifier) -> None:
     for _ in range(5):
         identifier = create(admin, launch_plan)
