@@ -212,6 +212,11 @@ class AnyHistory(RuleBasedStateMachine):
         except engine.Refused:
             assert self.over()
 
+    @rule(chance=st.integers(0, 9))
+    def the_workflow_is_lost(self, chance: int) -> None:
+        if not chance:
+            self.story.program = engine.Program.unrunnable("gone")
+
     @invariant()
     def rules_hold(self) -> None:
         if not hasattr(self, "watch"):
