@@ -17,5 +17,5 @@ def describe(literal_type: types_pb2.LiteralType | None) -> str:
         printed = ", ".join(
             f"dataclass_type:{{key:{name} value:{{{describe(fields[name])}}}" for name in sorted(fields)
         )
-        return f"Simple: STRUCT structure{{{printed}}}"
+        return f"simple: STRUCT structure{{{printed}}}"
     return prototext(literal_type)

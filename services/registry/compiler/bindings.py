@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from flyteidl.core import literals_pb2, types_pb2, workflow_pb2
+from google.protobuf.message import Message
 
-from flightlog_types import accepts_none, castable, is_known, scalar_type
+from flightlog_types import accepts_none, castable, is_known, prototext, scalar_type
 from services.registry.compiler import errors
 from services.registry.compiler.errors import CompileErrors, Problems
 from services.registry.compiler.shaping import START_NODE
@@ -90,22 +91,33 @@ class BindingCheck:
                 return self._resolve_scalar(name, binding.scalar, expected, problems)
             case "promise":
                 return self._resolve_promise(name, binding.promise, expected, problems)
-            case "collection" | "map" if expected is not None and expected.WhichOneof("type") == "union_type":
+            case "collection" | "map" | None if expected is not None and expected.WhichOneof("type") == "union_type":
                 return self._resolve_variant(name, binding, expected, problems)
             case "collection":
-                element = self._element("collection_type", name, binding, expected, problems)
+                if expected is not None and expected.WhichOneof("type") != "collection_type":
+                    return self._mismatching(name, binding.collection, expected, problems)
+                element = None if expected is None else expected.collection_type
                 elements = binding.collection.bindings
                 return types_pb2.LiteralType(collection_type=self._merged(name, elements, element, problems))
             case "map":
-                element = self._element("map_value_type", name, binding, expected, problems)
+                if expected is not None and expected.WhichOneof("type") != "map_value_type":
+                    return self._mismatching(name, binding.map, expected, problems)
+                element = None if expected is None else expected.map_value_type
                 values = [binding.map.bindings[key] for key in sorted(binding.map.bindings)]
                 return types_pb2.LiteralType(map_value_type=self._merged(name, values, element, problems))
             case "offloaded_metadata":
                 given = binding.offloaded_metadata.inferred_type
                 return self._fitting(name, given, expected, problems)
             case _:
-                problems.add(errors.not_bound(self.consumer.id, name))
-                return None
+                return self._mismatching(name, None, expected, problems)
+
+    def _mismatching(
+        self, name: str, given: Message | None, expected: types_pb2.LiteralType | None, problems: Problems
+    ) -> None:
+        # The text repeats what was given, which is too dear where it will not be read.
+        printed = "" if given is None or problems.trial else prototext(given)
+        wanted = _UNKNOWN if expected is None else expected
+        problems.add(errors.mismatching_bindings(self.consumer.id, name, wanted, printed))
 
     def _resolve_scalar(
         self,
@@ -118,13 +130,12 @@ class BindingCheck:
         if not is_known(given):
             problems.add(errors.unrecognized_value(self.consumer.id, scalar.WhichOneof("value") or "nothing"))
             return None
-        if self._fitting(name, given, expected, problems) is None:
-            return None
+        fitting = self._fitting(name, given, expected, problems)
         if expected is not None and expected.WhichOneof("type") == "enum_type":
             value = scalar.primitive.string_value
             if value not in expected.enum_type.values:
                 problems.add(errors.illegal_enum_value(self.consumer.id, name, value, expected.enum_type.values))
-        return given
+        return fitting
 
     def _resolve_promise(
         self,
@@ -212,23 +223,6 @@ class BindingCheck:
             )
             return None
         return chosen[1]
-
-    def _element(
-        self,
-        kind: str,
-        name: str,
-        binding: literals_pb2.BindingData,
-        expected: types_pb2.LiteralType | None,
-        problems: Problems,
-    ) -> types_pb2.LiteralType | None:
-        """The declared type of the elements of a list or map binding; None when nothing is declared."""
-        if expected is None:
-            return None
-        if expected.WhichOneof("type") != kind:
-            given = str(binding.WhichOneof("value"))
-            problems.add(errors.mismatching_bindings(self.consumer.id, name, expected, given))
-            return None
-        return expected.collection_type if kind == "collection_type" else expected.map_value_type
 
     def _merged(
         self,

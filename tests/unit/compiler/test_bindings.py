@@ -59,6 +59,8 @@ def test_a_fitting_binding_compiles(make: Make, kind: Kind, bind: object) -> Non
         ("INTEGER", lambda make: make.promise("end-node", "o0"), "ParameterNotBound VariableNameNotFound"),
         ("INTEGER", lambda make: make.collection(make.scalar(1)), "MismatchingBindings"),
         (LIST, lambda make: make.mapping(a=make.scalar(1)), "MismatchingBindings"),
+        ("INTEGER", lambda make: make.mapping(a=make.promise("", "gone")), "MismatchingBindings"),
+        ({"enumType": {"values": ["red", "blue"]}}, lambda make: make.scalar(1), "IllegalEnumValue MismatchingTypes"),
         (LIST, lambda make: make.collection(make.scalar("a"), make.scalar(1)), "MismatchingTypes"),
         (MAP, lambda make: make.mapping(a=make.promise("", "text")), "MismatchingTypes"),
         ({"enumType": {"values": ["red", "blue"]}}, lambda make: make.scalar("green"), "IllegalEnumValue"),

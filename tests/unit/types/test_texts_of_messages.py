@@ -69,7 +69,7 @@ def test_a_dataclass_is_described_by_its_fields() -> None:
         types_pb2.LiteralType(),
     )
     expected = (
-        "Simple: STRUCT structure{dataclass_type:{key:x value:{simple:INTEGER}, "
+        "simple: STRUCT structure{dataclass_type:{key:x value:{simple:INTEGER}, "
         "dataclass_type:{key:y value:{simple:FLOAT}}"
     )
     assert describe(point) == expected
