@@ -28,7 +28,7 @@ from services.k8s_launcher.process.life import Life
 from services.k8s_launcher.process.runtime import ProcessRuntime
 from services.k8s_launcher.runtime import AttemptKey, Origin, Scheduled
 from services.k8s_launcher.settings import ProcessSettings
-from services.k8s_launcher.shell import Launcher, Observer
+from services.k8s_launcher.shell import FINAL, Launcher, Observer
 
 WAITING = AttemptObserved.WAITING_FOR_RESOURCES
 
@@ -392,6 +392,39 @@ async def test_new_folder_starts_nothing_that_ran_or_is_over(
     assert mark.read_text().split() == [over.execution_id.name, ahead.execution_id.name]
     for fact in (over, aborted):
         assert len([item for item in await executions.observed(fact) if item.version == 3000]) == 1
+
+
+async def test_abort_and_exit_at_the_same_moment_give_one_end(
+    start_launcher: Any, executions: Any, tmp_path: Path
+) -> None:
+    async with start_launcher(cpu="64", memory="64Gi"):
+
+        async def race(number: int) -> AttemptScheduled:
+            go = tmp_path / f"go{number}"
+            command = f"while [ ! -e {go} ]; do sleep 0.01; done"
+            fact = await executions.schedule(executions.program("sh", "-c", command if number % 4 else "true"))
+            if number % 4 > 1:
+                await executions.until(fact, AttemptObserved.RUNNING)
+            if number % 4 == 2:
+                go.touch()
+            await executions.abort(fact)
+            go.touch()
+            await executions.end(fact)
+            return fact
+
+        facts = await asyncio.gather(*(race(number) for number in range(24)))
+        # What is ordered last on each subject is carried out last.
+        for fact in facts:
+            await executions.end(
+                await executions.schedule(executions.program("true"), execution=fact.execution_id.name, attempt=1)
+            )
+        for fact in facts:
+            ends = [item for item in await executions.observed(fact) if item.stage in FINAL]
+            assert len(ends) == 1, executions.stages(ends)
+        async with asyncio.timeout(60):  # an attempt is closed after its end is reported
+            while any((tmp_path / "tasks" / "open").iterdir()):
+                await asyncio.sleep(0.01)
+    assert list((tmp_path / "tasks" / "work").iterdir()) == []
 
 
 class _Only:
