@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from zoneinfo import ZoneInfo
 
 from flyteidl.admin import schedule_pb2
 from flyteidl.core import interface_pb2, types_pb2
@@ -62,31 +63,32 @@ def check_cron(expression: str) -> None:
     Raises:
         Refusal: INVALID_ARGUMENT naming the field.
     """
-    text = expression.strip()
+    text = expression
     if text.startswith(("TZ=", "CRON_TZ=")):
-        _, _, text = text.partition(" ")
+        zone, _, text = text.partition(" ")
+        _check_zone(expression, zone.partition("=")[2])
         text = text.strip()
     if text.startswith("@"):
         if text in _DESCRIPTORS:
             return
-        if text.startswith("@every ") and _DURATION.fullmatch(text.removeprefix("@every ").strip()):
+        if text.startswith("@every ") and _DURATION.fullmatch(text.removeprefix("@every ")):
             return
         raise _bad_cron(expression, f"unrecognized descriptor {text}")
     fields = text.split()
     if len(fields) != len(_FIELDS):
         raise _bad_cron(expression, f"expected exactly 5 fields, found {len(fields)}")
     for part, (lowest, highest, names) in zip(fields, _FIELDS, strict=True):
-        for item in part.split(","):
+        for item in filter(None, part.split(",")):
             _check_cron_item(expression, item, lowest, highest, names)
 
 
 def _check_cron_item(expression: str, item: str, lowest: int, highest: int, names: Mapping[str, int]) -> None:
     spread, slash, step = item.partition("/")
+    first, dash, last = spread.partition("-")
     if slash and not (step.isascii() and step.isdigit() and len(step) < 10 and int(step) > 0):
         raise _bad_cron(expression, f"the step of {item} must be a positive number")
-    if spread in ("*", "?"):
+    if first in ("*", "?"):
         return
-    first, dash, last = spread.partition("-")
     start = _cron_number(expression, first, names)
     end = _cron_number(expression, last, names) if dash else start
     if start < lowest:
@@ -95,6 +97,15 @@ def _check_cron_item(expression: str, item: str, lowest: int, highest: int, name
         raise _bad_cron(expression, f"{item} is above the maximum {highest}")
     if start > end:
         raise _bad_cron(expression, f"the range {item} ends before it begins")
+
+
+def _check_zone(expression: str, name: str) -> None:
+    if name in ("", "UTC", "Local"):  # which Go knows by itself
+        return
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, KeyError):
+        raise _bad_cron(expression, f"unknown time zone {name}") from None
 
 
 def _cron_number(expression: str, text: str, names: Mapping[str, int]) -> int:

@@ -106,6 +106,10 @@ def test_containers_of_a_pod_are_held_to_the_same_limits(resources: dict[str, ob
         "@daily",
         "@every 1h30m",
         "TZ=Europe/Berlin 0 6 * * *",
+        "CRON_TZ=UTC @daily",
+        " 0 6 * * * ",
+        "1,,2 * * * *",
+        "*-5 * * * *",
     ],
 )
 def test_standard_cron_expressions_pass(expression: str) -> None:
@@ -132,6 +136,10 @@ def test_standard_cron_expressions_pass(expression: str) -> None:
         "@every 5",
         "1- * * * *",
         "²  * * * *",
+        "@daily ",
+        "@every  1h",
+        "TZ=Nowhere 0 6 * * *",
+        "TZ=../../etc/passwd 0 6 * * *",
     ],
 )
 def test_other_cron_expressions_are_refused(expression: str) -> None:
