@@ -4,13 +4,10 @@ from datetime import timedelta
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from flightlog_blobs import BlobSettings
-from flightlog_log import LogSettings
 from flightlog_read import DatabaseSettings
 from flightlog_rpc import RpcSettings
-from flightlog_telemetry import TelemetrySettings
+from flightlog_service import ServiceSettings
 
 _MIB = 1024 * 1024
 
@@ -52,15 +49,9 @@ class ExecutionSettings(BaseModel):
     retries: RetrySettings = RetrySettings()
 
 
-class Settings(BaseSettings):
-    """All of it, from the environment: `FLIGHTLOG_LOG__NATS_URL`, `FLIGHTLOG_EXECUTION__MAX_PARALLELISM`, …"""
+class Settings(ServiceSettings):
+    """All of it: `FLIGHTLOG_EXECUTION__MAX_PARALLELISM`, …"""
 
-    model_config = SettingsConfigDict(env_prefix="FLIGHTLOG_", env_nested_delimiter="__", extra="forbid")
-
-    log: LogSettings
-    blobs: BlobSettings
     database: DatabaseSettings
     rpc: RpcSettings
-    telemetry: TelemetrySettings = TelemetrySettings()
     execution: ExecutionSettings = ExecutionSettings()
-    ready_file: str | None = None

@@ -7,35 +7,24 @@ them.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
-import os
-import signal
-from pathlib import Path
-
-import structlog
-import uvloop
+from contextlib import AsyncExitStack
 
 from flightlog_blobs import BlobStore
 from flightlog_log import Log
-from flightlog_telemetry import configure, shut_down
+from flightlog_service import Ready, run_until_stopped, running
 from services.k8s_launcher.plans import Planner
 from services.k8s_launcher.process.runtime import ProcessRuntime
 from services.k8s_launcher.settings import Settings
 from services.k8s_launcher.shell import DURABLE, SERVICE, Launcher, Observer
 
-_log = structlog.get_logger(__name__)
 
-
-async def run(settings: Settings) -> None:
-    """Run the launcher until it is told to stop."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    blobs = BlobStore.open(settings.blobs)
-    log = await Log.connect(settings.log, blobs, name=SERVICE)
-    try:
+async def run(settings: Settings, ready: Ready) -> None:
+    """Launches and watches until cancelled."""
+    async with AsyncExitStack() as stack:
+        blobs = BlobStore.open(settings.blobs)
+        stack.push_async_callback(blobs.close)
+        log = await Log.connect(settings.log, blobs, name=SERVICE)
+        stack.push_async_callback(log.close)
         defaults = settings.task_defaults()
         planner = Planner(
             blobs,
@@ -50,35 +39,11 @@ async def run(settings: Settings) -> None:
             runtime.begin()
         await runtime.adopt()
         launcher = Launcher(log, runtime, max_in_flight=settings.launcher.max_in_flight)
-        async with asyncio.TaskGroup() as tasks:
-            working = [tasks.create_task(runtime.run()), tasks.create_task(launcher.run())]
-            _write_ready(settings.ready_file, settings.telemetry.metrics_port)
-            _log.info("service.ready", directory=str(settings.process.directory))
-            await stop.wait()
-            _log.info("service.stopping")
-            for task in working:
-                task.cancel()
-    finally:
-        await log.close()
-        await blobs.close()
-        shut_down()
-
-
-def _write_ready(path: Path | None, metrics_port: int | None) -> None:
-    if path is None:
-        return
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(json.dumps({"pid": os.getpid(), "grpc": None, "metrics": metrics_port}))
-    partial.replace(path)
+        await stack.enter_async_context(running(runtime.run(), launcher.run()))
+        ready(None)
+        await asyncio.Event().wait()
 
 
 def main() -> None:
-    settings = Settings()  # pyright: ignore[reportCallIssue]  # filled from the environment
-    configure(SERVICE, settings.telemetry)
-    _log.info("service.starting", settings=settings.model_dump(mode="json"))
-    with contextlib.suppress(KeyboardInterrupt):
-        uvloop.run(run(settings))
-
-
-if __name__ == "__main__":
-    main()
+    """Entry of the process."""
+    run_until_stopped(SERVICE, Settings(), run)  # pyright: ignore[reportCallIssue]  # filled from the environment

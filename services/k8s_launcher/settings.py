@@ -6,11 +6,8 @@ import sys
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from flightlog_blobs import BlobSettings
-from flightlog_log import LogSettings
-from flightlog_telemetry import TelemetrySettings
+from flightlog_service import ServiceSettings
 from services.k8s_launcher.process.devices import NVIDIA, Device
 
 
@@ -63,17 +60,11 @@ class LauncherSettings(BaseModel):
     max_in_flight: int = Field(512, gt=0, description="Orders taken from the log at once")
 
 
-class Settings(BaseSettings):
+class Settings(ServiceSettings):
     """All settings of `python -m services.k8s_launcher`."""
 
-    model_config = SettingsConfigDict(env_prefix="FLIGHTLOG_", env_nested_delimiter="__", extra="forbid")
-
-    log: LogSettings
-    blobs: BlobSettings
-    telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings)
     launcher: LauncherSettings = LauncherSettings.model_validate({})
     process: ProcessSettings
-    ready_file: Path | None = None
 
     def task_defaults(self) -> dict[str, str]:
         """Variables that every task gets from the operator."""

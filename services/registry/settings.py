@@ -5,13 +5,10 @@ from typing import Annotated
 
 from flyteidl.core import tasks_pb2
 from pydantic import BaseModel, ConfigDict, Field, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from flightlog_blobs import BlobSettings
-from flightlog_log import LogSettings
 from flightlog_read import DatabaseSettings
 from flightlog_rpc import RpcSettings
-from flightlog_telemetry import TelemetrySettings
+from flightlog_service import ServiceSettings
 from flightlog_types import quantities
 
 
@@ -92,15 +89,9 @@ class RegistrySettings(BaseModel):
     """Memory for registered versions kept at hand; they never change."""
 
 
-class Settings(BaseSettings):
-    """All of it, from the environment: `FLIGHTLOG_LOG__NATS_URL`, `FLIGHTLOG_REGISTRY__UPLOAD__MAX_EXPIRY`, …"""
+class Settings(ServiceSettings):
+    """All of it: `FLIGHTLOG_REGISTRY__UPLOAD__MAX_EXPIRY`, …"""
 
-    model_config = SettingsConfigDict(env_prefix="FLIGHTLOG_", env_nested_delimiter="__", extra="forbid")
-
-    log: LogSettings
-    blobs: BlobSettings
     database: DatabaseSettings
     rpc: RpcSettings
-    telemetry: TelemetrySettings = TelemetrySettings()
     registry: RegistrySettings = RegistrySettings()
-    ready_file: str | None = None

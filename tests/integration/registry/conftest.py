@@ -37,9 +37,9 @@ async def registry_port(
     settings = Settings(
         log=log_settings, blobs=blob_settings, database=database_settings, rpc=RpcSettings(port=0), ready_file=None
     )
-    ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    ready: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
     async with asyncio.TaskGroup() as group:
-        service = group.create_task(run(settings, ready=ready.set_result))
+        service = group.create_task(run(settings, ready.set_result))
         yield await asyncio.wait_for(ready, 60)
         service.cancel()
 

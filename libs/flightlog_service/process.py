@@ -1,0 +1,77 @@
+"""Running a service until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import signal
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import structlog
+import uvloop
+
+from flightlog_telemetry import configure, shut_down
+
+from .settings import ServiceSettings
+
+Ready = Callable[[int | None], None]
+"""To be called once the service serves, with its gRPC port if it has one."""
+
+_Settings = TypeVar("_Settings", bound=ServiceSettings)
+
+logger = structlog.get_logger(__name__)
+
+
+def run_until_stopped(service: str, settings: _Settings, run: Callable[[_Settings, Ready], Awaitable[None]]) -> None:
+    """Run `run(settings, ready)` in this process. SIGTERM and SIGINT cancel it; its own clean-up is waited for.
+
+    Logs, traces and metrics are set up before and closed after. What `run` raises otherwise ends the process.
+    """
+    configure(service, settings.telemetry)
+    # Folded states, caches and classes are many small objects that live long: looking through them over and over would
+    # cost more than it finds. What has been imported by now lives for ever.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+    logger.info("service.starting", settings=settings.model_dump(mode="json"))
+    try:
+        uvloop.run(_cancelled_by_signals(settings, run))
+        logger.info("service.stopped")
+    finally:
+        shut_down()
+
+
+async def _cancelled_by_signals(settings: _Settings, run: Callable[[_Settings, Ready], Awaitable[None]]) -> None:
+    serving = asyncio.ensure_future(run(settings, lambda port: _announce(settings, port)))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, serving.cancel)
+    try:
+        await serving
+    except asyncio.CancelledError:
+        if not serving.cancelled():
+            raise
+
+
+@asynccontextmanager
+async def running(*work: Coroutine[Any, Any, None]) -> AsyncGenerator[None]:
+    """Work that goes on beside the block. It ends with the block, and ends it by failing."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(part) for part in work]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+def _announce(settings: ServiceSettings, port: int | None) -> None:
+    metrics = settings.telemetry.metrics_port or None
+    logger.info("service.ready", grpc=port, metrics=metrics)
+    if settings.ready_file is not None:
+        written = settings.ready_file.with_name(f".{settings.ready_file.name}.{os.getpid()}")
+        written.write_text(json.dumps({"pid": os.getpid(), "grpc": port, "metrics": metrics}))
+        written.replace(settings.ready_file)
