@@ -66,7 +66,11 @@ def label_value_problems(value: str) -> list[str]:
 def dns_label_problems(name: str) -> list[str]:
     """What is wrong with a name that must be a DNS-1123 label. Empty when nothing."""
     problems = [_too_long(_MAX_NAME)] if _size(name) > _MAX_NAME else []
-    if not re.fullmatch(_DNS_LABEL, name):
+    if re.fullmatch(_DNS_LABEL, name):
+        return problems
+    if re.fullmatch(_DNS_SUBDOMAIN, name):
+        problems.append("must not contain dots")
+    else:
         text = (
             "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', "
             "and must start and end with an alphanumeric character"

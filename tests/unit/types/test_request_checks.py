@@ -98,6 +98,7 @@ def test_project_ids() -> None:
     assert refusal(lambda: require_project_id(too_long)) == (
         f"invalid project id [{too_long}]: [must be no more than 63 characters]"
     )
+    assert refusal(lambda: require_project_id("a.b")) == "invalid project id [a.b]: [must not contain dots]"
 
 
 def resources(requests: list[tuple[str, str]], limits: list[tuple[str, str]]) -> tasks_pb2.Resources:
