@@ -28,10 +28,9 @@ def _has_children(turn: Turn, state: NodeState) -> bool:
 
 
 def _expire_attempt(turn: Turn, state: NodeState) -> None:
-    error = timeouts.expired(turn, state)
     if state.kind == facts.SUB_WORKFLOW:
         if _has_children(turn, state):
-            failure.fail_node(turn, state.node_id, facts.ENDS_RETRYING, error)
+            failure.fail_node(turn, state.node_id, facts.ENDS_RETRYING, timeouts.expired(turn, state))
         return
     attempt = state.live_attempt
     if attempt is not None and attempt.phase == AttemptPhase.LIVE:
@@ -39,7 +38,7 @@ def _expire_attempt(turn: Turn, state: NodeState) -> None:
             facts.AttemptAborting(
                 node_id=state.node_id,
                 attempt=attempt.number,
-                reason=error.message,
+                reason=timeouts.expired(turn, state).message,
                 timed_out=True,
                 occurred_at=turn.now,
             )
