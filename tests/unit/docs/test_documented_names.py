@@ -8,11 +8,11 @@ from typer.main import get_command
 
 from flightlog_cli.main import app
 from tests.unit.cli.test_deployment_files import known_names
-from tests.unit.docs.test_architecture_names import PAGES
+from tests.unit.docs.test_architecture_names import PAGES, ROOT
 from tests.unit.telemetry.test_dashboard import sample_names
 
 OF_THE_STACK = {"FLIGHTLOG_DATA", "FLIGHTLOG_READY_FILE"}
-_PACKAGES = {"log", "read", "rpc", "blobs", "telemetry", "types", "protos", "cli", "bench"}
+PACKAGES = {path.name for folder in ("libs", "tools") for path in (ROOT / folder).iterdir()}
 
 
 def found(pattern: str) -> set[str]:
@@ -26,7 +26,7 @@ def test_settings_exist() -> None:
 
 
 def test_metrics_exist() -> None:
-    named = {name for name in found(r"\bflightlog_[a-z_]+\b") if name.removeprefix("flightlog_") not in _PACKAGES}
+    named = found(r"\bflightlog_[a-z_]+\b") - PACKAGES
     assert len(named) > 8
     known = sample_names()
     assert named <= known.keys() | set(known.values())
