@@ -190,3 +190,24 @@ async def test_shepherd_killed_while_it_waits_for_an_order_costs_nothing(
         fact = await executions.schedule(template_of("increment"), inputs={"x": executions.integer(2)})
         end = await executions.end(fact)
     assert (end.stage, end.exit.code) == (AttemptObserved.EXITED, 0)
+
+
+async def test_environment_that_does_not_exist_is_a_clear_error(
+    start_launcher: Any, executions: Any, template_of: Any, tmp_path: Path
+) -> None:
+    async with start_launcher(python=tmp_path / "no" / "bin" / "python"):
+        end = await executions.end(await executions.schedule(template_of("increment")))
+    assert (end.stage, end.error.code) == (AttemptObserved.NOT_LAUNCHED, "EnvironmentNotReady")
+    assert str(tmp_path / "no" / "bin" / "python") in end.error.message
+
+
+async def test_environment_that_ends_while_it_loads_is_a_clear_error(
+    start_launcher: Any, executions: Any, template_of: Any, tmp_path: Path
+) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nexit 7\n")
+    python.chmod(0o700)
+    async with start_launcher(python=python):
+        end = await executions.end(await executions.schedule(template_of("increment")))
+    assert (end.stage, end.error.code) == (AttemptObserved.NOT_LAUNCHED, "EnvironmentNotReady")
+    assert f"{python} ended 3 times while loading" in end.error.message
