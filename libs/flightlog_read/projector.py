@@ -31,6 +31,8 @@ from flightlog_read.waiting import Watermark
 logger = structlog.get_logger(__name__)
 
 MAX_BATCH = 500
+# Between two batches while no read waits: a transaction of ten records costs little more than one of one.
+_GATHER_SECONDS = 0.01
 _STANDBY_SECONDS = (0.02, 0.5)
 _COMMAND_SECONDS = 60.0
 _LAG_SECONDS = 5.0
@@ -187,6 +189,7 @@ class Projector:
             async for batch in batches:
                 for start in range(0, len(batch), MAX_BATCH):
                     await self._write(writer, batch[start : start + MAX_BATCH])
+                await self._mark.wanted(_GATHER_SECONDS)
 
     async def _take_lock(self, connection: asyncpg.Connection) -> None:
         standing_by = False

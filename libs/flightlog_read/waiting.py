@@ -2,6 +2,7 @@
 
 import asyncio
 import heapq
+from contextlib import suppress
 
 
 class Watermark:
@@ -17,6 +18,7 @@ class Watermark:
         self.sequence = Watermark.UNKNOWN
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._tickets = 0
+        self._wanted = asyncio.Event()
 
     def advance(self, sequence: int) -> None:
         """Everything up to `sequence` is visible now; wakes who waited for it."""
@@ -40,4 +42,14 @@ class Watermark:
         future = asyncio.get_running_loop().create_future()
         self._tickets += 1
         heapq.heappush(self._waiting, (sequence, self._tickets, future))
+        self._wanted.set()
         return future
+
+    async def wanted(self, seconds: float) -> None:
+        """Returns as soon as somebody waits, and after `seconds` anyway."""
+        if self._waiting:
+            return
+        self._wanted.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wanted.wait()

@@ -33,3 +33,14 @@ async def test_forgetting_wakes_everybody_to_look_elsewhere() -> None:
     mark.forget()
     assert waiting.done()
     assert mark.sequence == Watermark.UNKNOWN
+
+
+async def test_the_writer_gathers_until_somebody_waits() -> None:
+    mark = Watermark()
+    mark.advance(1)
+    gathering = asyncio.create_task(mark.wanted(60))
+    await asyncio.sleep(0)
+    assert not gathering.done()
+    mark.wait(2)
+    await asyncio.wait_for(gathering, 1)
+    await asyncio.wait_for(mark.wanted(60), 1)
