@@ -14,6 +14,12 @@ from flightlog_read import checkpoints
 from flightlog_read.database import is_unavailable
 from flightlog_read.projection import Projection
 
+# Commits need not wait for the disk, see projector.py. And a projection finds rows by their keys alone, but its plans are
+# made while its tables are empty, and kept: without this they would read whole tables from then on.
+SESSION = """
+    SET synchronous_commit TO off; SET enable_seqscan TO off; SET enable_hashjoin TO off; SET enable_mergejoin TO off;
+"""
+
 Entry = Recorded | Unreadable
 SetAside = Callable[[Entry, str], Awaitable[None]]
 """Called with an entry that cannot be applied, and why, before the checkpoint passes it."""

@@ -20,7 +20,7 @@ import structlog
 
 from flightlog_log import Log, LogUnavailable, Recorded
 from flightlog_read import checkpoints, metrics
-from flightlog_read.batches import BatchWriter, Entry, following
+from flightlog_read.batches import SESSION, BatchWriter, Entry, following
 from flightlog_read.checkpoints import Checkpoint, NewerTables, Superseded
 from flightlog_read.database import Database, is_unavailable
 from flightlog_read.errors import StaleRead
@@ -176,7 +176,7 @@ class Projector:
 
     async def _lead(self, connection: asyncpg.Connection) -> None:
         await self._take_lock(connection)
-        await connection.execute("SET synchronous_commit TO off")
+        await connection.execute(SESSION)
         checkpoint = await self._prepare(connection)
         await connection.execute(f"SET search_path TO {self._schema}")
         writer = BatchWriter(connection, self._projection, checkpoint.sequence, self._park)

@@ -18,7 +18,7 @@ import structlog
 
 from flightlog_log import Log
 from flightlog_read import checkpoints
-from flightlog_read.batches import BatchWriter, Entry, following
+from flightlog_read.batches import SESSION, BatchWriter, Entry, following
 from flightlog_read.checkpoints import Checkpoint
 from flightlog_read.comparing import TableComparison, TableDigest, compare, digest_tables
 from flightlog_read.database import Database
@@ -127,7 +127,7 @@ async def rebuild(
     async with _connection(database, f"flightlog {name} rebuild") as writing:
         if not await writing.fetchval("SELECT pg_try_advisory_lock($1, $2)", _LOCK_CLASS, crc32(name.encode()) - 2**31):
             raise RebuildRunning(f"{name} is being rebuilt already")
-        await writing.execute("SET synchronous_commit TO off")
+        await writing.execute(SESSION)
         await writing.execute(f"DROP SCHEMA IF EXISTS {fresh} CASCADE")
         await checkpoints.create(writing, fresh, projection)
         writer = BatchWriter(writing, projection, 0, work.set_aside)

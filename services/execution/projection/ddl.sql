@@ -36,8 +36,9 @@ CREATE TABLE executions (
     PRIMARY KEY (execution_project, execution_domain, execution_name)
 );
 
--- Newest first per project and domain, active ones only: the console's and flytectl's first question.
-CREATE INDEX executions_recent ON executions (execution_project, execution_domain, state, created_at);
+-- Newest first per project and domain, active ones only: the console's and flytectl's first question. `state` comes first
+-- so that nobody takes this index for a way to one execution before the table has been analysed.
+CREATE INDEX executions_recent ON executions (state, execution_project, execution_domain, created_at);
 -- Runs of one workflow or launch plan.
 CREATE INDEX executions_workflow ON executions (workflow_project, workflow_domain, workflow_name, created_at);
 CREATE INDEX executions_launch ON executions (launch_project, launch_domain, launch_name, created_at);

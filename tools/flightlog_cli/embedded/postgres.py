@@ -41,6 +41,7 @@ _SETTINGS = {
     "max_logical_replication_workers": "0",
     "wal_level": "minimal",
     "jit": "off",
+    "autovacuum_naptime": "10s",
     "huge_pages": "off",
     "timezone": "UTC",
     "log_timezone": "UTC",
