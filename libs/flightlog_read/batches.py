@@ -14,8 +14,8 @@ from flightlog_read import checkpoints
 from flightlog_read.database import is_unavailable
 from flightlog_read.projection import Projection
 
-# Commits need not wait for the disk, see projector.py. And a projection finds rows by their keys alone, but its plans are
-# made while its tables are empty, and kept: without this they would read whole tables from then on.
+# Commits need not wait for the disk, see projector.py. And a projection finds rows by their keys alone, but its plans
+# are made while its tables are empty, and kept: without this they would read whole tables from then on.
 SESSION = """
     SET synchronous_commit TO off; SET enable_seqscan TO off; SET enable_hashjoin TO off; SET enable_mergejoin TO off;
 """
