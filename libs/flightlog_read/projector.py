@@ -32,7 +32,7 @@ logger = structlog.get_logger(__name__)
 
 MAX_BATCH = 500
 # Between two batches while no read waits: a transaction of ten records costs little more than one of one.
-_GATHER_SECONDS = 0.01
+_GATHER_SECONDS = 0.03
 _STANDBY_SECONDS = (0.02, 0.5)
 _COMMAND_SECONDS = 60.0
 _LAG_SECONDS = 5.0
