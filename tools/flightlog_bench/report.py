@@ -26,6 +26,10 @@ to the first `GetExecution` answer that says SUCCEEDED, polled every 4 ms. For t
 slowest sample. The Flyte and Temporal columns were measured on a machine of the same size: Flyte with its echo plugin
 (no pods) and Postgres, Temporal with SQLite in memory, so nothing durable.
 
+A task's run includes what starting it costs: a process forked from a warm Python, flytekit's entrypoint, inputs and
+outputs over S3. It is measured first, because the embedded S3 server gets slower with thousands of executions in one
+folder (about 0.3 s a task at 3,000; see `FLIGHTLOG_EXECUTION__METADATA_PREFIX` in operations.md).
+
 The machines are shared and noisy; figures of two days differ by tens of per cent. No test asserts a time.
 """
 
