@@ -101,7 +101,8 @@ async def task_start(client: Client) -> Measure:
     """A registered no-op flytekit task as a local process: the whole run, create to SUCCEEDED."""
     launch_plan = identifier(identifier_pb2.LAUNCH_PLAN, "flightlog_bench.noop.one_task")
     samples = await _repeat(10, lambda: client.run(launch_plan, {}))
-    return Measure("task start: a run of one no-op Python task (process runtime)", "s", samples, "3–4 s (pod)", "–", "–")
+    name = "task start: a run of one no-op Python task (process runtime)"
+    return Measure(name, "s", samples, "3–4 s (pod)", "–", "–")
 
 
 # The task first: the embedded S3 server gets slower with every execution, which only tasks notice.
