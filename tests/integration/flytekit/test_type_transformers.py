@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,11 @@ def through(remote: Any, kinds: Any, register: Callable[..., Any]) -> Callable[.
     return run
 
 
+def hint(task: Any) -> Any:
+    """The Python type of the task's output."""
+    return task.python_interface.outputs["o0"]
+
+
 PLAIN: dict[str, Any] = {
     "integers": 2**62,
     "floats": -0.5,
@@ -49,12 +55,11 @@ PLAIN: dict[str, Any] = {
 
 @pytest.mark.parametrize("name", sorted(PLAIN))
 def test_plain_values(name: str, through: Callable[..., Any], kinds: Any) -> None:
-    hint = getattr(kinds, name).python_interface.outputs["o0"]
-    assert through(name, v=PLAIN[name]).outputs.get("o0", hint) == PLAIN[name]
+    assert through(name, v=PLAIN[name]).outputs.get("o0", hint(getattr(kinds, name))) == PLAIN[name]
 
 
 def test_the_other_variant_of_a_union(through: Callable[..., Any], kinds: Any) -> None:
-    assert through("unions", v=7).outputs.get("o0", kinds.unions.python_interface.outputs["o0"]) == 7
+    assert through("unions", v=7).outputs.get("o0", hint(kinds.unions)) == 7
 
 
 def test_enum_and_dataclass(through: Callable[..., Any], kinds: Any) -> None:
@@ -96,3 +101,39 @@ def test_data_frames_tables_and_structured_datasets(through: Callable[..., Any])
 
 def test_pickled_object(through: Callable[..., Any], kinds: Any) -> None:
     assert through("pickles", v=kinds.Unknown(1)).outputs.get("o0", kinds.Unknown).value == 2
+
+
+def test_date_pydantic_model_and_protobuf_message(through: Callable[..., Any], kinds: Any) -> None:
+    from flyteidl.core.identifier_pb2 import TASK, Identifier
+
+    day = date(2024, 2, 29)
+    assert through("dates", v=day).outputs.get("o0", date) == day
+    model = kinds.Model(name="n", weights=[0.5, 1.0], parent=kinds.Model(name="p", weights=[]))
+    assert through("models", v=model).outputs.get("o0", kinds.Model) == model
+    message = Identifier(resource_type=TASK, project="p", name="ünïcode")
+    assert through("messages", v=message).outputs.get("o0", Identifier) == message
+
+
+def test_array_estimator_and_schema(through: Callable[..., Any]) -> None:
+    import numpy as np
+    from flytekit.types.schema import FlyteSchema
+    from sklearn.linear_model import LinearRegression
+
+    doubled = through("arrays", v=np.array([[1.0, 2.0], [3.0, 4.0]])).outputs.get("o0", np.ndarray)
+    assert doubled.tolist() == [[2.0, 4.0], [6.0, 8.0]]
+    estimator = LinearRegression().fit([[0.0], [1.0]], [1.0, 3.0])
+    returned = through("estimators", v=estimator).outputs.get("o0", LinearRegression)
+    assert returned.predict([[2.0]]).tolist() == pytest.approx([5.0])
+    schema = FlyteSchema()
+    schema.open().write(pd.DataFrame({"a": [1, 2]}))
+    assert through("schemas", v=schema).outputs.get("o0", FlyteSchema).open().all()["a"].tolist() == [1, 2]
+
+
+def test_iterators_and_path(through: Callable[..., Any], kinds: Any, tmp_path: Path) -> None:
+    numbers = through("iterators", v=iter([1, 2, 3])).outputs.get("o0", hint(kinds.iterators))
+    assert list(numbers) == [2, 3, 4]
+    lines = through("json_lines", v=iter([{"a": [1, None]}, "x"])).outputs.get("o0", hint(kinds.json_lines))
+    assert list(lines) == [{"a": [1, None]}, "x", {"seen": True}]
+    source = tmp_path / "source.txt"
+    source.write_text("abc")
+    assert through("paths", v=os.fspath(source)).outputs["o0"] == "abc"

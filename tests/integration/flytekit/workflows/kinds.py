@@ -2,15 +2,21 @@
 
 import datetime
 import enum
+import os
 import typing
-from collections import namedtuple
 from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pydantic
+from flyteidl.core.identifier_pb2 import Identifier
 from flytekit import Resources, StructuredDataset, task
 from flytekit.types.directory import FlyteDirectory
 from flytekit.types.file import FlyteFile
+from flytekit.types.iterator.json_iterator import JSON
+from flytekit.types.schema import FlyteSchema
+from sklearn.linear_model import LinearRegression
 
 SMALL = Resources(cpu="100m", mem="300Mi")
 
@@ -146,3 +152,57 @@ def datasets(v: StructuredDataset) -> StructuredDataset:
 @task(requests=SMALL)
 def pickles(v: Unknown) -> Unknown:
     return Unknown(v.value + 1)
+
+
+@task(requests=SMALL)
+def dates(v: datetime.date) -> datetime.date:
+    return v
+
+
+class Model(pydantic.BaseModel):
+    name: str
+    weights: typing.List[float]
+    parent: typing.Optional["Model"] = None
+
+
+@task(requests=SMALL)
+def models(v: Model) -> Model:
+    return v
+
+
+@task(requests=SMALL)
+def messages(v: Identifier) -> Identifier:
+    return v
+
+
+@task(requests=SMALL)
+def arrays(v: np.ndarray) -> np.ndarray:
+    return v * 2
+
+
+@task(requests=SMALL)
+def estimators(v: LinearRegression) -> LinearRegression:
+    return v
+
+
+@task(requests=SMALL)
+def schemas(v: FlyteSchema) -> FlyteSchema:
+    result = FlyteSchema()
+    result.open().write(v.open().all())
+    return result
+
+
+@task(requests=SMALL)
+def iterators(v: typing.Iterator[int]) -> typing.Iterator[int]:
+    return (number + 1 for number in v)
+
+
+@task(requests=SMALL)
+def json_lines(v: typing.Iterator[JSON]) -> typing.Iterator[JSON]:
+    return iter([*v, {"seen": True}])
+
+
+@task(requests=SMALL)
+def paths(v: os.PathLike) -> str:
+    with open(v) as source:
+        return source.read()
