@@ -37,7 +37,6 @@ docs: $(READY) ## generate docs/api-coverage.md and deploy/k8s/edge.yaml from th
 	@$(BIN)/python -m flightlog_cli.generate
 
 lock: $(READY) ## resolve the dependencies of pyproject.toml anew, with hashes; make test afterwards
-	@$(BIN)/python -m pip install --quiet uv
 	@$(COMPILE) --upgrade --extra embedded -o requirements.lock
 	@$(COMPILE) --upgrade --extra embedded --group dev --constraints requirements.lock -o requirements-dev.lock
 

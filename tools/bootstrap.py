@@ -1,7 +1,8 @@
 """Make `.venv` from the locked dependencies: `python3 tools/bootstrap.py`.
 
 Needs nothing but Python 3.11 or newer. Packages come from whatever index your pip is configured for; every file is
-checked against its hash in the lock file. `uv` does the work where it is installed (seconds instead of a minute).
+checked against its hash in the lock file. The first of them is `uv`, which installs the others in seconds; pip does it,
+in a minute, where uv cannot.
 """
 
 import os
@@ -9,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import venv
 from pathlib import Path
@@ -50,23 +52,39 @@ def _make_environment() -> None:
 
 
 def _install_with_uv() -> bool:
-    uv = shutil.which("uv")
-    if uv is None:
+    locked = re.search(r"^uv==.*?(?=^\S)", LOCK.read_text() + "end", re.MULTILINE | re.DOTALL)
+    if locked is None:
         return False
-    command = [uv, "pip", "install", "--python", str(_python()), "--require-hashes", "-r", str(LOCK), *_index_options()]
-    return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
+    with tempfile.TemporaryDirectory() as folder:
+        requirement = Path(folder) / "uv.lock"
+        requirement.write_text(locked.group())
+        pip = [_python(), "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "-r", requirement]
+        if subprocess.run(pip, cwd=ROOT, check=False).returncode:
+            return False
+    options, certificates = _pip_configuration()
+    # The machine's certificates, as pip would use them: uv brings its own list otherwise.
+    environment = {"UV_NATIVE_TLS": "1", **certificates, **os.environ}
+    uv = [_python().with_name("uv"), "pip", "install", "--python", _python(), "--require-hashes", "-r", LOCK, *options]
+    if not sys.stdout.isatty():
+        uv.append("--quiet")
+    return subprocess.run(uv, cwd=ROOT, env=environment, check=False).returncode == 0
 
 
-def _index_options() -> list[str]:
-    """pip's own configuration, in uv's words: uv does not read it."""
+def _pip_configuration() -> tuple[list[str], dict[str, str]]:
+    """pip's own configuration in uv's words, as options and variables: uv does not read it."""
     listing = subprocess.run([_python(), "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)
     options: list[str] = []
+    variables: dict[str, str] = {}
     names = {"index-url": "--index-url", "extra-index-url": "--extra-index-url", "find-links": "--find-links"}
     for scope, name, value in re.findall(r"^(\S+?)\.([\w-]+)='(.*)'$", listing.stdout, re.MULTILINE):
-        if name in names and scope in ("global", "install", ":env:"):
+        if scope not in ("global", "install", ":env:"):
+            continue
+        if name == "cert":
+            variables["SSL_CERT_FILE"] = value
+        elif name in names:
             for one in value.replace("\\n", " ").split():
                 options += [names[name], one]
-    return options
+    return options, variables
 
 
 def _install_with_pip(total: int) -> None:
