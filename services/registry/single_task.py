@@ -9,8 +9,8 @@ the task's registration.
 from flyteidl.admin import launch_plan_pb2, workflow_pb2
 from flyteidl.core import compiler_pb2, identifier_pb2, interface_pb2
 
+from flightlog_compiler import GENERATED_PREFIX, generated_id
 from flightlog_protos.registry.v1 import facts_pb2
-from services.registry.compiler import GENERATED_PREFIX, generated_id
 
 
 def task_id_of(identifier: identifier_pb2.Identifier) -> identifier_pb2.Identifier | None:

@@ -4,6 +4,7 @@ import structlog
 from flyteidl.admin import common_pb2, task_pb2
 from flyteidl.core import compiler_pb2, identifier_pb2, tasks_pb2
 
+from flightlog_compiler import CompileErrors, compile_task, generated_workflow
 from flightlog_protos.registry.v1 import facts_pb2
 from flightlog_rpc import CallContext
 from flightlog_types import digest, prototext, validation
@@ -11,7 +12,6 @@ from services.registry import store as stores
 from services.registry import subjects
 from services.registry.api import requests
 from services.registry.checks.tasks import check_template
-from services.registry.compiler import CompileErrors, compile_task, generated_workflow
 from services.registry.projection.apply import task_message
 from services.registry.projection.queries import TASK
 from services.registry.refusals import invalid, missing

@@ -8,13 +8,7 @@ from flyteidl.admin import common_pb2, workflow_pb2
 from flyteidl.core import compiler_pb2, identifier_pb2
 from flyteidl.core import workflow_pb2 as core_workflow_pb2
 
-from flightlog_protos.registry.v1 import facts_pb2
-from flightlog_rpc import CallContext
-from flightlog_types import digest, prototext, validation
-from services.registry import domain, single_task, subjects
-from services.registry import store as stores
-from services.registry.api import requests
-from services.registry.compiler import (
+from flightlog_compiler import (
     CompileErrors,
     EntityKey,
     LaunchPlanInterface,
@@ -22,6 +16,12 @@ from services.registry.compiler import (
     requirements,
     unsupported_nodes,
 )
+from flightlog_protos.registry.v1 import facts_pb2
+from flightlog_rpc import CallContext
+from flightlog_types import digest, prototext, validation
+from services.registry import domain, single_task, subjects
+from services.registry import store as stores
+from services.registry.api import requests
 from services.registry.projection.apply import workflow_message
 from services.registry.projection.queries import WORKFLOW
 from services.registry.refusals import Refusal, invalid, missing

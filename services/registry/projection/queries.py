@@ -10,8 +10,8 @@ import asyncpg
 from flyteidl.admin import common_pb2, description_entity_pb2, launch_plan_pb2, project_pb2, task_pb2, workflow_pb2
 from flyteidl.core import identifier_pb2
 
+from flightlog_compiler import GENERATED_PREFIX
 from flightlog_read import Column, Database, Entity, Page, SqlWhere
-from services.registry.compiler import GENERATED_PREFIX
 
 _SCHEMA = "registry"
 # Nothing registered is ever deleted.

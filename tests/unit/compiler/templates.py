@@ -6,8 +6,8 @@ import pytest
 from flyteidl.core import compiler_pb2, identifier_pb2, interface_pb2, literals_pb2, tasks_pb2, types_pb2, workflow_pb2
 from google.protobuf import json_format
 
-from services.registry import compiler
-from services.registry.compiler import EntityKey, LaunchPlanInterface
+import flightlog_compiler as compiler
+from flightlog_compiler import EntityKey, LaunchPlanInterface
 
 Kind = str | dict[str, object]
 

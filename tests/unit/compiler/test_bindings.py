@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.registry import compiler
+import flightlog_compiler as compiler
 from tests.unit.compiler.templates import Kind, Make
 
 LIST: Kind = {"collectionType": {"simple": "INTEGER"}}

@@ -18,7 +18,7 @@ from flytekit.models.core.identifier import Identifier
 from flytekit.models.launch_plan import LaunchPlanSpec
 from flytekit.remote.entities import FlyteWorkflow
 
-from services.registry.compiler import (
+from flightlog_compiler import (
     CompileErrors,
     EntityKey,
     LaunchPlanInterface,

@@ -5,7 +5,7 @@ import time
 import pytest
 from flyteidl.core import workflow_pb2
 
-from services.registry import compiler
+import flightlog_compiler as compiler
 from tests.unit.compiler.templates import Make
 
 

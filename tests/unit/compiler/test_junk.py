@@ -8,8 +8,7 @@ from google.protobuf.message import Message
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flightlog_types import castable, describe, literal_type_of
-from services.registry.compiler import (
+from flightlog_compiler import (
     CompileErrors,
     EntityKey,
     compile_task,
@@ -18,6 +17,7 @@ from services.registry.compiler import (
     requirements,
     unsupported_nodes,
 )
+from flightlog_types import castable, describe, literal_type_of
 from tests.unit.compiler.templates import Make
 
 _WORDS = ["", "n0", "n1", "x", "o0", "start-node", "end-node", "inc", "p", "d", "v", "[0].x", "é\n"]

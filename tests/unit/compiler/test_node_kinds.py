@@ -3,7 +3,7 @@
 import pytest
 from flyteidl.core import interface_pb2, workflow_pb2
 
-from services.registry.compiler import LaunchPlanInterface, requirements, unsupported_in_closure, unsupported_nodes
+from flightlog_compiler import LaunchPlanInterface, requirements, unsupported_in_closure, unsupported_nodes
 from tests.unit.compiler.templates import Make
 
 X_ABOVE_5 = {"comparison": {"operator": "GT", "leftValue": {"var": ".x"}, "rightValue": {"primitive": {"integer": 5}}}}

@@ -9,7 +9,7 @@ from flyteidl.core import compiler_pb2, interface_pb2
 from flyteidl.core import workflow_pb2 as core_workflow_pb2
 from google.protobuf import json_format
 
-from services.registry.compiler import (
+from flightlog_compiler import (
     CompileErrors,
     EntityKey,
     LaunchPlanInterface,
@@ -17,7 +17,7 @@ from services.registry.compiler import (
     compile_workflow,
     requirements,
 )
-from services.registry.compiler.references import branch_arms
+from flightlog_compiler.references import branch_arms
 
 _RECORDINGS = Path(__file__).parents[2] / "recordings"
 _RUNS = sorted(path.stem for path in _RECORDINGS.glob("w*.json"))

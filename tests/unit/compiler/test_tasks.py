@@ -4,7 +4,7 @@ import pytest
 from flyteidl.core import identifier_pb2, tasks_pb2
 from google.protobuf import json_format
 
-from services.registry.compiler import CompileErrors, compile_task, generated_id, generated_workflow
+from flightlog_compiler import CompileErrors, compile_task, generated_id, generated_workflow
 from tests.unit.compiler.templates import Make
 
 

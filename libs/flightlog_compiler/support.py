@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from flyteidl.core import compiler_pb2, workflow_pb2
 
-from services.registry.compiler.references import EntityKey, branch_arms, used_sub_workflows
+from flightlog_compiler.references import EntityKey, branch_arms, used_sub_workflows
 
 _KINDS = {
     "branch_node": "a conditional (branch node)",

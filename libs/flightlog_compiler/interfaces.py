@@ -4,12 +4,12 @@ from collections.abc import Mapping
 
 from flyteidl.core import interface_pb2, types_pb2, workflow_pb2
 
+from flightlog_compiler import errors
+from flightlog_compiler.bindings import BindingCheck, Interface, Producers, Types
+from flightlog_compiler.branches import branch_outputs, check_conditions
+from flightlog_compiler.errors import Problems
+from flightlog_compiler.references import EntityKey, References, branch_arms
 from flightlog_types import prototext
-from services.registry.compiler import errors
-from services.registry.compiler.bindings import BindingCheck, Interface, Producers, Types
-from services.registry.compiler.branches import branch_outputs, check_conditions
-from services.registry.compiler.errors import Problems
-from services.registry.compiler.references import EntityKey, References, branch_arms
 
 _NOTHING = Interface({}, {})
 

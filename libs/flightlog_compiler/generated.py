@@ -5,9 +5,9 @@ from collections.abc import Iterable
 
 from flyteidl.core import compiler_pb2, identifier_pb2, literals_pb2, types_pb2, workflow_pb2
 
-from services.registry.compiler.references import EntityKey
-from services.registry.compiler.shaping import END_NODE, START_NODE
-from services.registry.compiler.workflows import compile_workflow
+from flightlog_compiler.references import EntityKey
+from flightlog_compiler.shaping import END_NODE, START_NODE
+from flightlog_compiler.workflows import compile_workflow
 
 GENERATED_PREFIX = ".flytegen."
 """Start of the names of workflows and launch plans that the server makes for a single task."""

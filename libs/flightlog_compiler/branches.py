@@ -4,12 +4,12 @@ from collections.abc import Mapping
 
 from flyteidl.core import condition_pb2, types_pb2, workflow_pb2
 
+from flightlog_compiler import errors
+from flightlog_compiler.bindings import Interface, Types
+from flightlog_compiler.errors import Problems
+from flightlog_compiler.references import branch_blocks
 from flightlog_types import is_known, is_none, prototext, scalar_type
 from flightlog_types.literals import primitive_type
-from services.registry.compiler import errors
-from services.registry.compiler.bindings import Interface, Types
-from services.registry.compiler.errors import Problems
-from services.registry.compiler.references import branch_blocks
 
 
 def branch_outputs(arms: Mapping[str, Interface], problems: Problems) -> Types:

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 
 from flyteidl.core import literals_pb2, workflow_pb2
 
-from services.registry.compiler import errors
-from services.registry.compiler.errors import Problems
-from services.registry.compiler.references import branch_arms
+from flightlog_compiler import errors
+from flightlog_compiler.errors import Problems
+from flightlog_compiler.references import branch_arms
 
 START_NODE = "start-node"
 END_NODE = "end-node"

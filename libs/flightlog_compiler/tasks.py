@@ -3,11 +3,11 @@
 from flyteidl.core import compiler_pb2, tasks_pb2
 from google.protobuf import struct_pb2
 
+from flightlog_compiler import errors
+from flightlog_compiler.errors import Problems
+from flightlog_compiler.interfaces import check_declared
 from flightlog_types import quantities
 from flightlog_types.labels import dns_label_problems
-from services.registry.compiler import errors
-from services.registry.compiler.errors import Problems
-from services.registry.compiler.interfaces import check_declared
 
 
 def compile_task(template: tasks_pb2.TaskTemplate) -> compiler_pb2.CompiledTask:

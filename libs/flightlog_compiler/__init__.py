@@ -4,12 +4,12 @@ A workflow goes through `requirements` (what must be loaded), `compile_workflow`
 and `unsupported_nodes` (what this release's engine cannot run). Rules: admin-contract §3.
 """
 
-from services.registry.compiler.errors import CompileError, CompileErrors
-from services.registry.compiler.generated import GENERATED_PREFIX, generated_id, generated_workflow
-from services.registry.compiler.references import EntityKey, LaunchPlanInterface, Requirements, requirements
-from services.registry.compiler.support import unsupported_in_closure, unsupported_nodes
-from services.registry.compiler.tasks import compile_task
-from services.registry.compiler.workflows import compile_workflow
+from flightlog_compiler.errors import CompileError, CompileErrors
+from flightlog_compiler.generated import GENERATED_PREFIX, generated_id, generated_workflow
+from flightlog_compiler.references import EntityKey, LaunchPlanInterface, Requirements, requirements
+from flightlog_compiler.support import unsupported_in_closure, unsupported_nodes
+from flightlog_compiler.tasks import compile_task
+from flightlog_compiler.workflows import compile_workflow
 
 __all__ = [
     "GENERATED_PREFIX",

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from flyteidl.core import literals_pb2, types_pb2, workflow_pb2
 from google.protobuf.message import Message
 
+from flightlog_compiler import errors
+from flightlog_compiler.errors import CompileErrors, Problems
+from flightlog_compiler.shaping import START_NODE
 from flightlog_types import accepts_none, castable, is_known, prototext, scalar_type
-from services.registry.compiler import errors
-from services.registry.compiler.errors import CompileErrors, Problems
-from services.registry.compiler.shaping import START_NODE
 
 _ELEMENT = re.compile(r"\[(?P<index>[0-9]+)\]\.(?P<name>.+)")
 _UNKNOWN = types_pb2.LiteralType()

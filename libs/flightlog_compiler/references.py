@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from flyteidl.core import compiler_pb2, identifier_pb2, interface_pb2, tasks_pb2, workflow_pb2
 
-from services.registry.compiler import errors
-from services.registry.compiler.errors import Problems
+from flightlog_compiler import errors
+from flightlog_compiler.errors import Problems
 
 
 class EntityKey(NamedTuple):

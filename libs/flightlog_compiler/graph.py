@@ -5,9 +5,9 @@ from collections.abc import Iterable
 
 from flyteidl.core import compiler_pb2
 
-from services.registry.compiler import errors
-from services.registry.compiler.errors import Problems
-from services.registry.compiler.shaping import END_NODE, START_NODE
+from flightlog_compiler import errors
+from flightlog_compiler.errors import Problems
+from flightlog_compiler.shaping import END_NODE, START_NODE
 
 
 class Graph:

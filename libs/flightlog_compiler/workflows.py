@@ -8,13 +8,12 @@ from collections.abc import Iterable, Mapping
 
 from flyteidl.core import compiler_pb2, workflow_pb2
 
-from flightlog_types import prototext
-from services.registry.compiler import errors
-from services.registry.compiler.bindings import BindingCheck, Interface, Producers, Types, promised_nodes
-from services.registry.compiler.errors import Problems
-from services.registry.compiler.graph import Graph
-from services.registry.compiler.interfaces import Interfaces, check_declared, declared, needs_others
-from services.registry.compiler.references import (
+from flightlog_compiler import errors
+from flightlog_compiler.bindings import BindingCheck, Interface, Producers, Types, promised_nodes
+from flightlog_compiler.errors import Problems
+from flightlog_compiler.graph import Graph
+from flightlog_compiler.interfaces import Interfaces, check_declared, declared, needs_others
+from flightlog_compiler.references import (
     EntityKey,
     LaunchPlanInterface,
     References,
@@ -24,7 +23,8 @@ from services.registry.compiler.references import (
     requirements,
     used_sub_workflows,
 )
-from services.registry.compiler.shaping import END_NODE, START_NODE, shaped
+from flightlog_compiler.shaping import END_NODE, START_NODE, shaped
+from flightlog_types import prototext
 
 
 def compile_workflow(
