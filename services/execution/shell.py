@@ -31,6 +31,7 @@ from services.execution.engine import (
     EngineSettings,
     Execution,
     NeedData,
+    NeedProgram,
     ObserveAttempt,
     Program,
     ProgramError,
@@ -204,16 +205,21 @@ class Shell:
         needed: dict[str, LiteralMap] = {}
         lost: dict[str, str] = {}
         data: Mapping[str, LiteralMap] = ChainMap(needed, self._literals)  # pyright: ignore[reportArgumentType]
+        programs: dict[bytes, Program] = {}
         started = time.perf_counter()
         waited = 0.0
         try:
             while True:
-                context = Context(self._clock(), program, data, self._engine, lost)
+                context = Context(self._clock(), program, data, self._engine, lost, programs)
                 try:
                     return decide(state, command, context)
                 except NeedData as need:
                     before = time.perf_counter()
                     await self._read(need.uris, needed, lost)
+                    waited += time.perf_counter() - before
+                except NeedProgram as need:
+                    before = time.perf_counter()
+                    programs[need.closure.sha256] = await self._program_or_why(need.closure)
                     waited += time.perf_counter() - before
         finally:
             metrics.decision_seconds.labels(type(command).__name__).observe(time.perf_counter() - started - waited)

@@ -9,7 +9,7 @@ from services.execution.engine.turn import Turn
 def fire(turn: Turn, timer: TimerState) -> None:
     """Does what a timer was set for, unless it is over."""
     state = turn.state.nodes.get(timer.node_id)
-    if state is None or state.phase.terminal or turn.stopping(state.parent_id):
+    if state is None or state.phase.terminal or turn.halted(state):
         return
     if timer.kind == facts.NODE_DEADLINE:
         if state.ending in (facts.NODE_ENDING_UNSPECIFIED, facts.ENDS_RETRYING):
@@ -23,12 +23,12 @@ def fire(turn: Turn, timer: TimerState) -> None:
 
 
 def _has_children(turn: Turn, state: NodeState) -> bool:
-    """Whether an announced attempt of a sub-workflow has begun: it has no attempt facts of its own."""
-    return state.kind == facts.SUB_WORKFLOW and state.node_id in turn.state.scopes
+    """Whether an announced attempt of a node that consists of others has begun: it has no attempt facts of its own."""
+    return state.node_id in turn.state.scopes
 
 
 def _expire_attempt(turn: Turn, state: NodeState) -> None:
-    if state.kind == facts.SUB_WORKFLOW:
+    if state.composite:
         if _has_children(turn, state):
             failure.fail_node(turn, state.node_id, facts.ENDS_RETRYING, timeouts.expired(turn, state))
         return

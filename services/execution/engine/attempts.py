@@ -35,15 +35,6 @@ _RANKS: Final = {
 }
 
 
-def fill(turn: Turn) -> None:
-    """Schedules the first attempts of waiting nodes, longest waiting first, as far as max_parallelism allows."""
-    limit = turn.state.created.config.max_parallelism
-    while turn.state.waiting and not turn.stopping(""):
-        if limit > 0 and turn.state.slots >= limit:
-            return
-        schedule(turn, next(turn.state.waiting_in_order()))
-
-
 def schedule(turn: Turn, node_id: str) -> None:
     """Schedules the node's next attempt, to be acted on by a launcher, and arms its deadlines."""
     state = turn.state.nodes[node_id]
@@ -51,6 +42,8 @@ def schedule(turn: Turn, node_id: str) -> None:
     assert node.task is not None
     fact = facts.AttemptScheduled()
     fact.CopyFrom(turn.attempt_template)
+    # The launcher finds the task's template there; a dynamic node's tasks are in a closure of their own.
+    fact.closure.CopyFrom(turn.frame(state.parent_id).closure)
     _name(turn, fact, node.task, state)
     _override(fact, node)
     fact.interruptible = retries.interruptible(turn, node, state)
@@ -59,8 +52,7 @@ def schedule(turn: Turn, node_id: str) -> None:
     turn.emit(fact)
     if state.phase == NodePhase.QUEUED:
         turn.emit(facts.NodeStarted(node_id=node_id, occurred_at=turn.now))
-    if node.timeout is not None:
-        timeouts.arm(turn, node_id, fact.attempt, node.timeout)
+    timeouts.begin(turn, node, state)
 
 
 def in_engine(turn: Turn, task: Task, node_id: str) -> facts.AttemptScheduled:

@@ -115,6 +115,8 @@ class Context:
     data: Mapping[str, LiteralMap] = field(default_factory=dict[str, LiteralMap])
     settings: EngineSettings = _DEFAULT_SETTINGS
     lost: Mapping[str, str] = field(default_factory=dict[str, str])
+    # Programs of dynamic nodes, by the hashes of their closures, as far as they are at hand; see `NeedProgram`.
+    programs: Mapping[bytes, "Program"] = field(default_factory=dict[bytes, "Program"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,14 @@ class NeedData(Exception):
     def __init__(self, uris: tuple[str, ...]) -> None:
         super().__init__(f"literal maps needed: {', '.join(uris)}")
         self.uris = uris
+
+
+class NeedProgram(Exception):
+    """The decision needs the program of a closure that `Context.programs` lacks: load it and decide again."""
+
+    def __init__(self, closure: DataRef) -> None:
+        super().__init__(f"program needed: {closure.uri}")
+        self.closure = closure
 
 
 class Refusal(Enum):

@@ -13,12 +13,15 @@ from google.protobuf.message import Message
 
 from flightlog_protos.execution.v1 import facts_pb2 as facts
 from services.execution.engine.state import (
+    ArrayState,
     AttemptPhase,
     AttemptState,
     Execution,
     ExecutionPhase,
     NodePhase,
     NodeState,
+    PlanState,
+    SignalState,
     TimerState,
 )
 
@@ -109,8 +112,11 @@ def _node_queued(state: Execution, fact: facts.NodeQueued) -> Execution:
         phase=NodePhase.QUEUED,
         data_prefix=fact.data_prefix,
         inputs=fact.inputs if fact.HasField("inputs") else None,
+        element=fact.element if fact.HasField("element") else None,
+        handles_failure=fact.handles_failure,
     )
-    waits = fact.kind == facts.TASK
+    # An array node takes a place among the running nodes for all its elements (engine-semantics §1.6).
+    waits = fact.kind in _LIMITED and node.element is None
     return replace(
         state,
         nodes=state.nodes.set(fact.node_id, node),
@@ -139,7 +145,16 @@ def _node_skipped(state: Execution, fact: facts.NodeSkipped) -> Execution:
 
 
 def _node_started(state: Execution, fact: facts.NodeStarted) -> Execution:
-    return _with_node(state, replace(_node(state, fact.node_id), phase=NodePhase.RUNNING))
+    node = replace(_node(state, fact.node_id), phase=NodePhase.RUNNING)
+    return _takes_place(state, node) if node.kind == facts.ARRAY else _with_node(state, node)
+
+
+def _takes_place(state: Execution, node: NodeState) -> Execution:
+    """A node that waited, if it was to wait, goes on; it counts towards max_parallelism unless its array does."""
+    takes = node.element is None and not node.holds_slot
+    node = replace(node, holds_slot=node.holds_slot or takes)
+    state = replace(state, nodes=state.nodes.set(node.node_id, node), slots=state.slots + takes)
+    return _no_longer_waiting(state, node.order) if node.order in state.waiting else state
 
 
 def _node_failing(state: Execution, fact: facts.NodeFailing) -> Execution:
@@ -163,6 +178,12 @@ def _node_failed(state: Execution, fact: facts.NodeFailed) -> Execution:
     return _ended(state, replace(node, phase=NodePhase.FAILED, error=fact.error, holds_slot=False), node)
 
 
+def _node_recovered(state: Execution, fact: facts.NodeRecovered) -> Execution:
+    node = _node(state, fact.node_id)
+    outputs = fact.outputs if fact.HasField("outputs") else None
+    return _ended(state, replace(node, phase=NodePhase.RECOVERED, outputs=outputs, holds_slot=False), node)
+
+
 def _node_timed_out(state: Execution, fact: facts.NodeTimedOut) -> Execution:
     node = _node(state, fact.node_id)
     return _ended(state, replace(node, phase=NodePhase.TIMED_OUT, holds_slot=False), node)
@@ -175,7 +196,7 @@ def _node_aborted(state: Execution, fact: facts.NodeAborted) -> Execution:
 
 def _ended(state: Execution, node: NodeState, before: NodeState) -> Execution:
     scope = state.scope(node.parent_id)
-    failed = node.phase in (NodePhase.FAILED, NodePhase.TIMED_OUT)
+    failed = node.element is None and node.phase in (NodePhase.FAILED, NodePhase.TIMED_OUT)
     scope = replace(
         scope,
         open=scope.open - 1,
@@ -188,7 +209,16 @@ def _ended(state: Execution, node: NodeState, before: NodeState) -> Execution:
         scopes=state.scopes.set(node.parent_id, scope),
         slots=state.slots - before.holds_slot,
     )
+    if node.element is not None and not node.phase.succeeded:
+        ended = _element_failed(ended, node.parent_id)
     return _no_longer_waiting(ended, node.order) if node.order in ended.waiting else ended
+
+
+def _element_failed(state: Execution, array_id: str) -> Execution:
+    node = _node(state, array_id)
+    if node.array is None:
+        return state
+    return _with_node(state, replace(node, array=replace(node.array, failed=node.array.failed + 1)))
 
 
 def _no_longer_waiting(state: Execution, order: int) -> Execution:
@@ -200,19 +230,32 @@ def _no_longer_waiting(state: Execution, order: int) -> Execution:
 
 
 def _attempt_scheduled(state: Execution, fact: facts.AttemptScheduled) -> Execution:
-    node = _node(state, fact.node_id)
-    takes_slot = not fact.in_engine and not node.holds_slot
     node = replace(
-        node,
+        _node(state, fact.node_id),
         attempt_number=fact.attempt,
         attempt=AttemptState(
             number=fact.attempt, output_prefix=fact.output_prefix, checkpoint_prefix=fact.checkpoint_prefix
         ),
         previous_checkpoint=fact.checkpoint_prefix,
-        holds_slot=node.holds_slot or takes_slot,
     )
-    scheduled = replace(state, nodes=state.nodes.set(node.node_id, node), slots=state.slots + takes_slot)
-    return _no_longer_waiting(scheduled, node.order) if node.order in scheduled.waiting else scheduled
+    if not fact.in_engine:
+        return _takes_place(state, node)
+    state = _with_node(state, node)
+    return _no_longer_waiting(state, node.order) if node.order in state.waiting else state
+
+
+def _child_requested(state: Execution, fact: facts.ChildExecutionRequested) -> Execution:
+    node = replace(
+        _node(state, fact.node_id),
+        attempt_number=fact.attempt,
+        attempt=AttemptState(
+            number=fact.attempt,
+            output_prefix=fact.output_prefix,
+            checkpoint_prefix="",
+            child=fact.execution_id.name,
+        ),
+    )
+    return _takes_place(state, node)
 
 
 def _attempt_progressed(state: Execution, fact: facts.AttemptProgressed) -> Execution:
@@ -227,7 +270,7 @@ def _attempt_progressed(state: Execution, fact: facts.AttemptProgressed) -> Exec
     return _with_node(state, replace(node, attempt=attempt))
 
 
-def _attempt_aborting(state: Execution, fact: facts.AttemptAborting) -> Execution:
+def _attempt_aborting(state: Execution, fact: facts.AttemptAborting | facts.ChildExecutionAborting) -> Execution:
     node = _node(state, fact.node_id)
     attempt = replace(
         _attempt(node, fact.attempt),
@@ -240,7 +283,8 @@ def _attempt_aborting(state: Execution, fact: facts.AttemptAborting) -> Executio
 
 def _attempt_ended(phase: TaskExecution.Phase) -> Callable[[Execution, Any], Execution]:
     def change(
-        state: Execution, fact: facts.AttemptSucceeded | facts.AttemptFailed | facts.AttemptAborted
+        state: Execution,
+        fact: facts.AttemptSucceeded | facts.AttemptFailed | facts.AttemptAborted | facts.ChildExecutionEnded,
     ) -> Execution:
         node = _node(state, fact.node_id)
         attempt = replace(_attempt(node, fact.attempt), phase=AttemptPhase.ENDED, reported=phase)
@@ -258,9 +302,12 @@ def _retry_scheduled(state: Execution, fact: facts.RetryScheduled) -> Execution:
         system_failures=fact.system_failures,
         ending=facts.NODE_ENDING_UNSPECIFIED,
         error=None,
+        plan=None,
+        array=None,
+        taken="",
     )
     retried = _with_node(state, node)
-    if node.kind == facts.SUB_WORKFLOW and node.node_id in retried.scopes:
+    if node.node_id in retried.scopes:
         # The next attempt has children of its own.
         return replace(retried, scopes=retried.scopes.delete(node.node_id))
     return retried
@@ -270,6 +317,36 @@ def _timer_set(state: Execution, fact: facts.TimerSet) -> Execution:
     timer = TimerState(kind=fact.kind, node_id=fact.node_id, attempt=fact.attempt, due=fact.due.ToDatetime(tzinfo=UTC))
     return replace(state, timers=state.timers.set(fact.timer_id, timer))
 
+
+def _branch_taken(state: Execution, fact: facts.BranchTaken) -> Execution:
+    return _with_node(state, replace(_node(state, fact.node_id), taken=fact.spec_node_id))
+
+
+def _dynamic_planned(state: Execution, fact: facts.DynamicPlanned) -> Execution:
+    plan = PlanState(closure=fact.closure, job_spec=fact.job_spec)
+    return _with_node(state, replace(_node(state, fact.node_id), plan=plan))
+
+
+def _array_planned(state: Execution, fact: facts.ArrayPlanned) -> Execution:
+    array = ArrayState(size=fact.size, min_successes=fact.min_successes, parallelism=fact.parallelism)
+    return _with_node(state, replace(_node(state, fact.node_id), array=array))
+
+
+def _signal_awaited(state: Execution, fact: facts.SignalAwaited) -> Execution:
+    known = state.signals.get(fact.signal_id)
+    signal = known if known is not None else SignalState(type=fact.type)
+    signal = replace(signal, gates=(*signal.gates, fact.node_id))
+    return replace(state, signals=state.signals.set(fact.signal_id, signal))
+
+
+def _signal_set(state: Execution, fact: facts.SignalSet) -> Execution:
+    signal = state.signals.get(fact.signal_id)
+    if signal is None:
+        raise BrokenHistory(f"signal [{fact.signal_id}] was never awaited")
+    return replace(state, signals=state.signals.set(fact.signal_id, replace(signal, value=fact.value)))
+
+
+_LIMITED = frozenset({facts.TASK, facts.ARRAY, facts.LAUNCH_PLAN})
 
 _CHANGES: dict[type[Message], Callable[[Execution, Any], Execution]] = {
     facts.ExecutionStarted: _execution_started,
@@ -282,6 +359,7 @@ _CHANGES: dict[type[Message], Callable[[Execution, Any], Execution]] = {
     facts.NodeStarted: _node_started,
     facts.NodeFailing: _node_failing,
     facts.NodeSucceeded: _node_succeeded,
+    facts.NodeRecovered: _node_recovered,
     facts.NodeFailed: _node_failed,
     facts.NodeTimedOut: _node_timed_out,
     facts.NodeAborted: _node_aborted,
@@ -292,6 +370,14 @@ _CHANGES: dict[type[Message], Callable[[Execution, Any], Execution]] = {
     facts.AttemptFailed: _attempt_ended(TaskExecution.FAILED),
     facts.AttemptAborting: _attempt_aborting,
     facts.AttemptAborted: _attempt_ended(TaskExecution.ABORTED),
+    facts.ChildExecutionRequested: _child_requested,
+    facts.ChildExecutionAborting: _attempt_aborting,
+    facts.ChildExecutionEnded: _attempt_ended(TaskExecution.UNDEFINED),
+    facts.BranchTaken: _branch_taken,
+    facts.DynamicPlanned: _dynamic_planned,
+    facts.ArrayPlanned: _array_planned,
+    facts.SignalAwaited: _signal_awaited,
+    facts.SignalSet: _signal_set,
     facts.RetryScheduled: _retry_scheduled,
     facts.TimerSet: _timer_set,
 }

@@ -49,7 +49,7 @@ def fail_node(turn: Turn, node_id: str, ending: facts.NodeEnding, error: Executi
     turn.emit(facts.NodeFailing(node_id=node_id, ending=ending, error=error, occurred_at=turn.now))
     state = turn.state.nodes[node_id]
     reason = _reason(turn, ending, error)
-    if state.kind == facts.SUB_WORKFLOW:
+    if state.composite:
         _stop(turn, node_id, reason)
         drained(turn, node_id)
     elif state.live_attempt is None:
@@ -76,7 +76,7 @@ def attempt_gone(turn: Turn, node_id: str) -> None:
     state = turn.state.nodes[node_id]
     attempt = state.attempt
     assert attempt is not None
-    if turn.stopping(state.parent_id) or state.phase == NodePhase.FAILING:
+    if turn.halted(state) or state.phase == NodePhase.FAILING:
         _conclude(turn, state)
     else:
         assert attempt.timed_out
@@ -108,7 +108,7 @@ def _conclude(turn: Turn, state: NodeState) -> None:
     elif ending == facts.ENDS_FAILED:
         assert state.error is not None
         _end_failed(turn, node_id, state.error)
-    elif ending == facts.ENDS_RETRYING and not turn.stopping(state.parent_id):
+    elif ending == facts.ENDS_RETRYING and not turn.halted(state):
         assert state.error is not None
         retries.after_failure(turn, node_id, state.error, recoverable=True)
     else:
@@ -131,7 +131,7 @@ def _stop(turn: Turn, parent_id: str, reason: str) -> None:
     for state in _open_beneath(turn, parent_id):
         if state.live_attempt is not None:
             _abort_attempt(turn, state, reason)
-        elif state.kind != facts.SUB_WORKFLOW or not turn.state.scope(state.node_id).open:
+        elif not turn.state.scope(state.node_id).open:
             _end_aborted(turn, state, reason)
 
 

@@ -10,9 +10,9 @@ from flyteidl.core.execution_pb2 import ExecutionError
 from flyteidl.core.literals_pb2 import LiteralMap
 
 from flightlog_protos.execution.v1 import facts_pb2 as facts
-from services.execution.engine import attempts, echo, failure, subworkflows
+from services.execution.engine import attempts, echo, failure, subworkflows, timeouts
 from services.execution.engine.bindings import BindingFailed, resolved
-from services.execution.engine.program import Node
+from services.execution.engine.program import Node, ProgramError
 from services.execution.engine.state import NodePhase, NodeState
 from services.execution.engine.turn import DataMissing, Frame, Turn
 
@@ -21,19 +21,35 @@ BINDING_FAILED: Final = "BindingResolutionFailure"
 
 def settle(turn: Turn) -> None:
     """Draws all consequences of what happened in this turn, then gives free places to nodes that wait for one."""
-    while turn.ended or turn.resumed:
+    while turn.ended or turn.resumed or _place_free(turn):
         if turn.ended:
             _follow(turn, turn.state.nodes[turn.ended.popleft()])
+        elif turn.resumed:
+            _run(turn, turn.resumed.popleft())
         else:
-            _resume(turn, turn.resumed.popleft())
-    attempts.fill(turn)
+            _run(turn, next(turn.state.waiting_in_order()))
 
 
-def _resume(turn: Turn, node_id: str) -> None:
-    if turn.state.nodes[node_id].kind == facts.SUB_WORKFLOW:
-        subworkflows.run(turn, node_id)
-    else:
+def _place_free(turn: Turn) -> bool:
+    """Whether a node that waits for max_parallelism may run."""
+    limit = turn.state.created.config.max_parallelism
+    return bool(turn.state.waiting) and (limit <= 0 or turn.state.slots < limit)
+
+
+def _run(turn: Turn, node_id: str) -> None:
+    """Begins a node's attempt: its first one, or a further one whose back-off is over."""
+    state = turn.state.nodes[node_id]
+    if state.kind == facts.TASK:
         attempts.schedule(turn, node_id)
+        return
+    if state.phase == NodePhase.QUEUED:
+        turn.emit(facts.NodeStarted(node_id=node_id, occurred_at=turn.now))
+    timeouts.begin(turn, turn.node(state), state)
+    match state.kind:
+        case facts.SUB_WORKFLOW:
+            subworkflows.run(turn, node_id)
+        case kind:
+            raise ProgramError(f"node [{node_id}] is of a kind that is not supported: {facts.NodeKind.Name(kind)}")
 
 
 def _follow(turn: Turn, node: NodeState) -> None:
@@ -65,9 +81,9 @@ def _consider(turn: Turn, frame: Frame, node: Node) -> None:
     skipped = False
     for upstream_id in reversed(node.upstream):
         upstream = nodes.get(frame.unique_id(upstream_id))
-        if upstream is None or not upstream.phase >= NodePhase.SUCCEEDED:
+        if upstream is None or not upstream.phase.terminal:
             return
-        skipped = skipped or upstream.phase != NodePhase.SUCCEEDED
+        skipped = skipped or not upstream.phase.succeeded
     if skipped:
         _skip(turn, frame, node, node_id)
     else:
@@ -106,11 +122,10 @@ def _start(turn: Turn, frame: Frame, node: Node, node_id: str) -> None:
     if node.kind == facts.END:
         turn.emit(facts.NodeSucceeded(node_id=node_id, occurred_at=turn.now))
         turn.ended.append(node_id)
-    elif node.kind == facts.SUB_WORKFLOW:
-        turn.emit(facts.NodeStarted(node_id=node_id, occurred_at=turn.now))
-        subworkflows.run(turn, node_id)
     elif echo.runs(node):
         echo.run(turn, node, node_id, inputs)
+    elif turn.state.nodes[node_id].order not in turn.state.waiting:
+        turn.resumed.append(node_id)
 
 
 def _inputs(turn: Turn, frame: Frame, node: Node) -> LiteralMap:
@@ -119,7 +134,7 @@ def _inputs(turn: Turn, frame: Frame, node: Node) -> LiteralMap:
     outputs: dict[str, LiteralMap] = {}
     missing: DataMissing | None = None
     for spec_node_id in node.sources:
-        source = nodes.get(frame.unique_id(spec_node_id))
+        source = nodes.get(frame.source_id(spec_node_id))
         if source is None or source.outputs is None or not source.outputs.sha256:
             raise BindingFailed(f"node [{spec_node_id}] has no outputs")
         try:

@@ -4,17 +4,19 @@ Parsed once per closure and shared by all its executions. Every look-up that a d
 costs as much as the node has neighbours, however large the workflow is.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Final
 
 from flyteidl.core.compiler_pb2 import CompiledWorkflow, CompiledWorkflowClosure
+from flyteidl.core.condition_pb2 import BooleanExpression
 from flyteidl.core.identifier_pb2 import Identifier
 from flyteidl.core.literals_pb2 import Binding
 from flyteidl.core.tasks_pb2 import TaskTemplate
+from flyteidl.core.types_pb2 import Error
+from flyteidl.core.workflow_pb2 import ArrayNode, BranchNode, GateNode, TaskNodeOverrides, WorkflowMetadata
 from flyteidl.core.workflow_pb2 import Node as CompiledNode
-from flyteidl.core.workflow_pb2 import TaskNodeOverrides, WorkflowMetadata
 from google.protobuf.duration_pb2 import Duration
 
 from flightlog_protos.execution.v1 import facts_pb2
@@ -61,6 +63,10 @@ class Node:
     task: Task | None = None
     overrides: TaskNodeOverrides | None = None
     sub_workflow: EntityKey | None = None
+    launch_plan: Identifier | None = None
+    branch: "Branch | None" = None
+    gate: GateNode | None = None
+    array: "Array | None" = None
     # Attempts that failures of kind USER may use up.
     max_attempts: int = 1
     timeout: timedelta | None = None
@@ -69,11 +75,39 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
+class Branch:
+    """A conditional: conditions in their order, each with the arm that runs when it is the first to be true."""
+
+    cases: tuple[tuple[BooleanExpression, str], ...]
+    # The arm without a condition, or the error of reaching it, or neither.
+    otherwise: str = ""
+    error: Error | None = None
+    # The arms' nodes, by the ids that cases and otherwise name. Their inputs are bound in the workflow around.
+    arms: "Workflow" = field(default_factory=lambda: Workflow(nodes={}, declares_outputs=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    """A map: one node, run once for each element of its collection inputs."""
+
+    # Every element's node, under the ids `n0`, `n1`, …
+    elements: "Workflow"
+    element: Node
+    bound_inputs: frozenset[str]
+    # None: not said; 0: no limit.
+    parallelism: int | None
+    min_successes: int | None
+    min_success_ratio: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Workflow:
-    """One workflow of a closure: the primary one or a sub-workflow."""
+    """One workflow of a closure, or what runs inside a node as one: a branch's arms, an array's elements."""
 
     nodes: Mapping[str, Node]
     declares_outputs: bool
+    # Id of the node that runs when the workflow fails; it is on no edge.
+    failure_node: str = ""
     # Why there are no nodes.
     unrunnable: str = ""
 
@@ -107,7 +141,7 @@ class Program:
         main = _workflow(primary, tasks)
         sub_workflows = {entity_key(sub.template.id): _workflow(sub, tasks) for sub in closure.sub_workflows}
         for workflow in (main, *sub_workflows.values()):
-            for node in workflow.nodes.values():
+            for node in _all_nodes(workflow):
                 if node.sub_workflow is not None and node.sub_workflow not in sub_workflows:
                     raise ProgramError(f"node [{node.id}] refers to a sub-workflow that the closure lacks")
         return Program(
@@ -147,16 +181,28 @@ def _task(template: TaskTemplate) -> Task:
     )
 
 
+def _all_nodes(workflow: Workflow) -> Iterator[Node]:
+    """The nodes of a workflow, those of its branches and arrays included."""
+    for node in workflow.nodes.values():
+        yield node
+        if node.branch is not None:
+            yield from _all_nodes(node.branch.arms)
+        if node.array is not None:
+            yield node.array.element
+
+
 def _workflow(compiled: CompiledWorkflow, tasks: Mapping[EntityKey, Task]) -> Workflow:
     template = compiled.template
-    if template.HasField("failure_node"):
-        raise ProgramError("workflows with a failure node are not supported")
-    aliases = {(node.id, alias.alias): alias.var for node in template.nodes for alias in node.output_aliases}
+    aliases = _aliases(template.nodes)
     inputs = {node.id: _inputs(node.inputs, aliases) for node in template.nodes}
     inputs.setdefault(START_NODE, ())
     inputs.setdefault(END_NODE, _inputs(template.outputs, aliases))
     upstream, downstream = _edges(compiled, inputs)
-    nodes = {node.id: _node(node, inputs[node.id], upstream, downstream, tasks) for node in template.nodes}
+    nodes: dict[str, Node] = {}
+    for node in template.nodes:
+        if node.id not in (START_NODE, END_NODE):
+            parsed = _node(node, aliases, tasks)
+            nodes[node.id] = replace(parsed, upstream=tuple(upstream[node.id]), downstream=tuple(downstream[node.id]))
     for bound, kind in ((START_NODE, facts_pb2.START), (END_NODE, facts_pb2.END)):
         nodes[bound] = Node(
             id=bound,
@@ -167,7 +213,15 @@ def _workflow(compiled: CompiledWorkflow, tasks: Mapping[EntityKey, Task]) -> Wo
             upstream=tuple(upstream[bound]),
             downstream=tuple(downstream[bound]),
         )
-    return Workflow(nodes=nodes, declares_outputs=bool(inputs[END_NODE]))
+    failure_node = ""
+    if template.HasField("failure_node"):
+        failure_node = template.failure_node.id
+        nodes[failure_node] = _node(template.failure_node, aliases, tasks)
+    return Workflow(nodes=nodes, declares_outputs=bool(inputs[END_NODE]), failure_node=failure_node)
+
+
+def _aliases(nodes: Iterable[CompiledNode]) -> bindings.Aliases:
+    return {(node.id, alias.alias): alias.var for node in nodes for alias in node.output_aliases}
 
 
 def _inputs(bound: Iterable[Binding], aliases: bindings.Aliases) -> bindings.Inputs:
@@ -217,46 +271,90 @@ def _edges(
     return upstream, downstream
 
 
-def _node(
-    node: CompiledNode,
-    inputs: bindings.Inputs,
-    upstream: Mapping[str, Iterable[str]],
-    downstream: Mapping[str, Iterable[str]],
-    tasks: Mapping[EntityKey, Task],
-) -> Node:
-    task: Task | None = None
-    sub_workflow: EntityKey | None = None
-    kind = facts_pb2.NODE_KIND_UNSPECIFIED
-    match node.WhichOneof("target"):
-        case "task_node":
-            task = tasks.get(entity_key(node.task_node.reference_id))
-            if task is None:
-                raise ProgramError(f"node [{node.id}] refers to a task that the closure lacks")
-            kind = facts_pb2.TASK
-        case "workflow_node" if node.workflow_node.HasField("sub_workflow_ref"):
-            sub_workflow = entity_key(node.workflow_node.sub_workflow_ref)
-            kind = facts_pb2.SUB_WORKFLOW
-        case target:
-            if node.id not in (START_NODE, END_NODE):
-                raise ProgramError(f"node [{node.id}] is of a kind that is not supported: {target}")
-    metadata = node.metadata
+def _node(compiled: CompiledNode, aliases: bindings.Aliases, tasks: Mapping[EntityKey, Task]) -> Node:
+    """A node without its edges."""
+    inputs = _inputs(compiled.inputs, aliases)
+    metadata = compiled.metadata
     timeout = _timeout(metadata.timeout)
-    retries = metadata.retries.retries or (task.retries if task is not None else 0)
-    return Node(
-        id=node.id,
-        kind=kind,
+    node = Node(
+        id=compiled.id,
+        kind=facts_pb2.NODE_KIND_UNSPECIFIED,
         name=metadata.name,
         inputs=inputs,
         sources=_sources(inputs),
-        upstream=tuple(upstream[node.id]),
-        downstream=tuple(downstream[node.id]),
-        task=task,
-        overrides=node.task_node.overrides if task is not None else None,
-        sub_workflow=sub_workflow,
-        max_attempts=retries + 1,
+        upstream=(),
+        downstream=(),
+        max_attempts=metadata.retries.retries + 1,
         timeout=timeout if timeout > timedelta() else None,
         interruptible=metadata.interruptible if metadata.HasField("interruptible") else None,
     )
+    match compiled.WhichOneof("target"):
+        case "task_node":
+            task = tasks.get(entity_key(compiled.task_node.reference_id))
+            if task is None:
+                raise ProgramError(f"node [{node.id}] refers to a task that the closure lacks")
+            retries = metadata.retries.retries or task.retries
+            overrides = compiled.task_node.overrides
+            return replace(node, kind=facts_pb2.TASK, task=task, overrides=overrides, max_attempts=retries + 1)
+        case "workflow_node" if compiled.workflow_node.HasField("sub_workflow_ref"):
+            key = entity_key(compiled.workflow_node.sub_workflow_ref)
+            return replace(node, kind=facts_pb2.SUB_WORKFLOW, sub_workflow=key)
+        case "workflow_node" if compiled.workflow_node.HasField("launchplan_ref"):
+            return replace(node, kind=facts_pb2.LAUNCH_PLAN, launch_plan=compiled.workflow_node.launchplan_ref)
+        case "branch_node":
+            return replace(node, kind=facts_pb2.BRANCH, branch=_branch(compiled.branch_node, aliases, tasks))
+        case "gate_node":
+            return replace(node, kind=facts_pb2.GATE, gate=compiled.gate_node)
+        case "array_node":
+            return replace(node, kind=facts_pb2.ARRAY, array=_array(compiled.array_node, aliases, tasks))
+        case target:
+            raise ProgramError(f"node [{node.id}] is of a kind that is not supported: {target}")
+
+
+def _branch(compiled: BranchNode, aliases: bindings.Aliases, tasks: Mapping[EntityKey, Task]) -> Branch:
+    if_else = compiled.if_else
+    blocks = (if_else.case, *if_else.other)
+    arms = {block.then_node.id: _node(block.then_node, aliases, tasks) for block in blocks}
+    otherwise = ""
+    if if_else.HasField("else_node"):
+        otherwise = if_else.else_node.id
+        arms[otherwise] = _node(if_else.else_node, aliases, tasks)
+    return Branch(
+        cases=tuple((block.condition, block.then_node.id) for block in blocks),
+        otherwise=otherwise,
+        error=if_else.error if if_else.HasField("error") else None,
+        arms=Workflow(nodes=arms, declares_outputs=True),
+    )
+
+
+def _array(compiled: ArrayNode, aliases: bindings.Aliases, tasks: Mapping[EntityKey, Task]) -> Array:
+    element = _node(compiled.node, aliases, tasks)
+    return Array(
+        elements=Workflow(nodes=_Elements(element), declares_outputs=True),
+        element=element,
+        bound_inputs=frozenset(compiled.bound_inputs),
+        parallelism=compiled.parallelism if compiled.HasField("parallelism") else None,
+        min_successes=compiled.min_successes if compiled.HasField("min_successes") else None,
+        min_success_ratio=compiled.min_success_ratio if compiled.HasField("min_success_ratio") else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Elements(Mapping[str, Node]):
+    """Nodes `n0`, `n1`, … without end, all of them alike."""
+
+    element: Node
+
+    def __getitem__(self, spec_node_id: str) -> Node:
+        if not spec_node_id[1:].isdecimal():
+            raise KeyError(spec_node_id)
+        return replace(self.element, id=spec_node_id)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
 
 
 def _timeout(duration: Duration) -> timedelta:

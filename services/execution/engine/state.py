@@ -10,6 +10,8 @@ from datetime import datetime
 from enum import IntEnum
 
 from flyteidl.core.execution_pb2 import ExecutionError, TaskExecution
+from flyteidl.core.literals_pb2 import Literal
+from flyteidl.core.types_pb2 import LiteralType
 from immutables import Map
 
 from flightlog_protos.execution.v1 import facts_pb2
@@ -46,10 +48,16 @@ class NodePhase(IntEnum):
     TIMED_OUT = 5
     ABORTED = 6
     SKIPPED = 7
+    RECOVERED = 8
 
     @property
     def terminal(self) -> bool:
         return self >= NodePhase.SUCCEEDED
+
+    @property
+    def succeeded(self) -> bool:
+        """Nodes after it may run."""
+        return self in (NodePhase.SUCCEEDED, NodePhase.RECOVERED)
 
 
 class AttemptPhase(IntEnum):
@@ -62,7 +70,7 @@ class AttemptPhase(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class AttemptState:
-    """The node's latest attempt."""
+    """The node's latest attempt; of a launch-plan node, its child execution."""
 
     number: int
     output_prefix: str
@@ -76,11 +84,33 @@ class AttemptState:
     # Why it is being stopped.
     abort_reason: str = ""
     timed_out: bool = False
+    # Name of the child execution of a launch-plan node.
+    child: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanState:
+    """What a dynamic node's task asked to be run."""
+
+    closure: DataRef
+    job_spec: DataRef
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayState:
+    """The elements of an array node's attempt. They start in the order of their indexes."""
+
+    size: int
+    min_successes: int
+    # 0: no limit.
+    parallelism: int
+    # Elements that ended without success.
+    failed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class NodeState:
-    """One node of the execution, top-level or inside a sub-workflow."""
+    """One node of the execution, top-level or inside another node."""
 
     node_id: str
     spec_node_id: str
@@ -103,6 +133,20 @@ class NodeState:
     holds_slot: bool = False
     # Set while FAILING: how it is going to end.
     ending: facts_pb2.NodeEnding = facts_pb2.NODE_ENDING_UNSPECIFIED
+    # Set for an element of an array node: its index.
+    element: int | None = None
+    # It is the on_failure node of the workflow around it.
+    handles_failure: bool = False
+    # Of the current attempt of a dynamic node, and of an array node.
+    plan: PlanState | None = None
+    array: ArrayState | None = None
+    # Of a branch node: the compiled id of the arm that runs.
+    taken: str = ""
+
+    @property
+    def composite(self) -> bool:
+        """Whether its current attempt consists of other nodes."""
+        return self.kind in _COMPOSITE or self.plan is not None
 
     @property
     def live_attempt(self) -> AttemptState | None:
@@ -111,9 +155,12 @@ class NodeState:
         return attempt if attempt is not None and attempt.phase != AttemptPhase.ENDED else None
 
 
+_COMPOSITE = frozenset({facts_pb2.SUB_WORKFLOW, facts_pb2.BRANCH, facts_pb2.ARRAY})
+
+
 @dataclass(frozen=True, slots=True)
 class ScopeState:
-    """The nodes of one running workflow: the top level, or one attempt of a sub-workflow node."""
+    """The nodes of one running workflow: the top level, or one attempt of a node that consists of others."""
 
     # Queued or running.
     open: int = 0
@@ -133,6 +180,16 @@ class TimerState:
     due: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class SignalState:
+    """A value that gates of this execution wait for, under the signal's id."""
+
+    type: LiteralType
+    value: Literal | None = None
+    # Unique ids of the gate nodes that asked for it, in order.
+    gates: tuple[str, ...] = ()
+
+
 _NO_SCOPE = ScopeState()
 
 
@@ -145,12 +202,13 @@ class Execution:
     nodes: Map[str, NodeState] = field(default_factory=Map)
     scopes: Map[str, ScopeState] = field(default_factory=Map)
     timers: Map[str, TimerState] = field(default_factory=Map)
+    signals: Map[str, SignalState] = field(default_factory=Map)
     # Number of nodes queued so far; the next node's `order`.
     queued: int = 0
-    # Task nodes that are queued and wait for their first attempt, by `order`; none is below `waiting_from`.
+    # Nodes that are queued and wait for their first attempt, by `order`; none is below `waiting_from`.
     waiting: Map[int, str] = field(default_factory=Map)
     waiting_from: int = 0
-    # Task nodes that count towards max_parallelism.
+    # Nodes that count towards max_parallelism.
     slots: int = 0
     # While FAILING, and after: the error the execution ends with.
     error: ExecutionError | None = None

@@ -6,7 +6,7 @@ The same rules begin and end the top level (engine-semantics §5.2).
 from flyteidl.core.literals_pb2 import LiteralMap
 
 from flightlog_protos.execution.v1 import facts_pb2 as facts
-from services.execution.engine import failure, timeouts
+from services.execution.engine import failure
 from services.execution.engine.bindings import START_NODE
 from services.execution.engine.state import NodePhase, NodeState
 from services.execution.engine.turn import DataMissing, Frame, Turn
@@ -29,9 +29,6 @@ def run(turn: Turn, node_id: str) -> None:
         inputs = turn.literals(state.inputs.uri)
     except DataMissing:
         return
-    timeout = turn.node(state).timeout
-    if timeout is not None:
-        timeouts.arm(turn, node_id, state.attempt_number, timeout)
     begin(turn, turn.frame(node_id), inputs)
 
 

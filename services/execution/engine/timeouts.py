@@ -10,6 +10,7 @@ from typing import Final
 from flyteidl.core.execution_pb2 import ExecutionError
 
 from flightlog_protos.execution.v1 import facts_pb2 as facts
+from services.execution.engine.program import Node
 from services.execution.engine.state import NodeState
 from services.execution.engine.turn import Turn, timestamp
 
@@ -22,11 +23,13 @@ def timer_id(node_id: str, kind: facts.TimerKind, attempt: int) -> str:
     return f"{node_id}/{attempt}/{_NAMES[kind]}"
 
 
-def arm(turn: Turn, node_id: str, attempt: int, timeout: timedelta) -> None:
-    """Sets the deadline of an attempt that has just been scheduled; with the first one, the deadline of the node."""
-    _set(turn, node_id, facts.ATTEMPT_DEADLINE, attempt, timeout)
-    if attempt == 0:
-        _set(turn, node_id, facts.NODE_DEADLINE, attempt, 2 * timeout)
+def begin(turn: Turn, node: Node, state: NodeState) -> None:
+    """Sets the deadline of an attempt that begins; with the first one, the deadline of the node."""
+    if node.timeout is None:
+        return
+    _set(turn, state.node_id, facts.ATTEMPT_DEADLINE, state.attempt_number, node.timeout)
+    if state.attempt_number == 0:
+        _set(turn, state.node_id, facts.NODE_DEADLINE, 0, 2 * node.timeout)
 
 
 def expired(turn: Turn, state: NodeState) -> ExecutionError:

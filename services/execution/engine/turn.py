@@ -19,9 +19,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from flightlog_protos.execution.v1 import facts_pb2
 from flightlog_protos.log.v1.envelope_pb2 import DataRef
 from services.execution.engine import names
-from services.execution.engine.commands import Blob, Context, Decision, NeedData
+from services.execution.engine.commands import Blob, Context, Decision, NeedData, NeedProgram
 from services.execution.engine.evolve import evolve
-from services.execution.engine.program import Node, Workflow
+from services.execution.engine.program import Node, Program, Workflow
 from services.execution.engine.state import ROOT, Execution, ExecutionPhase, NodePhase, NodeState
 
 # Bytes of a node's data prefix. Object keys have at most 1024; workflows may lie in one another without end.
@@ -38,15 +38,23 @@ class DataLost(Exception):
 
 @dataclass(slots=True)
 class Frame:
-    """One running workflow: the top level, or one attempt of a sub-workflow node."""
+    """One running workflow: the top level, or what one attempt of a node consists of.
+
+    That is a sub-workflow, a dynamic node's plan, the arms of a branch, the elements of an array.
+    """
 
     parent_id: str
     attempt: int
     workflow: Workflow
+    # Where the workflow's tasks and sub-workflows are found, and the closure it was parsed from.
+    program: Program
+    closure: DataRef
     # Children's data lies under `<root>/<spec node id><leaf>`, below `top`.
     root: str
     leaf: str
     top: str
+    # The workflow whose nodes the inputs are bound to, where it is another one: around the arms of a branch.
+    around: "Frame | None" = None
     _ids: dict[str, str] = field(default_factory=dict[str, str])
 
     def unique_id(self, spec_node_id: str) -> str:
@@ -56,6 +64,10 @@ class Frame:
         if known is None:
             known = self._ids[spec_node_id] = names.unique_node_id(self.parent_id, self.attempt, spec_node_id)
         return known
+
+    def source_id(self, spec_node_id: str) -> str:
+        """Unique id of a node that the inputs of this workflow's nodes are bound to."""
+        return self.unique_id(spec_node_id) if self.around is None else self.around.source_id(spec_node_id)
 
     def data_prefix(self, spec_node_id: str) -> str:
         nested = f"{self.root}/{spec_node_id}{self.leaf}"
@@ -77,7 +89,8 @@ class Frame:
             kind=node.kind,
             name=node.name,
             data_prefix=self.data_prefix(node.id),
-            is_parent=node.sub_workflow is not None,
+            is_parent=node.sub_workflow is not None or node.branch is not None,
+            handles_failure=node.id == self.workflow.failure_node,
             occurred_at=occurred_at,
         )
 
@@ -91,7 +104,7 @@ class Turn:
         self.program = context.program
         self.settings = context.settings
         self.now = timestamp(context.now)
-        # Unique ids of nodes that have just ended, and of nodes whose back-off is over.
+        # Unique ids of nodes that have just ended, and of nodes whose next attempt may run.
         self.ended: deque[str] = deque()
         self.resumed: deque[str] = deque()
         self._facts: list[Message] = []
@@ -148,43 +161,94 @@ class Turn:
     # -- where nodes are
 
     def frame(self, parent_id: str) -> Frame:
-        """The workflow that runs under a parent node (`""`: the top level), in its current attempt."""
+        """The workflow that runs under a parent node (`""`: the top level), in its current attempt.
+
+        Raises:
+            NeedProgram: it is a dynamic node's, and its program has to be loaded first.
+        """
         if not parent_id:
             return self._root_frame
         parent = self.state.nodes[parent_id]
         frame = self._frames.get(parent_id)
         if frame is None or frame.attempt != parent.attempt_number:
-            node = self.node(parent)
-            assert node.sub_workflow is not None
-            frame = self._frames[parent_id] = Frame(
-                parent_id=parent_id,
-                attempt=parent.attempt_number,
-                workflow=self.program.sub_workflow(node.sub_workflow),
-                root=f"{parent.data_prefix}/{parent.attempt_number}",
-                leaf="",
-                top=self._root_frame.top,
-            )
+            frame = self._frames[parent_id] = self._inner_frame(parent)
         return frame
+
+    def _inner_frame(self, parent: NodeState) -> Frame:
+        outer = self.frame(parent.parent_id)
+        node = outer.workflow.node(parent.spec_node_id)
+        program, closure, around = outer.program, outer.closure, None
+        if parent.plan is not None:
+            closure = parent.plan.closure
+            program = self.program_of(closure)
+            workflow = program.primary
+        elif node.branch is not None:
+            workflow, around = node.branch.arms, outer
+        elif node.array is not None:
+            workflow = node.array.elements
+        else:
+            assert node.sub_workflow is not None
+            workflow = program.sub_workflow(node.sub_workflow)
+        return Frame(
+            parent_id=parent.node_id,
+            attempt=parent.attempt_number,
+            workflow=workflow,
+            program=program,
+            closure=closure,
+            root=f"{parent.data_prefix}/{parent.attempt_number}",
+            leaf="",
+            top=outer.top,
+            around=around,
+        )
+
+    def program_of(self, closure: DataRef) -> Program:
+        """The program of a dynamic node's closure. Raises NeedProgram when it has to be loaded first."""
+        program = self.context.programs.get(closure.sha256)
+        if program is None:
+            raise NeedProgram(closure)
+        return program
 
     @cached_property
     def _root_frame(self) -> Frame:
         prefix = self.state.created.config.metadata_prefix.rstrip("/")
-        return Frame(ROOT, 0, self.program.primary, root=prefix, leaf="/data", top=prefix)
+        return Frame(
+            parent_id=ROOT,
+            attempt=0,
+            workflow=self.program.primary,
+            program=self.program,
+            closure=self.state.created.closure,
+            root=prefix,
+            leaf="/data",
+            top=prefix,
+        )
 
     def node(self, state: NodeState) -> Node:
         """The compiled node behind a node's state."""
         return self.frame(state.parent_id).workflow.node(state.spec_node_id)
 
     def stopping(self, parent_id: str) -> bool:
-        """Whether nodes under this parent are to end and none is to start: the execution or an ancestor is failing."""
-        if self.state.phase != ExecutionPhase.RUNNING:
-            return True
+        """Whether nodes under this parent are to end and none is to start: the execution or an ancestor is failing.
+
+        What a failure node consists of goes on while the workflow whose failure it handles is failing.
+        """
+        handles = False
         while parent_id:
             parent = self.state.nodes[parent_id]
-            if parent.phase != NodePhase.RUNNING:
+            if parent.phase != NodePhase.RUNNING and not (handles and parent.phase == NodePhase.FAILING):
                 return True
+            handles = parent.handles_failure
             parent_id = parent.parent_id
-        return False
+        phase = self.state.phase
+        return phase != ExecutionPhase.RUNNING and not (handles and phase == ExecutionPhase.FAILING)
+
+    def halted(self, state: NodeState) -> bool:
+        """Whether this node is to end, or not to start, because of what is around it."""
+        if not state.handles_failure:
+            return self.stopping(state.parent_id)
+        if not state.parent_id:
+            return self.state.phase != ExecutionPhase.FAILING
+        parent = self.state.nodes[state.parent_id]
+        return parent.phase != NodePhase.FAILING or self.halted(parent)
 
     @cached_property
     def attempt_template(self) -> facts_pb2.AttemptScheduled:
@@ -192,7 +256,6 @@ class Turn:
         created = self.state.created
         config = created.config
         template = facts_pb2.AttemptScheduled(
-            closure=created.closure,
             execution_id=created.id,
             workflow_id=created.workflow_id,
             envs=config.envs,

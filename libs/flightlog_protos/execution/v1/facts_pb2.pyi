@@ -5,8 +5,10 @@ from flightlog_protos.log.v1 import envelope_pb2 as _envelope_pb2
 from flyteidl.admin import execution_pb2 as _execution_pb2
 from flyteidl.core import execution_pb2 as _execution_pb2_1
 from flyteidl.core import identifier_pb2 as _identifier_pb2
+from flyteidl.core import literals_pb2 as _literals_pb2
 from flyteidl.core import security_pb2 as _security_pb2
 from flyteidl.core import tasks_pb2 as _tasks_pb2
+from flyteidl.core import types_pb2 as _types_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -25,6 +27,10 @@ class NodeKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     END: _ClassVar[NodeKind]
     TASK: _ClassVar[NodeKind]
     SUB_WORKFLOW: _ClassVar[NodeKind]
+    BRANCH: _ClassVar[NodeKind]
+    GATE: _ClassVar[NodeKind]
+    ARRAY: _ClassVar[NodeKind]
+    LAUNCH_PLAN: _ClassVar[NodeKind]
 
 class NodeEnding(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -39,11 +45,16 @@ class TimerKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     RETRY: _ClassVar[TimerKind]
     ATTEMPT_DEADLINE: _ClassVar[TimerKind]
     NODE_DEADLINE: _ClassVar[TimerKind]
+    SLEEP: _ClassVar[TimerKind]
 NODE_KIND_UNSPECIFIED: NodeKind
 START: NodeKind
 END: NodeKind
 TASK: NodeKind
 SUB_WORKFLOW: NodeKind
+BRANCH: NodeKind
+GATE: NodeKind
+ARRAY: NodeKind
+LAUNCH_PLAN: NodeKind
 NODE_ENDING_UNSPECIFIED: NodeEnding
 ENDS_FAILED: NodeEnding
 ENDS_TIMED_OUT: NodeEnding
@@ -52,9 +63,10 @@ TIMER_KIND_UNSPECIFIED: TimerKind
 RETRY: TimerKind
 ATTEMPT_DEADLINE: TimerKind
 NODE_DEADLINE: TimerKind
+SLEEP: TimerKind
 
 class ExecutionCreated(_message.Message):
-    __slots__ = ("id", "spec", "workflow_id", "closure", "inputs", "user_inputs", "notifications", "config", "created_at")
+    __slots__ = ("id", "spec", "workflow_id", "closure", "inputs", "user_inputs", "notifications", "config", "created_at", "parent")
     ID_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
     WORKFLOW_ID_FIELD_NUMBER: _ClassVar[int]
@@ -64,6 +76,7 @@ class ExecutionCreated(_message.Message):
     NOTIFICATIONS_FIELD_NUMBER: _ClassVar[int]
     CONFIG_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    PARENT_FIELD_NUMBER: _ClassVar[int]
     id: _identifier_pb2.WorkflowExecutionIdentifier
     spec: _execution_pb2.ExecutionSpec
     workflow_id: _identifier_pb2.Identifier
@@ -73,7 +86,16 @@ class ExecutionCreated(_message.Message):
     notifications: _execution_pb2.NotificationList
     config: ResolvedConfig
     created_at: _timestamp_pb2.Timestamp
-    def __init__(self, id: _Optional[_Union[_identifier_pb2.WorkflowExecutionIdentifier, _Mapping]] = ..., spec: _Optional[_Union[_execution_pb2.ExecutionSpec, _Mapping]] = ..., workflow_id: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., closure: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., inputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., user_inputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., notifications: _Optional[_Union[_execution_pb2.NotificationList, _Mapping]] = ..., config: _Optional[_Union[ResolvedConfig, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    parent: ParentAttempt
+    def __init__(self, id: _Optional[_Union[_identifier_pb2.WorkflowExecutionIdentifier, _Mapping]] = ..., spec: _Optional[_Union[_execution_pb2.ExecutionSpec, _Mapping]] = ..., workflow_id: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., closure: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., inputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., user_inputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., notifications: _Optional[_Union[_execution_pb2.NotificationList, _Mapping]] = ..., config: _Optional[_Union[ResolvedConfig, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., parent: _Optional[_Union[ParentAttempt, _Mapping]] = ...) -> None: ...
+
+class ParentAttempt(_message.Message):
+    __slots__ = ("node", "attempt")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    node: _identifier_pb2.NodeExecutionIdentifier
+    attempt: int
+    def __init__(self, node: _Optional[_Union[_identifier_pb2.NodeExecutionIdentifier, _Mapping]] = ..., attempt: _Optional[int] = ...) -> None: ...
 
 class ResolvedConfig(_message.Message):
     __slots__ = ("max_parallelism", "interruptible", "overwrite_cache", "envs", "labels", "annotations", "launch_plan", "metadata_prefix", "raw_output_prefix")
@@ -145,26 +167,32 @@ class AbortRequested(_message.Message):
     def __init__(self, cause: _Optional[str] = ..., principal: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ExecutionSucceeded(_message.Message):
-    __slots__ = ("outputs", "occurred_at")
+    __slots__ = ("outputs", "occurred_at", "parent")
     OUTPUTS_FIELD_NUMBER: _ClassVar[int]
     OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    PARENT_FIELD_NUMBER: _ClassVar[int]
     outputs: _envelope_pb2.DataRef
     occurred_at: _timestamp_pb2.Timestamp
-    def __init__(self, outputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    parent: ParentAttempt
+    def __init__(self, outputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., parent: _Optional[_Union[ParentAttempt, _Mapping]] = ...) -> None: ...
 
 class ExecutionFailed(_message.Message):
-    __slots__ = ("error", "occurred_at")
+    __slots__ = ("error", "occurred_at", "parent")
     ERROR_FIELD_NUMBER: _ClassVar[int]
     OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    PARENT_FIELD_NUMBER: _ClassVar[int]
     error: _execution_pb2_1.ExecutionError
     occurred_at: _timestamp_pb2.Timestamp
-    def __init__(self, error: _Optional[_Union[_execution_pb2_1.ExecutionError, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    parent: ParentAttempt
+    def __init__(self, error: _Optional[_Union[_execution_pb2_1.ExecutionError, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., parent: _Optional[_Union[ParentAttempt, _Mapping]] = ...) -> None: ...
 
 class ExecutionAborted(_message.Message):
-    __slots__ = ("occurred_at",)
+    __slots__ = ("occurred_at", "parent")
     OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    PARENT_FIELD_NUMBER: _ClassVar[int]
     occurred_at: _timestamp_pb2.Timestamp
-    def __init__(self, occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    parent: ParentAttempt
+    def __init__(self, occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., parent: _Optional[_Union[ParentAttempt, _Mapping]] = ...) -> None: ...
 
 class ExecutionStateChanged(_message.Message):
     __slots__ = ("state", "principal", "occurred_at")
@@ -177,7 +205,7 @@ class ExecutionStateChanged(_message.Message):
     def __init__(self, state: _Optional[_Union[_execution_pb2.ExecutionState, str]] = ..., principal: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class NodeQueued(_message.Message):
-    __slots__ = ("node_id", "spec_node_id", "parent_node_id", "retry_group", "kind", "name", "inputs", "data_prefix", "is_parent", "occurred_at")
+    __slots__ = ("node_id", "spec_node_id", "parent_node_id", "retry_group", "kind", "name", "inputs", "data_prefix", "is_parent", "occurred_at", "element", "handles_failure")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     SPEC_NODE_ID_FIELD_NUMBER: _ClassVar[int]
     PARENT_NODE_ID_FIELD_NUMBER: _ClassVar[int]
@@ -188,6 +216,8 @@ class NodeQueued(_message.Message):
     DATA_PREFIX_FIELD_NUMBER: _ClassVar[int]
     IS_PARENT_FIELD_NUMBER: _ClassVar[int]
     OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    ELEMENT_FIELD_NUMBER: _ClassVar[int]
+    HANDLES_FAILURE_FIELD_NUMBER: _ClassVar[int]
     node_id: str
     spec_node_id: str
     parent_node_id: str
@@ -198,7 +228,9 @@ class NodeQueued(_message.Message):
     data_prefix: str
     is_parent: bool
     occurred_at: _timestamp_pb2.Timestamp
-    def __init__(self, node_id: _Optional[str] = ..., spec_node_id: _Optional[str] = ..., parent_node_id: _Optional[str] = ..., retry_group: _Optional[str] = ..., kind: _Optional[_Union[NodeKind, str]] = ..., name: _Optional[str] = ..., inputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., data_prefix: _Optional[str] = ..., is_parent: _Optional[bool] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    element: int
+    handles_failure: bool
+    def __init__(self, node_id: _Optional[str] = ..., spec_node_id: _Optional[str] = ..., parent_node_id: _Optional[str] = ..., retry_group: _Optional[str] = ..., kind: _Optional[_Union[NodeKind, str]] = ..., name: _Optional[str] = ..., inputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., data_prefix: _Optional[str] = ..., is_parent: _Optional[bool] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., element: _Optional[int] = ..., handles_failure: _Optional[bool] = ...) -> None: ...
 
 class NodeStarted(_message.Message):
     __slots__ = ("node_id", "occurred_at")
@@ -281,6 +313,142 @@ class NodeSkipped(_message.Message):
     visible: bool
     occurred_at: _timestamp_pb2.Timestamp
     def __init__(self, node_id: _Optional[str] = ..., spec_node_id: _Optional[str] = ..., parent_node_id: _Optional[str] = ..., retry_group: _Optional[str] = ..., kind: _Optional[_Union[NodeKind, str]] = ..., name: _Optional[str] = ..., visible: _Optional[bool] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class BranchTaken(_message.Message):
+    __slots__ = ("node_id", "spec_node_id", "case", "occurred_at")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    SPEC_NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    CASE_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    node_id: str
+    spec_node_id: str
+    case: int
+    occurred_at: _timestamp_pb2.Timestamp
+    def __init__(self, node_id: _Optional[str] = ..., spec_node_id: _Optional[str] = ..., case: _Optional[int] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class DynamicPlanned(_message.Message):
+    __slots__ = ("node_id", "attempt", "closure", "job_spec", "workflow_id", "occurred_at")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    CLOSURE_FIELD_NUMBER: _ClassVar[int]
+    JOB_SPEC_FIELD_NUMBER: _ClassVar[int]
+    WORKFLOW_ID_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    node_id: str
+    attempt: int
+    closure: _envelope_pb2.DataRef
+    job_spec: _envelope_pb2.DataRef
+    workflow_id: _identifier_pb2.Identifier
+    occurred_at: _timestamp_pb2.Timestamp
+    def __init__(self, node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., closure: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., job_spec: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., workflow_id: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ArrayPlanned(_message.Message):
+    __slots__ = ("node_id", "attempt", "size", "min_successes", "parallelism", "task_id", "occurred_at")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    MIN_SUCCESSES_FIELD_NUMBER: _ClassVar[int]
+    PARALLELISM_FIELD_NUMBER: _ClassVar[int]
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    node_id: str
+    attempt: int
+    size: int
+    min_successes: int
+    parallelism: int
+    task_id: _identifier_pb2.Identifier
+    occurred_at: _timestamp_pb2.Timestamp
+    def __init__(self, node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., size: _Optional[int] = ..., min_successes: _Optional[int] = ..., parallelism: _Optional[int] = ..., task_id: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ChildExecutionRequested(_message.Message):
+    __slots__ = ("node_id", "attempt", "execution_id", "launch_plan", "inputs", "output_prefix", "occurred_at", "recovers")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
+    LAUNCH_PLAN_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_PREFIX_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    RECOVERS_FIELD_NUMBER: _ClassVar[int]
+    node_id: str
+    attempt: int
+    execution_id: _identifier_pb2.WorkflowExecutionIdentifier
+    launch_plan: _identifier_pb2.Identifier
+    inputs: _envelope_pb2.DataRef
+    output_prefix: str
+    occurred_at: _timestamp_pb2.Timestamp
+    recovers: _identifier_pb2.WorkflowExecutionIdentifier
+    def __init__(self, node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., execution_id: _Optional[_Union[_identifier_pb2.WorkflowExecutionIdentifier, _Mapping]] = ..., launch_plan: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., inputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., output_prefix: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., recovers: _Optional[_Union[_identifier_pb2.WorkflowExecutionIdentifier, _Mapping]] = ...) -> None: ...
+
+class ChildExecutionAborting(_message.Message):
+    __slots__ = ("node_id", "attempt", "execution_id", "reason", "occurred_at", "timed_out")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    TIMED_OUT_FIELD_NUMBER: _ClassVar[int]
+    node_id: str
+    attempt: int
+    execution_id: _identifier_pb2.WorkflowExecutionIdentifier
+    reason: str
+    occurred_at: _timestamp_pb2.Timestamp
+    timed_out: bool
+    def __init__(self, node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., execution_id: _Optional[_Union[_identifier_pb2.WorkflowExecutionIdentifier, _Mapping]] = ..., reason: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., timed_out: _Optional[bool] = ...) -> None: ...
+
+class ChildExecutionEnded(_message.Message):
+    __slots__ = ("node_id", "attempt", "phase", "outputs", "error", "occurred_at")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    OUTPUTS_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    node_id: str
+    attempt: int
+    phase: _execution_pb2_1.WorkflowExecution.Phase
+    outputs: _envelope_pb2.DataRef
+    error: _execution_pb2_1.ExecutionError
+    occurred_at: _timestamp_pb2.Timestamp
+    def __init__(self, node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., phase: _Optional[_Union[_execution_pb2_1.WorkflowExecution.Phase, str]] = ..., outputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., error: _Optional[_Union[_execution_pb2_1.ExecutionError, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class SignalAwaited(_message.Message):
+    __slots__ = ("node_id", "signal_id", "type", "occurred_at")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    SIGNAL_ID_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    node_id: str
+    signal_id: str
+    type: _types_pb2.LiteralType
+    occurred_at: _timestamp_pb2.Timestamp
+    def __init__(self, node_id: _Optional[str] = ..., signal_id: _Optional[str] = ..., type: _Optional[_Union[_types_pb2.LiteralType, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class SignalSet(_message.Message):
+    __slots__ = ("signal_id", "value", "principal", "occurred_at")
+    SIGNAL_ID_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    signal_id: str
+    value: _literals_pb2.Literal
+    principal: str
+    occurred_at: _timestamp_pb2.Timestamp
+    def __init__(self, signal_id: _Optional[str] = ..., value: _Optional[_Union[_literals_pb2.Literal, _Mapping]] = ..., principal: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class NodeRecovered(_message.Message):
+    __slots__ = ("node_id", "source", "outputs", "deck_uri", "occurred_at")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    OUTPUTS_FIELD_NUMBER: _ClassVar[int]
+    DECK_URI_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    node_id: str
+    source: _identifier_pb2.NodeExecutionIdentifier
+    outputs: _envelope_pb2.DataRef
+    deck_uri: str
+    occurred_at: _timestamp_pb2.Timestamp
+    def __init__(self, node_id: _Optional[str] = ..., source: _Optional[_Union[_identifier_pb2.NodeExecutionIdentifier, _Mapping]] = ..., outputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., deck_uri: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class AttemptScheduled(_message.Message):
     __slots__ = ("node_id", "attempt", "task_id", "task_type", "generated_name", "closure", "inputs", "output_prefix", "raw_output_prefix", "checkpoint_prefix", "previous_checkpoint_prefix", "interruptible", "resources", "container_image", "extended_resources", "envs", "execution_id", "workflow_id", "occurred_at", "in_engine", "labels", "annotations", "security_context")
