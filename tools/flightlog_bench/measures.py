@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from flyteidl.core import identifier_pb2
 
 from flightlog_bench.client import Client
-from flightlog_bench.workflows import Registration, chain, fan_out, identifier
+from flightlog_bench.workflows import Registration, chain, fan_out, graph, identifier
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,38 @@ async def fan_1000(client: Client) -> Measure:
     return Measure("fan-out of 1,000", "s", await _latency(client, fan_out(1000), 5), "19.5 s", "1.5 s", "1 s")
 
 
+async def _per_node(client: Client, size: int, times: int) -> Measure:
+    """What a node costs in a graph of this many: the same whatever the size, if the engine is linear."""
+    registration = graph(size)
+    nodes = len(registration.workflow.spec.template.nodes)
+    samples = await _latency(client, registration, times)
+    per_node = tuple(1000 * sample / nodes for sample in samples)
+    return Measure(f"layered graph of {nodes:,}, per node", "ms", per_node, "–", "–", "near-linear")
+
+
+async def graph_10(client: Client) -> Measure:
+    return await _per_node(client, 10, 20)
+
+
+async def graph_100(client: Client) -> Measure:
+    return await _per_node(client, 100, 10)
+
+
+async def graph_1000(client: Client) -> Measure:
+    return await _per_node(client, 1000, 5)
+
+
+async def graph_10000(client: Client) -> Measure:
+    return await _per_node(client, 10_000, 3)
+
+
+async def dynamic_100(client: Client) -> Measure:
+    """A dynamic task that makes 100 echo nodes: the whole run, the task's own process included."""
+    launch_plan = identifier(identifier_pb2.LAUNCH_PLAN, "flightlog_bench.noop.dynamic_of_100")
+    samples = await _repeat(5, lambda: client.run(launch_plan, {}))
+    return Measure("dynamic task of 100 echo nodes (process runtime)", "s", samples, "–", "–", "–")
+
+
 async def load(client: Client) -> Measure:
     """100 runs of a chain of 10 started at once: seconds until the last one ended."""
     registration = chain(10)
@@ -106,4 +138,19 @@ async def task_start(client: Client) -> Measure:
 
 
 # The task first: the embedded S3 server gets slower with every execution, which only tasks notice.
-ALL = (task_start, chain_10, chain_100, fan_100, fan_1000, load, creates)
+ALL = (
+    task_start,
+    dynamic_100,
+    chain_10,
+    chain_100,
+    fan_100,
+    fan_1000,
+    graph_10,
+    graph_100,
+    graph_1000,
+    graph_10000,
+    load,
+    creates,
+)
+# Those that run Python tasks, which have to be registered by pyflyte.
+OF_TASKS = (task_start, dynamic_100)

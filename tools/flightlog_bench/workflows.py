@@ -5,6 +5,7 @@ They consist of `echo` tasks, which the engine runs itself: what is measured is 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from flyteidl.admin import launch_plan_pb2, task_pb2, workflow_pb2
@@ -98,3 +99,20 @@ def fan_out(width: int) -> Registration:
     """`width` echo nodes side by side; the workflow's output is the last one's."""
     nodes = [_node(i, None) for i in range(width)]
     return _registration(f"bench.fan_{width}", nodes, f"n{width - 1}")
+
+
+def graph(size: int) -> Registration:
+    """About `size` echo nodes in as many layers as each layer has nodes.
+
+    A node is fed by the one above it, and waits for that one's neighbour too.
+    """
+    width = round(math.sqrt(size))
+    nodes: list[core_workflow_pb2.Node] = []
+    for i in range(width * width):
+        above = i - width
+        node = _node(i, f"n{above}" if above >= 0 else None)
+        if above >= 0:
+            neighbour = above - above % width + (above + 1) % width
+            node.upstream_node_ids.append(f"n{neighbour}")
+        nodes.append(node)
+    return _registration(f"bench.graph_{size}", nodes, nodes[-1].id)
