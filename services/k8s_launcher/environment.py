@@ -1,7 +1,7 @@
 """The environment variables of a task (engine-semantics §3.7, k8s-contract §1.7).
 
-Order, the later wins: what the machine gives, the container's own, Flyte's names for the execution and the task, the
-execution's variables, what the operator sets for all tasks (the object store's address and keys).
+Order, the later wins: what the machine gives, where the API is, the container's own, Flyte's names for the execution
+and the task, the execution's variables, what the operator sets for all tasks (the object store's address and keys).
 """
 
 from __future__ import annotations
@@ -14,9 +14,13 @@ from flightlog_protos.execution.v1.facts_pb2 import AttemptScheduled
 _NOT_INHERITED = ("FLIGHTLOG_", "FLYTE", "_F_", "RCLONE_", "PYTEST_")
 
 
-def inherited_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """What a task sees of the launcher's own environment, as a container would see that of its image."""
-    return {name: value for name, value in environment.items() if not name.startswith(_NOT_INHERITED)}
+def inherited_environment(environment: Mapping[str, str], *, hidden: str) -> dict[str, str]:
+    """What a task sees of the launcher's own environment, as a container would see that of its image.
+
+    Names that begin with `hidden` are left out: those hold secrets.
+    """
+    unseen = (*_NOT_INHERITED, hidden)
+    return {name: value for name, value in environment.items() if not name.startswith(unseen)}
 
 
 def task_environment(
@@ -24,15 +28,17 @@ def task_environment(
     *,
     container: Iterable[tuple[str, str]],
     defaults: Mapping[str, str],
+    base: Mapping[str, str] | None = None,
     offload_literals_mb: tuple[int, int] | None = None,
 ) -> dict[str, str]:
     """Variables of one attempt, without the machine's.
 
-    `container` are those of the task's template, `defaults` the operator's; `offload_literals_mb` are the smallest and
-    the largest size in MiB of literals that flytekit is to put into objects of their own.
+    `container` are those of the task's template, `defaults` the operator's, `base` those of his that the task's own go
+    before; `offload_literals_mb` are the smallest and the largest size in MiB of literals that flytekit is to put into
+    objects of their own.
     """
     execution, task, workflow = scheduled.execution_id, scheduled.task_id, scheduled.workflow_id
-    variables = dict(container)
+    variables = {**(base or {}), **dict(container)}
     variables.update(
         {
             "FLYTE_INTERNAL_EXECUTION_WORKFLOW": f"{workflow.project}:{workflow.domain}:{workflow.name}",

@@ -29,10 +29,17 @@ async def run(settings: Settings, ready: Ready) -> None:
         planner = Planner(
             blobs,
             environment=defaults,
+            base_environment=settings.task_base(),
             gpu_resource=settings.launcher.gpu_resource,
             offload_literals_mb=settings.launcher.offload_literals_mb,
         )
-        runtime = await ProcessRuntime.open(settings.process, planner, Observer(log).report, task_defaults=defaults)
+        runtime = await ProcessRuntime.open(
+            settings.process,
+            planner,
+            Observer(log).report,
+            task_defaults=defaults,
+            secrets=settings.launcher.secrets,
+        )
         if runtime.is_new:
             # It has a record of nothing, so whatever is under way must be looked at again.
             await log.forget("EXECUTION", DURABLE)

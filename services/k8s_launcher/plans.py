@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from flyteidl.core import compiler_pb2, execution_pb2, literals_pb2, tasks_pb2
+from flyteidl.core import compiler_pb2, execution_pb2, literals_pb2, security_pb2, tasks_pb2
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import DecodeError
 
@@ -68,7 +68,7 @@ class Container:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be run. `environment` lacks what the machine gives.
+    """What is to be run. `environment` lacks what the machine gives, and the values of `secrets`.
 
     `requests` by Kubernetes resource name, in base units (cores, bytes, devices); `memory_limit` in bytes, 0 for none.
     """
@@ -79,6 +79,7 @@ class Plan:
     requests: Mapping[str, Decimal]
     memory_limit: int
     accelerator: str
+    secrets: tuple[security_pb2.Secret, ...] = ()
 
 
 class Planner:
@@ -89,11 +90,13 @@ class Planner:
         blobs: BlobStore,
         *,
         environment: Mapping[str, str],
+        base_environment: Mapping[str, str] | None = None,
         gpu_resource: str = "nvidia.com/gpu",
         offload_literals_mb: tuple[int, int] | None = None,
     ) -> None:
         self.blobs = blobs
         self._environment = environment
+        self._base_environment = base_environment
         self._gpu_resource = gpu_resource
         self._offload_literals_mb = offload_literals_mb
         self._templates: OrderedDict[bytes, asyncio.Future[dict[str, tasks_pb2.TaskTemplate]]] = OrderedDict()
@@ -129,12 +132,14 @@ class Planner:
                 scheduled,
                 container=container.environment,
                 defaults=self._environment,
+                base=self._base_environment,
                 offload_literals_mb=self._offload_literals_mb,
             ),
             # As in Kubernetes, a limit alone is a request too.
             requests={name: value for name, value in (limits | requests).items() if value > 0},
             memory_limit=int(limits.get("memory", 0)),
             accelerator=extended.gpu_accelerator.device,
+            secrets=tuple(template.security_context.secrets),
         )
 
     async def _template(self, scheduled: AttemptScheduled) -> tasks_pb2.TaskTemplate:

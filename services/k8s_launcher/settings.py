@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -44,6 +45,19 @@ class ProcessSettings(BaseModel):
     keep_work: bool = Field(False, description="Leave the working directories of ended attempts on disk")
 
 
+class SecretSettings(BaseModel):
+    """Where secrets lie that tasks may ask for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    directory: Path | None = Field(None, description="Folder with a file `<group>/<key>` for each secret")
+    env_prefix: str = Field(
+        "FLIGHTLOG_SECRET_",
+        min_length=1,
+        description="What the launcher's variables with secrets begin with; `<GROUP>_<KEY>` follows",
+    )
+
+
 class LauncherSettings(BaseModel):
     """What holds for tasks on every runtime."""
 
@@ -57,6 +71,12 @@ class LauncherSettings(BaseModel):
     offload_literals_mb: tuple[int, int] | None = Field(
         None, description="Smallest and largest size (MiB) of literals that flytekit puts into objects of their own"
     )
+    platform_url: str = Field(
+        "",
+        description="Address of the API, `host:port`, for tasks that are its clients; flytekit's eager workflows are",
+    )
+    platform_insecure: bool = Field(False, description="The API is spoken to without TLS")
+    secrets: SecretSettings = SecretSettings.model_validate({})
     max_in_flight: int = Field(512, gt=0, description="Orders taken from the log at once")
 
 
@@ -65,6 +85,17 @@ class Settings(ServiceSettings):
 
     launcher: LauncherSettings = LauncherSettings.model_validate({})
     process: ProcessSettings
+
+    def task_base(self) -> dict[str, str]:
+        """Variables of all tasks that a task's own go before."""
+        if not self.launcher.platform_url:
+            return {}
+        return {
+            "FLYTE_PLATFORM_URL": self.launcher.platform_url,
+            "FLYTE_PLATFORM_INSECURE": str(self.launcher.platform_insecure).lower(),
+            # Tasks share a home with whoever runs the launcher; that person's client configuration is not theirs.
+            "FLYTECTL_CONFIG": os.devnull,
+        }
 
     def task_defaults(self) -> dict[str, str]:
         """Variables that every task gets from the operator."""

@@ -29,6 +29,7 @@ from services.k8s_launcher.process.attempts import Aborting, Claim, Ended, Recor
 from services.k8s_launcher.process.capacity import CPU, MEMORY, Capacity, Grant, Request
 from services.k8s_launcher.process.code import CodeCache
 from services.k8s_launcher.process.devices import Device, visible_devices
+from services.k8s_launcher.process.secret_requests import Secrets
 from services.k8s_launcher.process.workers import (
     EnvironmentBroken,
     StartFailed,
@@ -72,6 +73,7 @@ class Place:
     environments: Mapping[str, Path]
     python: Path
     machine: Mapping[str, str]
+    secrets: Secrets
     report: Report
     default_cpu_millis: int
     default_memory_bytes: int
@@ -174,14 +176,18 @@ class Life:
         plan = await self._until_abort(self._planned(self._scheduled))
         python = self._place.python_for(plan.image)
         machine = _machine_environment(self._place.machine, python, self.record)
-        environment = {**machine, **plan.environment}
-        warm = is_entry_point(plan.argv) and not needs_own_process(plan.environment, self._place.machine)
+        folder = self.record.temporary / "secrets"
+        secrets = await asyncio.to_thread(self._place.secrets.granted, plan.secrets, folder)
+        own = {**plan.environment, **secrets.variables}
+        environment = {**machine, **own}
+        warm = is_entry_point(plan.argv) and not needs_own_process(own, self._place.machine)
         argv = list(plan.argv)
         if not warm:
             argv[0] = _program(plan, environment, self.record.work)
         grant = await self._until_abort(self._room(plan))
         environment |= visible_devices(grant.devices, self._place.devices)
         await asyncio.to_thread(self.record.make_work)
+        await asyncio.to_thread(secrets.write, folder)
         code = await self._until_abort(self._place.code.directory_for(argv)) if warm else None
         order = {
             "directory": str(self.record.directory),

@@ -29,9 +29,10 @@ from services.k8s_launcher.process.code import CodeCache
 from services.k8s_launcher.process.devices import discover
 from services.k8s_launcher.process.life import Life, Place
 from services.k8s_launcher.process.retention import keep_tidy
+from services.k8s_launcher.process.secret_requests import Secrets
 from services.k8s_launcher.process.workers import Zygote
 from services.k8s_launcher.runtime import AttemptKey, Origin, Report, Scheduled
-from services.k8s_launcher.settings import ProcessSettings
+from services.k8s_launcher.settings import ProcessSettings, SecretSettings
 
 _log = structlog.get_logger(__name__)
 _attempts = Gauge("flightlog_launcher_attempts", "Attempts this launcher looks after, waiting ones included")
@@ -50,13 +51,19 @@ class ProcessRuntime:
 
     @classmethod
     async def open(
-        cls, settings: ProcessSettings, planner: Planner, report: Report, *, task_defaults: Mapping[str, str]
+        cls,
+        settings: ProcessSettings,
+        planner: Planner,
+        report: Report,
+        *,
+        task_defaults: Mapping[str, str],
+        secrets: SecretSettings,
     ) -> ProcessRuntime:
         """A runtime on the folder of `settings`. Tasks are started once `run` is awaited."""
         settings = settings.model_copy(update={"directory": settings.directory.absolute()})
         settings.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         devices = tuple(await discover() if settings.devices is None else settings.devices)
-        machine = inherited_environment(os.environ)
+        machine = inherited_environment(os.environ, hidden=secrets.env_prefix)
         zygotes = _zygotes(settings, {**machine, **task_defaults})
         capacity = Capacity(cpu_millis=_cpu_millis(settings), memory_bytes=_memory_bytes(settings), devices=devices)
         place = Place(
@@ -68,6 +75,7 @@ class ProcessRuntime:
             environments=settings.environments,
             python=settings.python,
             machine=machine,
+            secrets=Secrets(secrets, os.environ),
             report=report,
             default_cpu_millis=int(quantities.parse(settings.default_cpu) * 1000),
             default_memory_bytes=int(quantities.parse(settings.default_memory)),

@@ -23,7 +23,7 @@ from flightlog_protos.execution.v1.facts_pb2 import AttemptAborting, AttemptSche
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
 from services.k8s_launcher.plans import Planner
 from services.k8s_launcher.process.runtime import ProcessRuntime
-from services.k8s_launcher.settings import ProcessSettings
+from services.k8s_launcher.settings import ProcessSettings, SecretSettings
 from services.k8s_launcher.shell import ORDERS, Launcher, Observer
 
 TASKS = Path(__file__).parent / "tasks"
@@ -154,6 +154,14 @@ class Executions:
         return literal
 
     @staticmethod
+    def integers(*values: int) -> literals_pb2.Literal:
+        literal = literals_pb2.Literal()
+        literal.collection.SetInParent()
+        for value in values:
+            literal.collection.literals.add().scalar.primitive.integer = value
+        return literal
+
+    @staticmethod
     def text(value: str) -> literals_pb2.Literal:
         literal = literals_pb2.Literal()
         literal.scalar.primitive.string_value = value
@@ -240,13 +248,21 @@ async def start_launcher(
     }
 
     @contextlib.asynccontextmanager
-    async def start(consume: bool = True, warm: bool = False, **settings: Any) -> AsyncIterator[ProcessRuntime]:
+    async def start(
+        consume: bool = True, warm: bool = False, secrets: Path | None = None, **settings: Any
+    ) -> AsyncIterator[ProcessRuntime]:
         planner = Planner(executions.blobs, environment=environment)
         # Loading flytekit takes seconds; tests of plain commands do without.
         defaults: dict[str, Any] = {"devices": []} | ({} if warm else {"preload": ["json"]})
         chosen = ProcessSettings(directory=tmp_path / "tasks", **(defaults | settings))
         report = Observer(executions.log).report
-        runtime = await ProcessRuntime.open(chosen, planner, report, task_defaults=environment)
+        runtime = await ProcessRuntime.open(
+            chosen,
+            planner,
+            report,
+            task_defaults=environment,
+            secrets=SecretSettings.model_validate({"directory": secrets}),
+        )
         await runtime.adopt()
         tasks = [asyncio.ensure_future(runtime.run())]
         if consume:

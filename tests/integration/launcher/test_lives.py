@@ -27,7 +27,7 @@ from services.k8s_launcher.process.devices import Device
 from services.k8s_launcher.process.life import Life
 from services.k8s_launcher.process.runtime import ProcessRuntime
 from services.k8s_launcher.runtime import AttemptKey, Origin, Scheduled
-from services.k8s_launcher.settings import ProcessSettings
+from services.k8s_launcher.settings import ProcessSettings, SecretSettings
 from services.k8s_launcher.shell import FINAL, Launcher, Observer
 
 WAITING = AttemptObserved.WAITING_FOR_RESOURCES
@@ -359,7 +359,13 @@ async def test_new_folder_starts_nothing_that_ran_or_is_over(
     async def launch(folder: str, while_running: Callable[[], Awaitable[None]]) -> None:
         planner = Planner(executions.blobs, environment={})
         settings = ProcessSettings(directory=tmp_path / folder, preload=["json"], devices=[], grace_seconds=0.2)
-        runtime = await ProcessRuntime.open(settings, planner, Observer(executions.log).report, task_defaults={})
+        runtime = await ProcessRuntime.open(
+            settings,
+            planner,
+            Observer(executions.log).report,
+            task_defaults={},
+            secrets=SecretSettings.model_validate({}),
+        )
         assert runtime.is_new
         await executions.log.forget("EXECUTION", durable)
         runtime.begin()

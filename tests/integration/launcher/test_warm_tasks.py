@@ -69,6 +69,26 @@ async def test_forks_differ_in_everything_a_new_process_has_of_its_own(
     assert "said to stdout" in _file(ends[0].logs[0].uri)
 
 
+async def test_elements_of_a_map_take_their_own_input_by_the_index_they_are_told(
+    start_launcher: Any, executions: Any, template_of: Any
+) -> None:
+    template = template_of("increments")
+    inputs = {"x": executions.integers(10, 20, 30)}
+    async with start_launcher(warm=True):
+        facts = [
+            await executions.schedule(
+                template,
+                inputs=inputs,
+                envs={"BATCH_JOB_ARRAY_INDEX_VAR_NAME": "FLYTE_K8S_ARRAY_INDEX", "FLYTE_K8S_ARRAY_INDEX": str(index)},
+            )
+            for index in range(3)
+        ]
+        ends = [await executions.end(fact) for fact in facts]
+        assert [end.exit.code for end in ends] == [0, 0, 0], _file(ends[0].logs[1].uri)
+        outputs = [await executions.outputs(fact) for fact in facts]
+    assert [item.literals["o0"].scalar.primitive.integer for item in outputs] == [11, 21, 31]
+
+
 async def test_exception_of_the_user_is_in_the_error_document_and_the_process_exits_as_usual(
     start_launcher: Any, executions: Any, template_of: Any
 ) -> None:

@@ -66,8 +66,15 @@ def service_environment(name: str, servers: Servers, ports: ServicePorts, *, hos
             environment["FLIGHTLOG_RPC__FORWARD"] = json.dumps(forward)
     else:
         environment["FLIGHTLOG_PROCESS__DIRECTORY"] = str(work)
+        environment["FLIGHTLOG_LAUNCHER__PLATFORM_URL"] = f"{_reachable(host)}:{ports.grpc[PUBLIC]}"
+        environment["FLIGHTLOG_LAUNCHER__PLATFORM_INSECURE"] = "true"
         environment[_TASK_ENVIRONMENT] = json.dumps(S3_CLIENT | _given_task_environment())
     return environment
+
+
+def _reachable(host: str) -> str:
+    """The address under which a process of this machine finds what listens on `host`."""
+    return {"0.0.0.0": _LOOPBACK, "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
 
 
 def _given_task_environment() -> dict[str, str]:

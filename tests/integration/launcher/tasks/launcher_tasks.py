@@ -5,12 +5,36 @@ import signal
 import time
 from pathlib import Path
 
-from flytekit import current_context, task
+from flytekit import Secret, current_context, map_task, task
 
 
 @task
 def increment(x: int) -> int:
     return x + 1
+
+
+increments = map_task(increment)
+
+
+@task(
+    secret_requests=[
+        Secret(group="Db", key="Password", env_var="DB_PASSWORD", mount_requirement=Secret.MountType.ENV_VAR),
+        Secret(group="certificates", key="client.pem"),
+    ]
+)
+def read_secrets() -> str:
+    """What it was given, and where else secrets of the same launcher are to be seen."""
+    secrets = current_context().secrets
+    seen = [name for name, value in os.environ.items() if "not for tasks" in value]
+    return "|".join(
+        [
+            secrets.get("Db", "Password"),
+            os.environ["DB_PASSWORD"],
+            secrets.get("certificates", "client.pem"),
+            secrets.get_secrets_file("certificates", "client.pem"),
+            ",".join(seen),
+        ]
+    )
 
 
 @task
