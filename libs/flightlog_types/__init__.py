@@ -1,6 +1,6 @@
 """What the services agree on about Flyte's types, texts and limits. Pure: no input or output, no clock."""
 
-from flightlog_types import quantities, urls, validation
+from flightlog_types import cache_keys, quantities, urls, validation
 from flightlog_types.casting import accepts_none, castable, is_none
 from flightlog_types.descriptions import describe
 from flightlog_types.digests import digest
@@ -13,6 +13,7 @@ from flightlog_types.resources import validate_resources
 __all__ = [
     "InvalidArgument",
     "accepts_none",
+    "cache_keys",
     "castable",
     "describe",
     "digest",
