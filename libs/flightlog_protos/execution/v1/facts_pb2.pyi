@@ -1,8 +1,10 @@
 import datetime
 
+from flightlog_protos.catalog.v1 import cache_pb2 as _cache_pb2
 from flightlog_protos.launcher.v1 import observations_pb2 as _observations_pb2
 from flightlog_protos.log.v1 import envelope_pb2 as _envelope_pb2
 from flyteidl.admin import execution_pb2 as _execution_pb2
+from flyteidl.core import catalog_pb2 as _catalog_pb2
 from flyteidl.core import execution_pb2 as _execution_pb2_1
 from flyteidl.core import identifier_pb2 as _identifier_pb2
 from flyteidl.core import literals_pb2 as _literals_pb2
@@ -205,7 +207,7 @@ class ExecutionStateChanged(_message.Message):
     def __init__(self, state: _Optional[_Union[_execution_pb2.ExecutionState, str]] = ..., principal: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class NodeQueued(_message.Message):
-    __slots__ = ("node_id", "spec_node_id", "parent_node_id", "retry_group", "kind", "name", "inputs", "data_prefix", "is_parent", "occurred_at", "element", "handles_failure")
+    __slots__ = ("node_id", "spec_node_id", "parent_node_id", "retry_group", "kind", "name", "inputs", "data_prefix", "is_parent", "occurred_at", "element", "handles_failure", "cache")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     SPEC_NODE_ID_FIELD_NUMBER: _ClassVar[int]
     PARENT_NODE_ID_FIELD_NUMBER: _ClassVar[int]
@@ -218,6 +220,7 @@ class NodeQueued(_message.Message):
     OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
     ELEMENT_FIELD_NUMBER: _ClassVar[int]
     HANDLES_FAILURE_FIELD_NUMBER: _ClassVar[int]
+    CACHE_FIELD_NUMBER: _ClassVar[int]
     node_id: str
     spec_node_id: str
     parent_node_id: str
@@ -230,7 +233,82 @@ class NodeQueued(_message.Message):
     occurred_at: _timestamp_pb2.Timestamp
     element: int
     handles_failure: bool
-    def __init__(self, node_id: _Optional[str] = ..., spec_node_id: _Optional[str] = ..., parent_node_id: _Optional[str] = ..., retry_group: _Optional[str] = ..., kind: _Optional[_Union[NodeKind, str]] = ..., name: _Optional[str] = ..., inputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., data_prefix: _Optional[str] = ..., is_parent: _Optional[bool] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., element: _Optional[int] = ..., handles_failure: _Optional[bool] = ...) -> None: ...
+    cache: CacheUse
+    def __init__(self, node_id: _Optional[str] = ..., spec_node_id: _Optional[str] = ..., parent_node_id: _Optional[str] = ..., retry_group: _Optional[str] = ..., kind: _Optional[_Union[NodeKind, str]] = ..., name: _Optional[str] = ..., inputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., data_prefix: _Optional[str] = ..., is_parent: _Optional[bool] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., element: _Optional[int] = ..., handles_failure: _Optional[bool] = ..., cache: _Optional[_Union[CacheUse, _Mapping]] = ...) -> None: ...
+
+class CacheUse(_message.Message):
+    __slots__ = ("key", "overwrites", "serializes")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    OVERWRITES_FIELD_NUMBER: _ClassVar[int]
+    SERIALIZES_FIELD_NUMBER: _ClassVar[int]
+    key: _cache_pb2.CacheKey
+    overwrites: bool
+    serializes: bool
+    def __init__(self, key: _Optional[_Union[_cache_pb2.CacheKey, _Mapping]] = ..., overwrites: _Optional[bool] = ..., serializes: _Optional[bool] = ...) -> None: ...
+
+class CacheAsked(_message.Message):
+    __slots__ = ("node", "occurred_at")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    node: NodeQueued
+    occurred_at: _timestamp_pb2.Timestamp
+    def __init__(self, node: _Optional[_Union[NodeQueued, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ReservationAsked(_message.Message):
+    __slots__ = ("node_id", "key", "occurred_at")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    node_id: str
+    key: _cache_pb2.CacheKey
+    occurred_at: _timestamp_pb2.Timestamp
+    def __init__(self, node_id: _Optional[str] = ..., key: _Optional[_Union[_cache_pb2.CacheKey, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ReservationAwaited(_message.Message):
+    __slots__ = ("node_id", "occurred_at")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    node_id: str
+    occurred_at: _timestamp_pb2.Timestamp
+    def __init__(self, node_id: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ReservationHeld(_message.Message):
+    __slots__ = ("node_id", "occurred_at")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    node_id: str
+    occurred_at: _timestamp_pb2.Timestamp
+    def __init__(self, node_id: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ReservationReleased(_message.Message):
+    __slots__ = ("node_id", "key", "occurred_at")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    node_id: str
+    key: _cache_pb2.CacheKey
+    occurred_at: _timestamp_pb2.Timestamp
+    def __init__(self, node_id: _Optional[str] = ..., key: _Optional[_Union[_cache_pb2.CacheKey, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class CachePutRequested(_message.Message):
+    __slots__ = ("node_id", "attempt", "key", "outputs", "deck_uri", "task_id", "overwrites", "occurred_at")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    OUTPUTS_FIELD_NUMBER: _ClassVar[int]
+    DECK_URI_FIELD_NUMBER: _ClassVar[int]
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    OVERWRITES_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    node_id: str
+    attempt: int
+    key: _cache_pb2.CacheKey
+    outputs: _envelope_pb2.DataRef
+    deck_uri: str
+    task_id: _identifier_pb2.Identifier
+    overwrites: bool
+    occurred_at: _timestamp_pb2.Timestamp
+    def __init__(self, node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., key: _Optional[_Union[_cache_pb2.CacheKey, _Mapping]] = ..., outputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., deck_uri: _Optional[str] = ..., task_id: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., overwrites: _Optional[bool] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class NodeStarted(_message.Message):
     __slots__ = ("node_id", "occurred_at")
@@ -241,16 +319,20 @@ class NodeStarted(_message.Message):
     def __init__(self, node_id: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class NodeSucceeded(_message.Message):
-    __slots__ = ("node_id", "outputs", "deck_uri", "occurred_at")
+    __slots__ = ("node_id", "outputs", "deck_uri", "occurred_at", "cache_status", "catalog_key")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     OUTPUTS_FIELD_NUMBER: _ClassVar[int]
     DECK_URI_FIELD_NUMBER: _ClassVar[int]
     OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    CACHE_STATUS_FIELD_NUMBER: _ClassVar[int]
+    CATALOG_KEY_FIELD_NUMBER: _ClassVar[int]
     node_id: str
     outputs: _envelope_pb2.DataRef
     deck_uri: str
     occurred_at: _timestamp_pb2.Timestamp
-    def __init__(self, node_id: _Optional[str] = ..., outputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., deck_uri: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    cache_status: _catalog_pb2.CatalogCacheStatus
+    catalog_key: _catalog_pb2.CatalogMetadata
+    def __init__(self, node_id: _Optional[str] = ..., outputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., deck_uri: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cache_status: _Optional[_Union[_catalog_pb2.CatalogCacheStatus, str]] = ..., catalog_key: _Optional[_Union[_catalog_pb2.CatalogMetadata, _Mapping]] = ...) -> None: ...
 
 class NodeFailing(_message.Message):
     __slots__ = ("node_id", "ending", "error", "occurred_at")
@@ -285,14 +367,16 @@ class NodeTimedOut(_message.Message):
     def __init__(self, node_id: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class NodeAborted(_message.Message):
-    __slots__ = ("node_id", "error", "occurred_at")
+    __slots__ = ("node_id", "error", "occurred_at", "unseen")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    UNSEEN_FIELD_NUMBER: _ClassVar[int]
     node_id: str
     error: _execution_pb2_1.ExecutionError
     occurred_at: _timestamp_pb2.Timestamp
-    def __init__(self, node_id: _Optional[str] = ..., error: _Optional[_Union[_execution_pb2_1.ExecutionError, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    unseen: bool
+    def __init__(self, node_id: _Optional[str] = ..., error: _Optional[_Union[_execution_pb2_1.ExecutionError, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., unseen: _Optional[bool] = ...) -> None: ...
 
 class NodeSkipped(_message.Message):
     __slots__ = ("node_id", "spec_node_id", "parent_node_id", "retry_group", "kind", "name", "visible", "occurred_at")
