@@ -12,10 +12,12 @@ from typing import TypeVar
 import grpc
 from flyteidl.admin.launch_plan_pb2 import LaunchPlanSpec
 from flyteidl.admin.project_pb2 import InactiveProject, Project
+from flyteidl.core.compiler_pb2 import CompiledTask
 from flyteidl.core.identifier_pb2 import TASK, WORKFLOW, Identifier
 from flyteidl.core.literals_pb2 import LiteralMap
 from google.protobuf.message import Message
 
+from flightlog_compiler import LaunchPlanInterface
 from flightlog_log import Log, Subject
 from flightlog_protos.registry.v1.facts_pb2 import (
     LaunchPlanRegistered,
@@ -85,6 +87,20 @@ class Lookup:
             self._versions.popitem(last=False)
         return found
 
+    async def launch_plan_interface(self, identifier: Identifier) -> LaunchPlanInterface | None:
+        """What a node that runs a launch plan takes and gives; None when there is none of this identifier."""
+        try:
+            found = await self.launchable(identifier)
+        except RpcError:
+            return None
+        return LaunchPlanInterface(identifier, found.expected_inputs, found.expected_outputs)
+
+    async def compiled_task(self, identifier: Identifier) -> CompiledTask | None:
+        """A registered task; None when there is none of this identifier."""
+        subject = subjects.version(identifier)
+        fact = None if subject is None else await self._fact(subject, TaskRegistered)
+        return None if fact is None else fact.compiled_task
+
     async def _project(self, project: str) -> Project | None:
         subject = subjects.project(project)
         sequence = 0 if subject is None else await self.log.last_sequence(subject)
@@ -113,6 +129,7 @@ class Lookup:
             closure=fact.closure,
             expected_inputs=fact.expected_inputs,
             fixed_inputs=fact.spec.fixed_inputs,
+            expected_outputs=fact.expected_outputs,
         )
 
     async def _generated_launch_plan(self, identifier: Identifier) -> Launchable:
@@ -147,6 +164,7 @@ class Lookup:
             closure=fact.generated_closure,
             expected_inputs=expected_of_task(template.interface),
             fixed_inputs=LiteralMap(),
+            expected_outputs=template.interface.outputs,
         )
 
     async def _fact(self, subject: Subject, kind: type[_F]) -> _F | None:

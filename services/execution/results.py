@@ -10,18 +10,23 @@ from google.protobuf.message import DecodeError
 from flightlog_blobs import BlobMissing, BlobStore, BlobTooLarge
 from flightlog_protos.log.v1.envelope_pb2 import DataRef
 from services.execution.engine import AttemptResult
+from services.execution.futures import load_futures
+from services.execution.lookup import Lookup
 
 
-async def load_result(blobs: BlobStore, output_prefix: str, limit: int) -> AttemptResult:
-    """Reads outputs and error, looks for futures and deck.
+async def load_result(
+    blobs: BlobStore, lookup: Lookup, output_prefix: str, *, limit: int, futures_limit: int
+) -> AttemptResult:
+    """Reads outputs, error and futures, looks for a deck.
 
     Args:
         limit: largest outputs and error that are read, in bytes.
+        futures_limit: likewise of futures.
     """
     (outputs, too_large), (error, unreadable), futures, deck = await asyncio.gather(
         _outputs(blobs, f"{output_prefix}/outputs.pb", limit),
         _error(blobs, f"{output_prefix}/error.pb", limit),
-        blobs.stat(f"{output_prefix}/futures.pb"),
+        load_futures(blobs, lookup, f"{output_prefix}/futures.pb", futures_limit),
         blobs.stat(f"{output_prefix}/deck.html"),
     )
     return AttemptResult(
@@ -30,7 +35,7 @@ async def load_result(blobs: BlobStore, output_prefix: str, limit: int) -> Attem
         outputs_too_large=too_large,
         error=error,
         error_unreadable=unreadable,
-        futures=futures is not None,
+        futures=futures,
         deck=deck is not None,
     )
 

@@ -40,6 +40,8 @@ class ExecutionSettings(BaseModel):
     """Inputs and outputs up to this size are answered inline, larger ones by a signed address (§4.13)."""
     read_bytes: Annotated[int, Field(gt=0)] = 2 * _MIB
     """Largest outputs and error files that tasks may write (engine-semantics §3.2)."""
+    futures_bytes: Annotated[int, Field(gt=0)] = 32 * _MIB
+    """Largest futures.pb, the nodes that dynamic tasks ask for."""
     link_expiry: timedelta = timedelta(hours=1)
     """Default and longest validity of signed addresses."""
     cached_executions: Annotated[int, Field(gt=0)] = 4096

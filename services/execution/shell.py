@@ -42,6 +42,7 @@ from services.execution.engine import (
     fold,
 )
 from services.execution.literals import LiteralCache
+from services.execution.lookup import Lookup
 from services.execution.results import load_result
 from services.execution.settings import ExecutionSettings
 from services.execution.subjects import ExecutionKey
@@ -74,14 +75,17 @@ class Shell:
         self,
         log: Log,
         blobs: BlobStore,
+        lookup: Lookup,
         settings: ExecutionSettings,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._log = log
         self._blobs = blobs
+        self._lookup = lookup
         self._clock = clock
         self._kept = settings.cached_executions
         self._read_bytes = settings.read_bytes
+        self._futures_bytes = settings.futures_bytes
         self._engine = EngineSettings(
             max_system_failures=settings.retries.max_system_failures,
             retry_backoff_base=settings.retries.backoff_base,
@@ -176,6 +180,8 @@ class Shell:
                 lane.state, lane.head = decision.state, recorded.head
                 for uri, literals in decision.data.items():
                     self._literals.keep(uri, literals)
+                for digest, program in decision.programs.items():
+                    self._keep_program(digest, program)
                 metrics.facts_total.inc(len(decision.facts))
                 return recorded
         raise LogUnavailable(f"execution {'/'.join(key)} is changed by others all the time")
@@ -199,7 +205,14 @@ class Shell:
         attempt = node.live_attempt if node is not None else None
         if attempt is None or attempt.number != command.observation.attempt:
             return command
-        return replace(command, result=await load_result(self._blobs, attempt.output_prefix, self._read_bytes))
+        result = await load_result(
+            self._blobs,
+            self._lookup,
+            attempt.output_prefix,
+            limit=self._read_bytes,
+            futures_limit=self._futures_bytes,
+        )
+        return replace(command, result=result)
 
     async def _decide(self, state: Execution | None, command: Command, program: Program) -> Decision:
         needed: dict[str, LiteralMap] = {}
@@ -239,10 +252,13 @@ class Shell:
             program = Program.parse(CompiledWorkflowClosure.FromString(await self._blobs.verified(closure)))
         except (BlobMissing, BlobCorrupt, DecodeError) as error:
             raise ProgramError(f"the compiled workflow cannot be read: {error}") from error
-        self._programs[closure.sha256] = program
+        self._keep_program(closure.sha256, program)
+        return program
+
+    def _keep_program(self, digest: bytes, program: Program) -> None:
+        self._programs[digest] = program
         if len(self._programs) > _KEPT_PROGRAMS:
             self._programs.popitem(last=False)
-        return program
 
     async def _program_or_why(self, closure: DataRef) -> Program:
         try:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from flyteidl.admin.execution_pb2 import ExecutionSpec
 from flyteidl.admin.launch_plan_pb2 import LaunchPlanSpec
 from flyteidl.core.identifier_pb2 import LAUNCH_PLAN, Identifier, WorkflowExecutionIdentifier
-from flyteidl.core.interface_pb2 import ParameterMap
+from flyteidl.core.interface_pb2 import ParameterMap, VariableMap
 from flyteidl.core.literals_pb2 import LiteralMap
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -23,6 +23,7 @@ class Launchable:
     closure: DataRef
     expected_inputs: ParameterMap
     fixed_inputs: LiteralMap
+    expected_outputs: VariableMap
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from flightlog_protos.execution.v1 import facts_pb2 as facts
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
-from services.execution.engine import failure, names, retries, timeouts
+from services.execution.engine import dynamics, failure, names, retries, timeouts
 from services.execution.engine.commands import AttemptResult
-from services.execution.engine.outcomes import Failure, Success, outcome
+from services.execution.engine.outcomes import Asking, Failure, Success, outcome
 from services.execution.engine.program import Node, Task
 from services.execution.engine.state import AttemptPhase, AttemptState, NodePhase, NodeState
 from services.execution.engine.turn import Turn
@@ -160,7 +160,10 @@ def _ended(
                 occurred_at=_moment(turn, observation),
             )
         )
-        _node_succeeded(turn, state.node_id, ending)
+        if isinstance(ending, Asking):
+            dynamics.plan(turn, state.node_id, ending.futures)
+        else:
+            _node_succeeded(turn, state.node_id, ending)
 
 
 def _node_succeeded(turn: Turn, node_id: str, ending: Success) -> None:

@@ -10,10 +10,13 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from flyteidl.admin.execution_pb2 import ExecutionState
+from flyteidl.core.compiler_pb2 import CompiledTask
+from flyteidl.core.dynamic_job_pb2 import DynamicJobSpec
 from flyteidl.core.errors_pb2 import ErrorDocument
 from flyteidl.core.literals_pb2 import LiteralMap
 from google.protobuf.message import Message
 
+from flightlog_compiler import EntityKey, LaunchPlanInterface
 from flightlog_protos.execution.v1 import facts_pb2
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
 from flightlog_protos.log.v1.envelope_pb2 import DataRef
@@ -36,6 +39,19 @@ class StartExecution:
 
 
 @dataclass(frozen=True, slots=True)
+class Futures:
+    """futures.pb: the nodes that a task asked for, and what these refer to, as far as it exists."""
+
+    ref: DataRef
+    # None: it is damaged, or larger than what the engine reads.
+    spec: DynamicJobSpec | None
+    too_large: bool = False
+    # Tasks whose templates the spec does not hold.
+    tasks: Mapping[EntityKey, CompiledTask] = field(default_factory=dict[EntityKey, CompiledTask])
+    launch_plans: Mapping[EntityKey, LaunchPlanInterface] = field(default_factory=dict[EntityKey, LaunchPlanInterface])
+
+
+@dataclass(frozen=True, slots=True)
 class AttemptResult:
     """What an attempt left in the object store under its output prefix, as the shell found it."""
 
@@ -48,8 +64,8 @@ class AttemptResult:
     error: ErrorDocument | None = None
     # error.pb is there but is no ErrorDocument.
     error_unreadable: bool = False
-    # futures.pb is there: the task asked for more nodes.
-    futures: bool = False
+    # futures.pb: the task asked for more nodes.
+    futures: Futures | None = None
     # deck.html is there.
     deck: bool = False
 
@@ -131,14 +147,16 @@ class Blob:
 class Decision:
     """The outcome of a command. No facts: there is nothing to do.
 
-    `data` has literal maps by uri, for the shell's cache: those behind `blobs`, and outputs that attempts left. `state`
-    is the state after `facts`, equal to folding them; None only when there is no execution.
+    `data` has literal maps by uri, for the shell's cache: those behind `blobs`, and outputs that attempts left.
+    `programs` has those of closures among the blobs, likewise. `state` is the state after `facts`, equal to folding
+    them; None only when there is no execution.
     """
 
     facts: tuple[Message, ...]
     blobs: tuple[Blob, ...]
     data: Mapping[str, LiteralMap]
     state: "Execution | None" = None
+    programs: Mapping[bytes, "Program"] = field(default_factory=dict[bytes, "Program"])
 
 
 class NeedData(Exception):

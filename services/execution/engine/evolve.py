@@ -323,8 +323,11 @@ def _branch_taken(state: Execution, fact: facts.BranchTaken) -> Execution:
 
 
 def _dynamic_planned(state: Execution, fact: facts.DynamicPlanned) -> Execution:
+    node = _node(state, fact.node_id)
     plan = PlanState(closure=fact.closure, job_spec=fact.job_spec)
-    return _with_node(state, replace(_node(state, fact.node_id), plan=plan))
+    # From now on its children take places, each for itself (engine-semantics §1.6).
+    state = _with_node(state, replace(node, plan=plan, holds_slot=False))
+    return replace(state, slots=state.slots - node.holds_slot)
 
 
 def _array_planned(state: Execution, fact: facts.ArrayPlanned) -> Execution:

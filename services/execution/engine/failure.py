@@ -30,7 +30,7 @@ TIMED_OUT: Final = "Timeout"
 def fail_scope(turn: Turn, failed: NodeState) -> None:
     """A node failed, and failures stop everything: fails the workflow around it."""
     if failed.parent_id:
-        fail_node(turn, failed.parent_id, facts.ENDS_FAILED, _error_of(failed))
+        fail_node(turn, failed.parent_id, _ending_after(turn, failed), _error_of(failed))
     else:
         fail_execution(turn, _error_of(failed), failed.node_id)
 
@@ -38,10 +38,18 @@ def fail_scope(turn: Turn, failed: NodeState) -> None:
 def fail_completed(turn: Turn, parent_id: str) -> None:
     """Nothing can run any more in a workflow in which something failed: fails it with the last failure."""
     failed = _last_failure(turn, parent_id)
-    if parent_id:
-        _end_failed(turn, parent_id, _error_of(failed))
-    else:
+    if not parent_id:
         fail_execution(turn, _error_of(failed), failed.node_id)
+    elif _ending_after(turn, failed) == facts.ENDS_RETRYING:
+        retries.after_failure(turn, parent_id, _error_of(failed), recoverable=True)
+    else:
+        _end_failed(turn, parent_id, _error_of(failed))
+
+
+def _ending_after(turn: Turn, failed: NodeState) -> facts.NodeEnding:
+    """How a node ends because of a child. A task that asked for nodes may ask again after a time-out (§5.1)."""
+    asked = turn.state.nodes[failed.parent_id].plan is not None
+    return facts.ENDS_RETRYING if asked and failed.phase == NodePhase.TIMED_OUT else facts.ENDS_FAILED
 
 
 def fail_node(turn: Turn, node_id: str, ending: facts.NodeEnding, error: ExecutionError | None) -> None:

@@ -12,7 +12,7 @@ from flyteidl.core.literals_pb2 import LiteralMap
 
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
 from flightlog_protos.log.v1.envelope_pb2 import DataRef
-from services.execution.engine.commands import AttemptResult
+from services.execution.engine.commands import AttemptResult, Futures
 from services.execution.engine.program import Task
 
 MESSAGE_LIMIT: Final = 100 * 1024
@@ -32,6 +32,14 @@ class Success:
 
 
 @dataclass(frozen=True, slots=True)
+class Asking:
+    """The attempt asked for more nodes. `outputs` names where outputs belong that are theirs."""
+
+    futures: Futures
+    outputs: DataRef
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """The attempt failed; another one may be of use when it is recoverable."""
 
@@ -42,7 +50,7 @@ class Failure:
 
 def outcome(
     task: Task, observation: AttemptObserved, result: AttemptResult | None, output_prefix: str
-) -> Success | Failure:
+) -> Success | Asking | Failure:
     """The meaning of a final observation of an attempt that nobody asked to stop."""
     match observation.stage:
         case AttemptObserved.EXITED:
@@ -56,20 +64,17 @@ def outcome(
             return _system("ResourceDeletedExternally", reason)
 
 
-def _exited(task: Task, observation: AttemptObserved, result: AttemptResult, output_prefix: str) -> Success | Failure:
+def _exited(
+    task: Task, observation: AttemptObserved, result: AttemptResult, output_prefix: str
+) -> Success | Asking | Failure:
     wants_deck = task.generates_deck is not False
     deck_uri = f"{output_prefix}/deck.html" if result.deck and wants_deck else ""
     clean = observation.exit.code == 0 and observation.exit.signal == 0
     if observation.exit.out_of_memory:
         message = observation.reason or f"the task ran out of memory, exit code [{observation.exit.code}]"
         return _user("OOMKilled", message, deck_uri)
-    if clean and result.futures:
-        error = ExecutionError(
-            code="DynamicWorkflowNotSupported",
-            message="the task asked for more nodes at run time; dynamic workflows are not supported",
-            kind=ExecutionError.USER,
-        )
-        return Failure(error, recoverable=False, deck_uri=deck_uri)
+    if clean and result.futures is not None:
+        return Asking(result.futures, DataRef(uri=f"{output_prefix}/outputs.pb"))
     # An error document says more than an exit code, also when the process was told to end with one.
     if result.error_unreadable:
         return _system("ErrorFileBadFormat", "error.pb is no valid error document", deck_uri)

@@ -12,6 +12,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Final
 
+from flyteidl.core.compiler_pb2 import CompiledWorkflowClosure
 from flyteidl.core.literals_pb2 import LiteralMap
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -110,6 +111,7 @@ class Turn:
         self._facts: list[Message] = []
         self._blobs: list[Blob] = []
         self._produced: dict[str, LiteralMap] = {}
+        self._programs: dict[bytes, Program] = {}
         self._missing: dict[str, None] = {}
         self._frames: dict[str, Frame] = {}
 
@@ -126,15 +128,24 @@ class Turn:
         """
         if self._missing:
             raise NeedData(tuple(self._missing))
-        return Decision(tuple(self._facts), tuple(self._blobs), self._produced, self.state)
+        return Decision(tuple(self._facts), tuple(self._blobs), self._produced, self.state, self._programs)
 
     # -- data
 
     def write(self, uri: str, literals: LiteralMap) -> DataRef:
         """Produces a literal map; its bytes are the same for equal content."""
-        data = literals.SerializeToString(deterministic=True)
-        self._blobs.append(Blob(uri, data))
         self._produced[uri] = literals
+        return self._store(uri, literals)
+
+    def write_program(self, uri: str, closure: CompiledWorkflowClosure, program: Program) -> DataRef:
+        """Produces a compiled workflow, with what it was parsed to."""
+        ref = self._store(uri, closure)
+        self._programs[ref.sha256] = program
+        return ref
+
+    def _store(self, uri: str, message: Message) -> DataRef:
+        data = message.SerializeToString(deterministic=True)
+        self._blobs.append(Blob(uri, data))
         return DataRef(uri=uri, sha256=hashlib.sha256(data).digest(), size_bytes=len(data))
 
     def keep(self, uri: str, literals: LiteralMap) -> None:
@@ -203,7 +214,7 @@ class Turn:
 
     def program_of(self, closure: DataRef) -> Program:
         """The program of a dynamic node's closure. Raises NeedProgram when it has to be loaded first."""
-        program = self.context.programs.get(closure.sha256)
+        program = self._programs.get(closure.sha256) or self.context.programs.get(closure.sha256)
         if program is None:
             raise NeedProgram(closure)
         return program

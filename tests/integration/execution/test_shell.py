@@ -19,6 +19,7 @@ from flightlog_protos.execution.v1 import facts_pb2 as facts
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
 from services.execution import subjects
 from services.execution.engine import ObserveAttempt, ProgramError, StartExecution, TerminateExecution
+from services.execution.lookup import Lookup
 from services.execution.settings import ExecutionSettings
 from services.execution.shell import Shell
 from services.execution.subjects import ExecutionKey
@@ -36,7 +37,8 @@ class World:
     folder: Path
 
     def shell(self) -> Shell:
-        return Shell(self.log, self.blobs, ExecutionSettings())
+        settings = ExecutionSettings()
+        return Shell(self.log, self.blobs, Lookup(self.log, settings.domains), settings)
 
     def file(self, uri: str) -> Path:
         return self.folder / uri.removeprefix("s3://")

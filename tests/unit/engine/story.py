@@ -12,7 +12,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from flyteidl.core import compiler_pb2, errors_pb2, identifier_pb2, literals_pb2, tasks_pb2, types_pb2, workflow_pb2
+from flyteidl.core import (
+    compiler_pb2,
+    dynamic_job_pb2,
+    errors_pb2,
+    identifier_pb2,
+    literals_pb2,
+    tasks_pb2,
+    types_pb2,
+    workflow_pb2,
+)
 from flyteidl.core.execution_pb2 import ExecutionError, TaskExecution
 from google.protobuf.message import Message
 
@@ -123,6 +132,10 @@ def bindings(inputs: Mapping[str, Any]) -> list[literals_pb2.Binding]:
     return [literals_pb2.Binding(var=var, binding=binding(source)) for var, source in inputs.items()]
 
 
+def is_input(source: literals_pb2.BindingData) -> bool:
+    return source.HasField("promise") and not source.promise.node_id
+
+
 @dataclass
 class Flow:
     """A workflow under construction. Methods return the flow, so that one reads as a list of nodes."""
@@ -215,6 +228,28 @@ class Flow:
         )
         template.metadata_defaults.interruptible = self.interruptible
         return compiler_pb2.CompiledWorkflow(template=template)
+
+    def template(self) -> workflow_pb2.WorkflowTemplate:
+        """The workflow as a client sends it."""
+        template = workflow_pb2.WorkflowTemplate(id=identifier("WORKFLOW", self.name), nodes=self.nodes)
+        template.outputs.extend(bindings(self.outputs))
+        inner = [source for node in self.nodes for source in node.inputs]
+        for var in {bound.binding.promise.var for bound in inner if is_input(bound.binding)}:
+            template.interface.inputs.variables[var].type.simple = types_pb2.INTEGER
+        for var in self.outputs:
+            template.interface.outputs.variables[var].type.simple = types_pb2.INTEGER
+        return template
+
+    def job_spec(self) -> dynamic_job_pb2.DynamicJobSpec:
+        """The workflow as a dynamic task asks for it."""
+        subs = self.nested()
+        return dynamic_job_pb2.DynamicJobSpec(
+            nodes=self.nodes,
+            outputs=bindings(self.outputs),
+            tasks=[template for flow in (self, *subs.values()) for template in flow.tasks.values()],
+            subworkflows=[sub.template() for sub in subs.values()],
+            min_successes=len(self.nodes),
+        )
 
     def nested(self) -> dict[str, Flow]:
         found = {sub.name: sub for sub in self.subs}
@@ -316,6 +351,14 @@ class Story:
         found = engine.AttemptResult(outputs=ref, literals=literals, **result)
         return self.does(engine.ObserveAttempt(self.observation(node, "EXITED", attempt), found))
 
+    def asks(self, node: str, flow: Flow, attempt: int = 0, **found: Any) -> list[str]:
+        """A dynamic task ends well, and asks for the nodes of a flow."""
+        spec = flow.job_spec()
+        uri, data = f"{self.output_prefix(node)}/futures.pb", spec.SerializeToString(deterministic=True)
+        ref = DataRef(uri=uri, sha256=hashlib.sha256(data).digest(), size_bytes=len(data))
+        result = engine.AttemptResult(futures=engine.Futures(ref, spec, **found))
+        return self.does(engine.ObserveAttempt(self.observation(node, "EXITED", attempt), result))
+
     def fails(
         self,
         node: str,
@@ -341,13 +384,20 @@ class Story:
     def decided(self, command: engine.Command) -> tuple[Message, ...]:
         """Decides, checks what must hold always, and takes the facts in."""
         data: dict[str, literals_pb2.LiteralMap] = {}
+        programs: dict[bytes, engine.Program] = {}
         while True:
-            context = engine.Context(self.now, self.program, data, self.settings, self.lost)
+            context = engine.Context(self.now, self.program, data, self.settings, self.lost, programs)
             try:
                 decision = engine.decide(self.state, command, context)
                 break
+            except engine.NeedProgram as need:
+                closure = need.closure
             except engine.NeedData as need:
-                asked = need.uris
+                closure, asked = None, need.uris
+            if closure is not None:
+                assert closure.sha256 not in programs, "asked again for what it was given"
+                programs[closure.sha256] = self._program(closure)
+                continue
             assert asked
             assert not set(asked) & set(data), "asked again for what it was given"
             found = set(asked) - set(self.lost)
@@ -377,6 +427,13 @@ class Story:
             version=self._versions if version is None else version,
             **fields,
         )
+
+    def _program(self, closure: DataRef) -> engine.Program:
+        if closure.uri in self.lost:
+            return engine.Program.unrunnable(self.lost[closure.uri])
+        stored = self.blobs[closure.uri]
+        assert closure.sha256 == hashlib.sha256(stored).digest()
+        return engine.Program.parse(compiler_pb2.CompiledWorkflowClosure.FromString(stored))
 
     # -- what came of it
 

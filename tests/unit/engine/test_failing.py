@@ -139,7 +139,6 @@ def test_error_document_counts_whatever_the_exit_code() -> None:
     [
         (engine.AttemptResult(error_unreadable=True), ("ErrorFileBadFormat", SYSTEM, True)),
         (engine.AttemptResult(outputs_too_large=True), ("OutputSizeExceeded", ExecutionError.USER, False)),
-        (engine.AttemptResult(futures=True), ("DynamicWorkflowNotSupported", ExecutionError.USER, False)),
     ],
 )
 def test_results(result: engine.AttemptResult, expected: tuple[str, int, bool]) -> None:
