@@ -176,6 +176,10 @@ def _queued(fact: facts_pb2.NodeQueued) -> str:
     return f"{kind} {fact.name}" if fact.name else kind
 
 
+def _planned(fact: facts_pb2.DynamicPlanned) -> str:
+    return _joined(f"workflow {_identifier(fact.workflow_id)}", fact.closure.uri)
+
+
 def _scheduled(fact: facts_pb2.AttemptScheduled) -> str:
     where = "in the engine" if fact.in_engine else f"image {fact.container_image}" if fact.container_image else ""
     requests = [
@@ -230,6 +234,7 @@ _DETAILS: dict[str, Callable[[Any], str]] = {
     "ExecutionFailed": _of_error,
     "AbortRequested": _abort,
     "NodeQueued": _queued,
+    "DynamicPlanned": _planned,
     "NodeSucceeded": _of_outputs,
     "NodeFailed": _of_error,
     "AttemptScheduled": _scheduled,

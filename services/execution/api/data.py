@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from flyteidl.admin.common_pb2 import UrlBlob
 from flyteidl.admin.node_execution_pb2 import NodeExecution
 from flyteidl.admin.task_execution_pb2 import TaskExecution
+from flyteidl.core.compiler_pb2 import CompiledWorkflowClosure
 from flyteidl.core.literals_pb2 import LiteralMap
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError
@@ -56,6 +57,14 @@ class Data:
             return LiteralMap.FromString(await self._blobs.get_or_none(uri) or b"") if uri else LiteralMap()
         except DecodeError:
             return LiteralMap()
+
+    async def closure(self, uri: str) -> CompiledWorkflowClosure | None:
+        """A compiled workflow of any size; None when it is lost."""
+        data = await self._blobs.get_or_none(uri) if uri else None
+        try:
+            return None if data is None else CompiledWorkflowClosure.FromString(data)
+        except DecodeError:
+            return None
 
     async def exists(self, uri: str) -> bool:
         """Whether there is such an object."""

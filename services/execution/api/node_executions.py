@@ -1,7 +1,10 @@
 """Reads of node executions (admin-contract §1.5)."""
 
+import asyncio
+
 from flyteidl.admin.node_execution_pb2 import (
     DynamicNodeWorkflowResponse,
+    DynamicWorkflowNodeMetadata,
     GetDynamicNodeWorkflowRequest,
     NodeExecution,
     NodeExecutionForTaskListRequest,
@@ -11,6 +14,7 @@ from flyteidl.admin.node_execution_pb2 import (
     NodeExecutionList,
     NodeExecutionListRequest,
 )
+from flyteidl.core.compiler_pb2 import CompiledWorkflowClosure
 from flyteidl.core.identifier_pb2 import NodeExecutionIdentifier
 
 from flightlog_read import parse_filters, parse_page, parse_sort
@@ -71,19 +75,40 @@ class NodeExecutions:
     async def get_data(self, request: NodeExecutionGetDataRequest, call: CallContext) -> NodeExecutionGetDataResponse:
         """GetNodeExecutionData."""
         node = await self.find(answers.node_id(request))
-        (inputs, inputs_blob), (outputs, outputs_blob) = await self._data.of(node)
+        ((inputs, inputs_blob), (outputs, outputs_blob)), closure = await asyncio.gather(
+            self._data.of(node), self._dynamic_closure(node)
+        )
         return NodeExecutionGetDataResponse(
             inputs=inputs_blob,
             outputs=outputs_blob,
             full_inputs=inputs,
             full_outputs=outputs,
+            dynamic_workflow=DynamicWorkflowNodeMetadata(
+                id=closure.primary.template.id,
+                compiled_workflow=closure,
+                dynamic_job_spec_uri=node.closure.dynamic_job_spec_uri,
+            )
+            if closure is not None
+            else None,
             flyte_urls=urls.node_urls(node.id, deck=bool(node.closure.deck_uri)),
         )
 
     async def get_dynamic_workflow(
         self, request: GetDynamicNodeWorkflowRequest, call: CallContext
     ) -> DynamicNodeWorkflowResponse:
-        """GetDynamicNodeWorkflow: no node of this release has made a workflow of its own."""
+        """GetDynamicNodeWorkflow: what a dynamic node's task asked for, compiled.
+
+        Raises:
+            RpcError: NOT_FOUND for a node of another kind, or whose task has not asked for anything yet.
+        """
         identifier = answers.node_id(request)
-        await self.find(identifier)
-        raise not_found(f"node execution {identifier.node_id} has no dynamic workflow")
+        closure = await self._dynamic_closure(await self.find(identifier))
+        if closure is None:
+            raise not_found(f"node execution {identifier.node_id} has no dynamic workflow")
+        return DynamicNodeWorkflowResponse(compiled_workflow=closure)
+
+    async def _dynamic_closure(self, node: NodeExecution) -> CompiledWorkflowClosure | None:
+        if not node.metadata.is_dynamic:
+            return None
+        key = subjects.key_of(node.id.execution_id)
+        return await self._data.closure(await self._reads.dynamic_closure(key, node.id.node_id))

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from flyteidl.admin.task_execution_pb2 import Reason, TaskExecutionClosure
-from flyteidl.core.execution_pb2 import TaskExecution, TaskLog
+from flyteidl.core.execution_pb2 import NodeExecution, TaskExecution, TaskLog
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from flightlog_protos.execution.v1 import facts_pb2 as facts
@@ -23,6 +23,8 @@ def scheduled(rows: Rows, at: At, fact: facts.AttemptScheduled) -> None:
     if node is None:
         return
     node.checkpoint_uri = ""
+    if node.message.closure.phase == NodeExecution.DYNAMIC_RUNNING:
+        node.message.closure.phase = NodeExecution.RUNNING
     key = (at.key, fact.node_id, fact.attempt)
     row = TaskRow(
         id=at.row_id,

@@ -57,6 +57,7 @@ CREATE TABLE node_executions (
     input_uri text NOT NULL,
     data_prefix text NOT NULL,
     checkpoint_uri text NOT NULL,
+    dynamic_closure_uri text NOT NULL,
     error_kind text,
     error_code text,
     cache_status text,

@@ -33,6 +33,7 @@ _CHANGES: Mapping[type[Message], Callable[[Rows, At, Any], None]] = {
     facts.NodeTimedOut: nodes.timed_out,
     facts.NodeAborted: nodes.aborted,
     facts.NodeSkipped: nodes.skipped,
+    facts.DynamicPlanned: nodes.planned,
     facts.AttemptScheduled: attempts.scheduled,
     facts.AttemptProgressed: attempts.progressed,
     facts.AttemptSucceeded: attempts.succeeded,
@@ -103,6 +104,7 @@ def needs(batch: Sequence[Recorded]) -> Needs:
                     | facts.NodeFailed()
                     | facts.NodeTimedOut()
                     | facts.NodeAborted()
+                    | facts.DynamicPlanned()
                     | facts.AttemptScheduled()
                 ):
                     nodes_.add((key, fact.node_id))

@@ -42,6 +42,24 @@ def started(rows: Rows, at: At, fact: facts.NodeStarted) -> None:
     closure.updated_at.CopyFrom(fact.occurred_at)
 
 
+def planned(rows: Rows, at: At, fact: facts.DynamicPlanned) -> None:
+    """Parent, dynamic and the workflow show at once, the latter on demand (admin-contract T47)."""
+    row = rows.node(at, fact.node_id)
+    if row is None:
+        return
+    row.dynamic_closure_uri = fact.closure.uri
+    # What the task said of itself gives way to what it asked for.
+    row.checkpoint_uri = ""
+    message = row.message
+    message.metadata.is_parent_node = True
+    message.metadata.is_dynamic = True
+    closure = message.closure
+    closure.phase = NodeExecution.DYNAMIC_RUNNING
+    closure.updated_at.CopyFrom(fact.occurred_at)
+    closure.task_node_metadata.SetInParent()
+    closure.dynamic_job_spec_uri = fact.job_spec.uri
+
+
 def succeeded(rows: Rows, at: At, fact: facts.NodeSucceeded) -> None:
     row = rows.node(at, fact.node_id)
     if row is None:

@@ -21,7 +21,7 @@ class ExecutionProjection:
 
     name = "execution"
     stream = "EXECUTION"
-    version = 1
+    version = 2
 
     def ddl(self) -> str:
         """Tables and indexes, with unqualified names."""

@@ -22,6 +22,7 @@ from services.execution.subjects import ExecutionKey
 _OF_EXECUTION = "execution_project = $1 AND execution_domain = $2 AND execution_name = $3"
 _GET_EXECUTION = f"SELECT message, inputs_uri, user_inputs_uri FROM execution.executions WHERE {_OF_EXECUTION}"
 _GET_NODE = f"SELECT message FROM execution.node_executions WHERE {_OF_EXECUTION} AND node_id = $4"
+_GET_CLOSURE = f"SELECT dynamic_closure_uri FROM execution.node_executions WHERE {_OF_EXECUTION} AND node_id = $4"
 _GET_TASK = (
     f"SELECT message FROM execution.task_executions WHERE {_OF_EXECUTION} AND node_id = $4 AND retry_attempt = $5"
 )
@@ -69,6 +70,13 @@ class Reads:
             return None
         row = await self._row(_GET_NODE, *key, node_id)
         return None if row is None else NodeExecution.FromString(row["message"])
+
+    async def dynamic_closure(self, key: ExecutionKey, node_id: str) -> str:
+        """Where the compiled workflow of a dynamic node lies; "" when it has none."""
+        if not await self._fresh(key):
+            return ""
+        row = await self._row(_GET_CLOSURE, *key, node_id)
+        return "" if row is None else row["dynamic_closure_uri"]
 
     async def task(self, key: ExecutionKey, node_id: str, attempt: int) -> TaskExecution | None:
         """One attempt of a node's task."""

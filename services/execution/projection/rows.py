@@ -58,6 +58,8 @@ class NodeRow(Row):
     data_prefix: str = ""
     # Of the last attempt, once it ran to an end by itself; becomes visible with the node's own end.
     checkpoint_uri: str = ""
+    # The compiled workflow that a dynamic node's task asked for.
+    dynamic_closure_uri: str = ""
 
 
 @dataclass(slots=True)

@@ -203,6 +203,7 @@ def _node_values(row: NodeRow) -> tuple[Any, ...]:
         message.input_uri,
         row.data_prefix,
         row.checkpoint_uri,
+        row.dynamic_closure_uri,
         _error_kind(error.kind) if error else None,
         _text(error.code) if error else None,
         _cache_status(task.cache_status) if task else None,
@@ -226,6 +227,7 @@ def _node_row(stored: Mapping[str, Any]) -> NodeRow:
         parent_id=stored["parent_id"],
         data_prefix=stored["data_prefix"],
         checkpoint_uri=stored["checkpoint_uri"],
+        dynamic_closure_uri=stored["dynamic_closure_uri"],
     )
 
 
@@ -246,6 +248,7 @@ NODE_EXECUTIONS: Table[NodeRow] = Table(
         "input_uri": "text",
         "data_prefix": "text",
         "checkpoint_uri": "text",
+        "dynamic_closure_uri": "text",
         "error_kind": "text",
         "error_code": "text",
         "cache_status": "text",

@@ -101,6 +101,13 @@ def test_scheduled_attempt_tells_its_task() -> None:
     assert detail(facts_pb2.AttemptScheduled(node_id="n0", task_id=task, in_engine=True)).endswith("in the engine")
 
 
+def test_plan_of_a_dynamic_task_tells_its_workflow() -> None:
+    workflow = identifier_pb2.Identifier(name="dynamic_n0", version="xnsctr945z")
+    fact = facts_pb2.DynamicPlanned(node_id="n0", attempt=1, workflow_id=workflow)
+    assert detail(fact) == "workflow dynamic_n0@xnsctr945z"
+    assert place(fact) == ("n0", 1)
+
+
 def test_long_detail_is_cut_and_stays_on_one_line() -> None:
     text = detail(facts_pb2.NodeFailed(error=error("x" * 5000)))
     assert len(text) == 300

@@ -124,11 +124,23 @@ def aborted() -> Story:
     return story
 
 
+def dynamic() -> Story:
+    story = Story(Flow().task("n0", {"x": INPUT}, timeout=8, retries=1).returns(o0=From("n0")), {"x": 1})
+    story.start()
+    story.asks("n0", Flow("asked").task("dn0", {"a": 7}).returns(o0=From("dn0")))
+    story.fire("n0/0/attempt")
+    story.sees("n0-0-dn0", "KILLED")
+    story.asks("n0", Flow("asked").task("dn0", {"a": 8}).returns(o0=From("dn0")), attempt=1)
+    story.succeeds("n0-1-dn0", outputs={"o0": 9})
+    return story
+
+
 HISTORIES: dict[str, Callable[[], Story]] = {
     "succeeded": succeeded,
     "retried_and_timed_out": retried_and_timed_out,
     "failed_after_all": failed_after_all,
     "aborted": aborted,
+    "dynamic": dynamic,
 }
 
 

@@ -186,6 +186,44 @@ def test_node_of_an_aborted_attempt_shows_no_checkpoint() -> None:
     assert not node(rows).message.closure.HasField("task_node_metadata")
 
 
+def planned(attempt: int, second: float) -> facts.DynamicPlanned:
+    return facts.DynamicPlanned(
+        node_id="n0",
+        attempt=attempt,
+        closure=DataRef(uri=f"s3://b/{attempt}/dynamic_compiled.pb"),
+        job_spec=DataRef(uri=f"s3://b/{attempt}/futures.pb"),
+        occurred_at=at(second),
+    )
+
+
+def test_a_node_whose_task_asked_for_nodes_is_their_parent() -> None:
+    rows = folded(HISTORY[:3])
+    fold.apply(rows, envelope(20, facts.AttemptSucceeded(node_id="n0", occurred_at=at(6)), planned(0, second=6.5)))
+    message = node(rows).message
+    assert Node.Phase.Name(message.closure.phase) == "DYNAMIC_RUNNING"
+    assert (message.metadata.is_dynamic, message.metadata.is_parent_node) == (True, True)
+    assert message.closure.dynamic_job_spec_uri == "s3://b/0/futures.pb"
+    assert message.closure.updated_at == at(6.5)
+    assert node(rows).dynamic_closure_uri == "s3://b/0/dynamic_compiled.pb"
+    fold.apply(rows, envelope(21, facts.NodeSucceeded(node_id="n0", outputs=DataRef(uri="s3://b/out"))))
+    # As recorded: present, and empty.
+    assert message.closure.HasField("task_node_metadata")
+    assert not message.closure.task_node_metadata.checkpoint_uri
+    assert message.metadata.is_dynamic
+
+
+def test_a_task_that_asks_again_is_seen_to_run_and_shows_its_last_plan() -> None:
+    rows = folded(HISTORY[:3])
+    fold.apply(rows, envelope(20, facts.AttemptSucceeded(node_id="n0", occurred_at=at(6)), planned(0, second=6)))
+    fold.apply(rows, envelope(21, scheduled("n0", 1, 7)))
+    message = node(rows).message
+    assert message.closure.phase == Node.RUNNING
+    assert message.metadata.is_dynamic
+    fold.apply(rows, envelope(22, planned(1, second=8)))
+    assert message.closure.phase == Node.DYNAMIC_RUNNING
+    assert node(rows).dynamic_closure_uri == "s3://b/1/dynamic_compiled.pb"
+
+
 def test_end_node_names_no_outputs() -> None:
     history = [
         HISTORY[0],
