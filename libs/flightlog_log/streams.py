@@ -25,6 +25,7 @@ STREAMS: dict[str, dict[str, Any]] = {
     "REGISTRY": {"subjects": ["registry.>"]},
     "EXECUTION": {"subjects": ["execution.>"]},
     "LAUNCHER": {"subjects": ["launcher.>"]},
+    "CATALOG": {"subjects": ["catalog.>"]},
     # `alarm.>` holds what waits, `alarmed.>` what fired. One schedule per key: a later one replaces it.
     "ALARM": {
         "subjects": ["alarm.>", "alarmed.>"],

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 RUNS = 50
-PARTS = ("nats", "postgres", "registry", "execution", "k8s_launcher")
+PARTS = ("nats", "postgres", "registry", "execution", "k8s_launcher", "catalog")
 SUCCEEDED = 4
 
 

@@ -9,7 +9,7 @@ from flightlog_blobs import BlobStore
 from flightlog_log import Log
 from tests.integration.log.shared import OwnNats
 
-STREAMS = ("REGISTRY", "EXECUTION", "LAUNCHER", "ALARM", "PARKED")
+STREAMS = ("REGISTRY", "EXECUTION", "LAUNCHER", "CATALOG", "ALARM", "PARKED")
 
 
 async def configurations(own_nats: OwnNats) -> dict[str, Any]:

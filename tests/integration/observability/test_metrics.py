@@ -88,6 +88,7 @@ def test_lag_is_there_from_the_start_and_returns_to_nothing(traced_stack: StackP
         assert pages.value(service, "flightlog_projection_leading") == 1
     consumers = [("execution", "EXECUTION", "execution"), ("execution", "LAUNCHER", "execution")]
     consumers += [("execution", "ALARM", "execution"), ("k8s_launcher", "EXECUTION", "launcher")]
+    consumers += [("execution", "CATALOG", "execution"), ("catalog", "EXECUTION", "catalog")]
     for service, stream, consumer in consumers:
         labels = {"stream": stream, "consumer": consumer}
         pages.wait_for(lambda: pages.value(service, "flightlog_consumer_lag", **labels) == 0)  # noqa: B023
@@ -108,7 +109,7 @@ async def test_lag_grows_while_tables_cannot_be_written(traced_stack: StackProce
 
 async def test_a_message_nobody_can_read_is_counted_as_parked(traced_stack: StackProcess) -> None:
     pages = Pages(traced_stack)
-    parked = [("execution", "execution"), ("k8s_launcher", "launcher")]
+    parked = [("execution", "execution"), ("k8s_launcher", "launcher"), ("catalog", "catalog")]
     before = [pages.value(service, "flightlog_parked_total", consumer=consumer) for service, consumer in parked]
     tables = pages.value("execution", "flightlog_projection_parked_total", projection="execution")
     endpoints = traced_stack.endpoints

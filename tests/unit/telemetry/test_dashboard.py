@@ -13,6 +13,7 @@ from prometheus_client import REGISTRY
 import flightlog_log.metrics
 import flightlog_read.metrics
 import flightlog_rpc.metrics
+import services.catalog.shell
 import services.execution.metrics
 import services.k8s_launcher.process.runtime
 import services.k8s_launcher.shell
@@ -22,6 +23,7 @@ COUNTING = (
     flightlog_log.metrics,
     flightlog_read.metrics,
     flightlog_rpc.metrics,
+    services.catalog.shell,
     services.execution.metrics,
     services.k8s_launcher.process.runtime,
     services.k8s_launcher.shell,

@@ -19,7 +19,7 @@ from flightlog_cli.embedded.child import StackError
 from flightlog_cli.embedded.stack import PARTS, Endpoints
 from flightlog_log import LogError
 
-STREAMS = ("REGISTRY", "EXECUTION", "LAUNCHER")
+STREAMS = ("REGISTRY", "EXECUTION", "LAUNCHER", "CATALOG")
 
 
 @dataclass(frozen=True)

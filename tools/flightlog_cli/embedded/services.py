@@ -18,7 +18,8 @@ PUBLIC = "execution"
 """The service whose gRPC port is the public one; it forwards the methods of the others."""
 INTERNAL = ("registry",)
 """Services with a gRPC port of their own, for forwarded methods alone."""
-SERVICES = (*INTERNAL, PUBLIC, "k8s_launcher")
+LAUNCHER = "k8s_launcher"
+SERVICES = (*INTERNAL, PUBLIC, LAUNCHER, "catalog")
 S3_CLIENT = {
     "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
     "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
@@ -64,7 +65,7 @@ def service_environment(name: str, servers: Servers, ports: ServicePorts, *, hos
         if name == PUBLIC:
             forward = {owner: f"{_LOOPBACK}:{ports.grpc[owner]}" for owner in INTERNAL}
             environment["FLIGHTLOG_RPC__FORWARD"] = json.dumps(forward)
-    else:
+    if name == LAUNCHER:
         environment["FLIGHTLOG_PROCESS__DIRECTORY"] = str(work)
         environment["FLIGHTLOG_LAUNCHER__PLATFORM_URL"] = f"{_reachable(host)}:{ports.grpc[PUBLIC]}"
         environment["FLIGHTLOG_LAUNCHER__PLATFORM_INSECURE"] = "true"

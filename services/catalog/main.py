@@ -1,0 +1,31 @@
+"""`python -m services.catalog`: the catalog as a process. All it has is on the log; stopping it loses nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from flightlog_blobs import BlobStore
+from flightlog_log import Log
+from flightlog_service import Ready, run_until_stopped, running
+from services.catalog.settings import Settings
+from services.catalog.shell import SERVICE, Catalog
+
+
+async def run(settings: Settings, ready: Ready) -> None:
+    """Answers until cancelled."""
+    catalog = settings.catalog
+    async with AsyncExitStack() as stack:
+        blobs = BlobStore.open(settings.blobs)
+        stack.push_async_callback(blobs.close)
+        log = await Log.connect(settings.log, blobs, name=SERVICE)
+        stack.push_async_callback(log.close)
+        answering = Catalog(log, entries_at_once=catalog.entries_at_once, max_in_flight=catalog.max_in_flight)
+        await stack.enter_async_context(running(answering.run()))
+        ready(None)
+        await asyncio.Event().wait()
+
+
+def main() -> None:
+    """Entry of the process."""
+    run_until_stopped(SERVICE, Settings(), run)  # pyright: ignore[reportCallIssue]  # filled from the environment
