@@ -207,7 +207,7 @@ class ExecutionStateChanged(_message.Message):
     def __init__(self, state: _Optional[_Union[_execution_pb2.ExecutionState, str]] = ..., principal: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class NodeQueued(_message.Message):
-    __slots__ = ("node_id", "spec_node_id", "parent_node_id", "retry_group", "kind", "name", "inputs", "data_prefix", "is_parent", "occurred_at", "element", "handles_failure", "cache")
+    __slots__ = ("node_id", "spec_node_id", "parent_node_id", "retry_group", "kind", "name", "inputs", "data_prefix", "is_parent", "occurred_at", "element", "handles_failure", "cache", "is_array_task")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     SPEC_NODE_ID_FIELD_NUMBER: _ClassVar[int]
     PARENT_NODE_ID_FIELD_NUMBER: _ClassVar[int]
@@ -221,6 +221,7 @@ class NodeQueued(_message.Message):
     ELEMENT_FIELD_NUMBER: _ClassVar[int]
     HANDLES_FAILURE_FIELD_NUMBER: _ClassVar[int]
     CACHE_FIELD_NUMBER: _ClassVar[int]
+    IS_ARRAY_TASK_FIELD_NUMBER: _ClassVar[int]
     node_id: str
     spec_node_id: str
     parent_node_id: str
@@ -234,7 +235,8 @@ class NodeQueued(_message.Message):
     element: int
     handles_failure: bool
     cache: CacheUse
-    def __init__(self, node_id: _Optional[str] = ..., spec_node_id: _Optional[str] = ..., parent_node_id: _Optional[str] = ..., retry_group: _Optional[str] = ..., kind: _Optional[_Union[NodeKind, str]] = ..., name: _Optional[str] = ..., inputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., data_prefix: _Optional[str] = ..., is_parent: _Optional[bool] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., element: _Optional[int] = ..., handles_failure: _Optional[bool] = ..., cache: _Optional[_Union[CacheUse, _Mapping]] = ...) -> None: ...
+    is_array_task: bool
+    def __init__(self, node_id: _Optional[str] = ..., spec_node_id: _Optional[str] = ..., parent_node_id: _Optional[str] = ..., retry_group: _Optional[str] = ..., kind: _Optional[_Union[NodeKind, str]] = ..., name: _Optional[str] = ..., inputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., data_prefix: _Optional[str] = ..., is_parent: _Optional[bool] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., element: _Optional[int] = ..., handles_failure: _Optional[bool] = ..., cache: _Optional[_Union[CacheUse, _Mapping]] = ..., is_array_task: _Optional[bool] = ...) -> None: ...
 
 class CacheUse(_message.Message):
     __slots__ = ("key", "overwrites", "serializes")
@@ -444,6 +446,22 @@ class ArrayPlanned(_message.Message):
     occurred_at: _timestamp_pb2.Timestamp
     def __init__(self, node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., size: _Optional[int] = ..., min_successes: _Optional[int] = ..., parallelism: _Optional[int] = ..., task_id: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
+class ArrayEnded(_message.Message):
+    __slots__ = ("node_id", "attempt", "phase", "outputs", "error", "occurred_at")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    OUTPUTS_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    node_id: str
+    attempt: int
+    phase: _execution_pb2_1.TaskExecution.Phase
+    outputs: _envelope_pb2.DataRef
+    error: _execution_pb2_1.ExecutionError
+    occurred_at: _timestamp_pb2.Timestamp
+    def __init__(self, node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., phase: _Optional[_Union[_execution_pb2_1.TaskExecution.Phase, str]] = ..., outputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., error: _Optional[_Union[_execution_pb2_1.ExecutionError, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
 class ChildExecutionRequested(_message.Message):
     __slots__ = ("node_id", "attempt", "execution_id", "launch_plan", "inputs", "output_prefix", "occurred_at", "recovers")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
@@ -535,7 +553,7 @@ class NodeRecovered(_message.Message):
     def __init__(self, node_id: _Optional[str] = ..., source: _Optional[_Union[_identifier_pb2.NodeExecutionIdentifier, _Mapping]] = ..., outputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., deck_uri: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class AttemptScheduled(_message.Message):
-    __slots__ = ("node_id", "attempt", "task_id", "task_type", "generated_name", "closure", "inputs", "output_prefix", "raw_output_prefix", "checkpoint_prefix", "previous_checkpoint_prefix", "interruptible", "resources", "container_image", "extended_resources", "envs", "execution_id", "workflow_id", "occurred_at", "in_engine", "labels", "annotations", "security_context")
+    __slots__ = ("node_id", "attempt", "task_id", "task_type", "generated_name", "closure", "inputs", "output_prefix", "raw_output_prefix", "checkpoint_prefix", "previous_checkpoint_prefix", "interruptible", "resources", "container_image", "extended_resources", "envs", "execution_id", "workflow_id", "occurred_at", "in_engine", "labels", "annotations", "security_context", "results_prefix")
     class EnvsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -580,6 +598,7 @@ class AttemptScheduled(_message.Message):
     LABELS_FIELD_NUMBER: _ClassVar[int]
     ANNOTATIONS_FIELD_NUMBER: _ClassVar[int]
     SECURITY_CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    RESULTS_PREFIX_FIELD_NUMBER: _ClassVar[int]
     node_id: str
     attempt: int
     task_id: _identifier_pb2.Identifier
@@ -603,7 +622,8 @@ class AttemptScheduled(_message.Message):
     labels: _containers.ScalarMap[str, str]
     annotations: _containers.ScalarMap[str, str]
     security_context: _security_pb2.SecurityContext
-    def __init__(self, node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., task_id: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., task_type: _Optional[str] = ..., generated_name: _Optional[str] = ..., closure: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., inputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., output_prefix: _Optional[str] = ..., raw_output_prefix: _Optional[str] = ..., checkpoint_prefix: _Optional[str] = ..., previous_checkpoint_prefix: _Optional[str] = ..., interruptible: _Optional[bool] = ..., resources: _Optional[_Union[_tasks_pb2.Resources, _Mapping]] = ..., container_image: _Optional[str] = ..., extended_resources: _Optional[_Union[_tasks_pb2.ExtendedResources, _Mapping]] = ..., envs: _Optional[_Mapping[str, str]] = ..., execution_id: _Optional[_Union[_identifier_pb2.WorkflowExecutionIdentifier, _Mapping]] = ..., workflow_id: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., in_engine: _Optional[bool] = ..., labels: _Optional[_Mapping[str, str]] = ..., annotations: _Optional[_Mapping[str, str]] = ..., security_context: _Optional[_Union[_security_pb2.SecurityContext, _Mapping]] = ...) -> None: ...
+    results_prefix: str
+    def __init__(self, node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., task_id: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., task_type: _Optional[str] = ..., generated_name: _Optional[str] = ..., closure: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., inputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., output_prefix: _Optional[str] = ..., raw_output_prefix: _Optional[str] = ..., checkpoint_prefix: _Optional[str] = ..., previous_checkpoint_prefix: _Optional[str] = ..., interruptible: _Optional[bool] = ..., resources: _Optional[_Union[_tasks_pb2.Resources, _Mapping]] = ..., container_image: _Optional[str] = ..., extended_resources: _Optional[_Union[_tasks_pb2.ExtendedResources, _Mapping]] = ..., envs: _Optional[_Mapping[str, str]] = ..., execution_id: _Optional[_Union[_identifier_pb2.WorkflowExecutionIdentifier, _Mapping]] = ..., workflow_id: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., in_engine: _Optional[bool] = ..., labels: _Optional[_Mapping[str, str]] = ..., annotations: _Optional[_Mapping[str, str]] = ..., security_context: _Optional[_Union[_security_pb2.SecurityContext, _Mapping]] = ..., results_prefix: _Optional[str] = ...) -> None: ...
 
 class AttemptProgressed(_message.Message):
     __slots__ = ("node_id", "attempt", "phase", "phase_version", "reason", "logs", "occurred_at")
