@@ -23,14 +23,13 @@ from google.protobuf.json_format import MessageToDict
 RECORDINGS = Path(__file__).parents[2] / "recordings"
 VERSION = "recorded"
 
-# Those that need no more than task and sub-workflow nodes.
 RUNS = (
-    "w01_chain", "w02_subworkflow", "w08_user_error", "w09_recoverable", "w12_types", "w13_data", "w14_timeout",
-    "w16_fail_after", "w17_echo",
+    "w01_chain", "w02_subworkflow", "w05_dynamic", "w08_user_error", "w09_recoverable", "w10_on_failure", "w12_types",
+    "w13_data", "w14_timeout", "w16_fail_after", "w17_echo",
 )  # fmt: skip
 WORKFLOWS = {
-    "w01_chain", "w02_subworkflow", "w08_user_error", "w09_recoverable", "w11_cache", "w12_types", "w13_data",
-    "w14_timeout", "w15_abort", "w16_fail_after", "w17_echo",
+    "w01_chain", "w02_subworkflow", "w05_dynamic", "w08_user_error", "w09_recoverable", "w10_on_failure", "w11_cache",
+    "w12_types", "w13_data", "w14_timeout", "w15_abort", "w16_fail_after", "w17_echo",
 }  # fmt: skip
 
 _VOLATILE = {
@@ -47,8 +46,18 @@ def recorded(name: str) -> dict[str, Any]:
 def plain(value: Any, execution: str = "") -> Any:
     """JSON of a message without what may differ between two runs: times, generated names, places, log links."""
     match value:
+        case {"failed_node_id": str(), "message": str(message)}:
+            # Flyte names the failure node itself there, Flightlog the node that failed.
+            return {"failed_node_id": "<node>", "message": plain_text(message, execution)}
         case dict():
-            return {key: plain(inner, execution) for key, inner in sorted(value.items()) if key not in _VOLATILE}
+            kept = {key: plain(inner, execution) for key, inner in sorted(value.items()) if key not in _VOLATILE}
+            if str(kept.get("name", "")).startswith("dynamic_"):
+                # Drawn at random by Flyte, for every workflow that a dynamic task asks for.
+                kept["version"] = "<version>"
+            if kept.get("key") == "_F_SS_C":
+                # The settings of the registration, packed by flytekit: they hold its version and distribution.
+                kept["value"] = "<settings>"
+            return kept
         case list():
             return [plain(inner, execution) for inner in value]
         case str():
