@@ -7,6 +7,7 @@ shared likewise; `own_stack` belongs to one test, which may kill and restart wha
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -21,6 +22,22 @@ if TYPE_CHECKING:
     from flightlog_blobs import BlobSettings
     from flightlog_log import LogSettings
     from flightlog_read import DatabaseSettings
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    suite = parser.getgroup("conformance", "tests/conformance")
+    for option, variable, default, text in (
+        (
+            "--endpoint",
+            "FLIGHTLOG_CONFORMANCE_ENDPOINT",
+            "",
+            "host:port of the Flyte to test; default: a stack of our own",
+        ),
+        ("--endpoint-image", "FLIGHTLOG_CONFORMANCE_IMAGE", "localhost/flytekit:1", "image of the suite's tasks"),
+        ("--flytesnacks", "FLIGHTLOG_FLYTESNACKS", "", "checkout of flyteorg/flytesnacks whose examples are to be run"),
+        ("--keep-histories", "FLIGHTLOG_KEEP_HISTORIES", "", "folder that the runs' histories are written to"),
+    ):
+        suite.addoption(option, default=os.environ.get(variable, default), help=f"{text} [{variable}]")
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
