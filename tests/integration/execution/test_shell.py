@@ -10,20 +10,24 @@ from uuid import uuid4
 
 import pytest
 import pytest_asyncio
+from flyteidl.core.compiler_pb2 import CompiledWorkflowClosure
+from flyteidl.core.identifier_pb2 import LAUNCH_PLAN
 from flyteidl.core.literals_pb2 import LiteralMap
+from flyteidl.core.types_pb2 import INTEGER
 from google.protobuf.message import Message
 
 from flightlog_blobs import BlobSettings, BlobStore
-from flightlog_log import Cause, Log, LogSettings, LogUnavailable
+from flightlog_log import Cause, Head, Log, LogSettings, LogUnavailable
 from flightlog_protos.execution.v1 import facts_pb2 as facts
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
+from flightlog_protos.registry.v1.facts_pb2 import LaunchPlanRegistered, TaskRegistered
 from services.execution import subjects
 from services.execution.engine import ObserveAttempt, ProgramError, StartExecution, TerminateExecution
 from services.execution.lookup import Lookup
-from services.execution.settings import ExecutionSettings
+from services.execution.settings import ExecutionSettings, RetrySettings
 from services.execution.shell import Shell
 from services.execution.subjects import ExecutionKey
-from tests.unit.engine.story import Flow, literal_map
+from tests.unit.engine.story import Flow, From, literal_map
 
 CAUSE = Cause.service("test")
 
@@ -36,8 +40,8 @@ class World:
     blobs: BlobStore
     folder: Path
 
-    def shell(self) -> Shell:
-        settings = ExecutionSettings()
+    def shell(self, settings: ExecutionSettings | None = None) -> Shell:
+        settings = settings or ExecutionSettings()
         return Shell(self.log, self.blobs, Lookup(self.log, settings.domains), settings)
 
     def file(self, uri: str) -> Path:
@@ -169,3 +173,92 @@ async def test_replicas_that_hear_the_same_decide_once(world: World) -> None:
     assert isinstance(history[-1], facts.ExecutionSucceeded)
     scheduled = [(fact.node_id, fact.attempt) for fact in history if isinstance(fact, facts.AttemptScheduled)]
     assert sorted(scheduled) == [("last", 0), *((f"n{number}", 0) for number in range(6))]
+
+
+def asked(*nodes: str) -> Flow:
+    flow = Flow("asked")
+    for number, node in enumerate(nodes):
+        flow.task(node, {"a": 7} if number == 0 else {"a": From(nodes[number - 1])})
+    return flow.returns(o0=From(nodes[-1]))
+
+
+async def dynamic(world: World, shell: Shell) -> tuple[ExecutionKey, str, ObserveAttempt]:
+    """An execution whose task has just ended, what lies at its output prefix yet to be written."""
+    created = await world.created(Flow().task("n0").returns(o0=From("n0")))
+    key = subjects.key_of(created.id)
+    await shell.create(created, LiteralMap(), CAUSE)
+    await shell.start(key, CAUSE)
+    (scheduled,) = [fact for fact in await world.history(key) if isinstance(fact, facts.AttemptScheduled)]
+    exited = AttemptObserved(execution_id=created.id, node_id="n0", stage=AttemptObserved.EXITED, version=1)
+    return key, scheduled.output_prefix, ObserveAttempt(exited)
+
+
+async def test_plan_that_was_not_appended_is_made_again_as_it_was(world: World) -> None:
+    first = world.shell()
+    key, prefix, exited = await dynamic(world, first)
+    await world.blobs.put(f"{prefix}/futures.pb", asked("dn0").job_spec().SerializeToString())
+    # The plan's last object cannot be written: nothing is appended, as if the service had died here.
+    blocked = world.file(f"{prefix}/start-node")
+    blocked.write_bytes(b"in the way")
+    with pytest.raises(LogUnavailable):
+        await first.dispatch(key, exited, CAUSE)
+    blocked.unlink()
+    left = await world.blobs.get(f"{prefix}/dynamic_compiled.pb")
+    await world.shell().dispatch(key, exited, CAUSE)
+    (plan,) = [fact for fact in await world.history(key) if isinstance(fact, facts.DynamicPlanned)]
+    assert await world.blobs.verified(plan.closure) == left
+    # Nobody who comes later needs more than the log and the object store.
+    scheduled = (await world.history(key))[-2]
+    assert isinstance(scheduled, facts.AttemptScheduled)
+    assert (scheduled.node_id, scheduled.closure) == ("n0-0-dn0", plan.closure)
+    await world.blobs.put(f"{scheduled.output_prefix}/outputs.pb", literal_map({"o0": 1}).SerializeToString())
+    exited.observation.node_id = "n0-0-dn0"
+    await world.shell().dispatch(key, exited, CAUSE)
+    assert isinstance(await world.last(key), facts.ExecutionSucceeded)
+
+
+async def test_what_a_task_asks_for_may_be_registered_elsewhere(world: World) -> None:
+    shell = world.shell()
+    key, prefix, exited = await dynamic(world, shell)
+    flow = asked("dn0", "dn1", "dn2")
+    name = f"elsewhere-{uuid4().hex}"
+    launch_plan = LaunchPlanRegistered()
+    launch_plan.id.resource_type = LAUNCH_PLAN
+    launch_plan.id.project, launch_plan.id.domain = "tests", "development"
+    launch_plan.id.name, launch_plan.id.version = name, "v1"
+    launch_plan.expected_inputs.parameters["a"].var.type.simple = INTEGER
+    launch_plan.expected_inputs.parameters["a"].required = True
+    launch_plan.expected_outputs.variables["o0"].type.simple = INTEGER
+    flow.nodes[1].workflow_node.launchplan_ref.CopyFrom(launch_plan.id)
+    task = TaskRegistered()
+    task.compiled_task.template.CopyFrom(flow.tasks.pop("dn2"))
+    task.compiled_task.template.id.name = name
+    task.id.CopyFrom(task.compiled_task.template.id)
+    flow.nodes[2].task_node.reference_id.CopyFrom(task.id)
+    await world.blobs.put(f"{prefix}/futures.pb", flow.job_spec().SerializeToString())
+    for fact in (launch_plan, task):
+        subject = subjects.version(fact.id)
+        assert subject is not None
+        await world.log.append(subject, [fact], head=Head.EMPTY, cause=CAUSE)
+    await shell.dispatch(key, exited, CAUSE)
+    (plan,) = [fact for fact in await world.history(key) if isinstance(fact, facts.DynamicPlanned)]
+    closure = CompiledWorkflowClosure.FromString(await world.blobs.verified(plan.closure))
+    assert task.compiled_task.template in [compiled.template for compiled in closure.tasks]
+
+
+@pytest.mark.parametrize(
+    ("written", "kind"),
+    [(b"\x0a\xff", "SYSTEM"), (b"\x00" * 2048, "USER")],
+    ids=["damaged", "too large"],
+)
+async def test_what_a_task_asks_for_may_be_unreadable(world: World, written: bytes, kind: str) -> None:
+    settings = ExecutionSettings(futures_bytes=1024, retries=RetrySettings(max_system_failures=0))
+    shell = world.shell(settings)
+    key, prefix, exited = await dynamic(world, shell)
+    await world.blobs.put(f"{prefix}/futures.pb", written)
+    await shell.dispatch(key, exited, CAUSE)
+    ended = await world.last(key)
+    assert isinstance(ended, facts.ExecutionFailed)
+    assert "DynamicWorkflowBuildFailed" in ended.error.code
+    assert f"{prefix}/futures.pb" in ended.error.message
+    assert ("RetriesExhausted" in ended.error.code) == (kind == "SYSTEM")
