@@ -6,10 +6,10 @@ the last of them is known to be gone (engine-semantics §1.3, §1.5).
 
 from typing import Final
 
-from flyteidl.core.execution_pb2 import ExecutionError
+from flyteidl.core.execution_pb2 import ExecutionError, TaskExecution
 
 from flightlog_protos.execution.v1 import facts_pb2 as facts
-from services.execution.engine import retries, timeouts
+from services.execution.engine import handlers, retries, timeouts
 from services.execution.engine.bindings import START_NODE
 from services.execution.engine.state import (
     ROOT,
@@ -30,26 +30,33 @@ TIMED_OUT: Final = "Timeout"
 def fail_scope(turn: Turn, failed: NodeState) -> None:
     """A node failed, and failures stop everything: fails the workflow around it."""
     if failed.parent_id:
-        fail_node(turn, failed.parent_id, _ending_after(turn, failed), _error_of(failed))
+        fail_node(turn, failed.parent_id, _ending_after(turn, failed), error_of(failed))
     else:
-        fail_execution(turn, _error_of(failed), failed.node_id)
+        fail_execution(turn, error_of(failed), failed.node_id)
 
 
 def fail_completed(turn: Turn, parent_id: str) -> None:
     """Nothing can run any more in a workflow in which something failed: fails it with the last failure."""
     failed = _last_failure(turn, parent_id)
     if not parent_id:
-        fail_execution(turn, _error_of(failed), failed.node_id)
+        fail_execution(turn, error_of(failed), failed.node_id)
     elif _ending_after(turn, failed) == facts.ENDS_RETRYING:
-        retries.after_failure(turn, parent_id, _error_of(failed), recoverable=True)
+        retries.after_failure(turn, parent_id, error_of(failed), recoverable=True)
+    elif turn.frame(parent_id).workflow.failure_node:
+        fail_node(turn, parent_id, facts.ENDS_FAILED, error_of(failed))
     else:
-        _end_failed(turn, parent_id, _error_of(failed))
+        _end_failed(turn, parent_id, error_of(failed))
 
 
 def _ending_after(turn: Turn, failed: NodeState) -> facts.NodeEnding:
     """How a node ends because of a child. A task that asked for nodes may ask again after a time-out (§5.1)."""
     asked = turn.state.nodes[failed.parent_id].plan is not None
     return facts.ENDS_RETRYING if asked and failed.phase == NodePhase.TIMED_OUT else facts.ENDS_FAILED
+
+
+def fail_after(turn: Turn, node_id: str, workflow_id: str) -> None:
+    """Fails a running node that can never go on, because of a failure in a workflow around it."""
+    _end_failed(turn, node_id, error_of(_last_failure(turn, workflow_id)))
 
 
 def fail_node(turn: Turn, node_id: str, ending: facts.NodeEnding, error: ExecutionError | None) -> None:
@@ -73,6 +80,16 @@ def fail_execution(turn: Turn, error: ExecutionError, node_id: str = "") -> None
     drained(turn, ROOT)
 
 
+def give_up(turn: Turn, error: ExecutionError) -> None:
+    """Ends an execution that cannot go on: it fails, or the handling of its failure does."""
+    if turn.state.phase != ExecutionPhase.FAILING:
+        fail_execution(turn, error)
+        return
+    handler = handlers.open_handler(turn)
+    if handler is not None and handler.phase != NodePhase.FAILING:
+        fail_node(turn, handler.node_id, facts.ENDS_FAILED, error)
+
+
 def abort(turn: Turn) -> None:
     """Stops everything of an execution whose abort was requested."""
     _stop(turn, ROOT, ABORTED)
@@ -92,17 +109,21 @@ def attempt_gone(turn: Turn, node_id: str) -> None:
 
 
 def drained(turn: Turn, parent_id: str) -> None:
-    """Ends a workflow that is being stopped, once none of its nodes is open."""
+    """Ends a workflow that is being stopped, once none of its nodes is open and its failure has been handled."""
     if turn.state.scope(parent_id).open:
         return
-    if parent_id:
+    if handlers.awaited(turn, parent_id):
+        turn.drained.append(parent_id)
+    elif parent_id:
         parent = turn.state.nodes[parent_id]
         if not parent.phase.terminal:
             _conclude(turn, parent)
     elif turn.state.phase == ExecutionPhase.ABORTING:
         turn.emit(facts.ExecutionAborted(occurred_at=turn.now))
     elif turn.state.phase == ExecutionPhase.FAILING:
-        turn.emit(facts.ExecutionFailed(error=turn.state.error, occurred_at=turn.now))
+        assert turn.state.error is not None
+        error = handlers.final_error(turn, ROOT, turn.state.error)
+        turn.emit(facts.ExecutionFailed(error=error, occurred_at=turn.now))
 
 
 def _conclude(turn: Turn, state: NodeState) -> None:
@@ -110,17 +131,32 @@ def _conclude(turn: Turn, state: NodeState) -> None:
     node_id = state.node_id
     phase = turn.state.phase
     ending = state.ending if phase != ExecutionPhase.ABORTING else facts.NODE_ENDING_UNSPECIFIED
+    if state.array is not None:
+        _end_array(turn, state, ending)
     if ending == facts.ENDS_TIMED_OUT:
         turn.emit(facts.NodeTimedOut(node_id=node_id, occurred_at=turn.now))
         turn.ended.append(node_id)
     elif ending == facts.ENDS_FAILED:
         assert state.error is not None
-        _end_failed(turn, node_id, state.error)
+        _end_failed(turn, node_id, handlers.final_error(turn, node_id, state.error))
     elif ending == facts.ENDS_RETRYING and not turn.halted(state):
         assert state.error is not None
         retries.after_failure(turn, node_id, state.error, recoverable=True)
     else:
         _end_aborted(turn, state, _abort_reason(turn, state))
+
+
+def _end_array(turn: Turn, state: NodeState, ending: facts.NodeEnding) -> None:
+    failed = ending in (facts.ENDS_FAILED, facts.ENDS_RETRYING)
+    turn.emit(
+        facts.ArrayEnded(
+            node_id=state.node_id,
+            attempt=state.attempt_number,
+            phase=TaskExecution.FAILED if failed else TaskExecution.ABORTED,
+            error=state.error if failed else None,
+            occurred_at=turn.now,
+        )
+    )
 
 
 def _end_failed(turn: Turn, node_id: str, error: ExecutionError) -> None:
@@ -130,7 +166,8 @@ def _end_failed(turn: Turn, node_id: str, error: ExecutionError) -> None:
 
 def _end_aborted(turn: Turn, state: NodeState, reason: str) -> None:
     error = ExecutionError(code=NODE_ABORTED, message=reason)
-    turn.emit(facts.NodeAborted(node_id=state.node_id, error=error, occurred_at=turn.now))
+    unseen = state.phase == NodePhase.ASKING
+    turn.emit(facts.NodeAborted(node_id=state.node_id, error=error, occurred_at=turn.now, unseen=unseen))
     turn.ended.append(state.node_id)
 
 
@@ -185,11 +222,22 @@ def _abort_reason(turn: Turn, state: NodeState) -> str:
     return AUTO_ABORTED
 
 
-def _error_of(failed: NodeState) -> ExecutionError:
+def error_of(failed: NodeState) -> ExecutionError:
+    """The error of a node that failed or timed out."""
     if failed.phase == NodePhase.TIMED_OUT or failed.error is None:
         message = f"timeout in node [{failed.node_id}]"
         return ExecutionError(code=TIMED_OUT, message=message, kind=ExecutionError.USER)
     return failed.error
+
+
+def cause(turn: Turn, parent_id: str) -> str:
+    """Unique id of the node because of which a workflow is failing; empty when it failed as a whole."""
+    if not parent_id:
+        return turn.state.failed_node_id
+    failed = turn.state.scope(parent_id).failed
+    if not failed:
+        return ""
+    return failed[0] if turn.program.fails_immediately else _last_failure(turn, parent_id).node_id
 
 
 def _last_failure(turn: Turn, parent_id: str) -> NodeState:

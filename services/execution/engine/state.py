@@ -40,6 +40,8 @@ class ExecutionPhase(IntEnum):
 class NodePhase(IntEnum):
     """Where a node stands. From SUCCEEDED on nothing moves any more."""
 
+    # The catalog is asked for its result; it is not even queued.
+    ASKING = -1
     QUEUED = 0
     RUNNING = 1
     FAILING = 2
@@ -58,6 +60,15 @@ class NodePhase(IntEnum):
     def succeeded(self) -> bool:
         """Nodes after it may run."""
         return self in (NodePhase.SUCCEEDED, NodePhase.RECOVERED)
+
+
+class Reservation(IntEnum):
+    """Where a node stands that is the only one to make a result, or waits for another to make it."""
+
+    NONE = 0
+    ASKED = 1
+    AWAITED = 2
+    HELD = 3
 
 
 class AttemptPhase(IntEnum):
@@ -142,11 +153,23 @@ class NodeState:
     array: ArrayState | None = None
     # Of a branch node: the compiled id of the arm that runs.
     taken: str = ""
+    # Set while ASKING: what is to be known of it once it is queued.
+    asked: facts_pb2.NodeQueued | None = None
+    # Set when its result is to be cached.
+    cache: facts_pb2.CacheUse | None = None
+    reservation: Reservation = Reservation.NONE
+    # It has its outputs, and waits for the catalog to have them.
+    storing: facts_pb2.CachePutRequested | None = None
 
     @property
     def composite(self) -> bool:
         """Whether its current attempt consists of other nodes."""
         return self.kind in _COMPOSITE or self.plan is not None
+
+    @property
+    def fails(self) -> bool:
+        """Whether it is on its way to FAILED: what runs for it is being stopped, or its failure is being handled."""
+        return self.phase == NodePhase.FAILING and self.ending == facts_pb2.ENDS_FAILED
 
     @property
     def live_attempt(self) -> AttemptState | None:
@@ -168,6 +191,8 @@ class ScopeState:
     terminal: int = 0
     # Unique ids of the nodes that failed or timed out, in order of time.
     failed: tuple[str, ...] = ()
+    # Unique id of its failure node, once that is queued.
+    handler: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from flyteidl.core import (
     compiler_pb2,
+    condition_pb2,
     dynamic_job_pb2,
     errors_pb2,
     identifier_pb2,
@@ -23,6 +24,8 @@ from flyteidl.core import (
     workflow_pb2,
 )
 from flyteidl.core.execution_pb2 import ExecutionError, TaskExecution
+from flyteidl.plugins import array_job_pb2
+from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from flightlog_protos.execution.v1 import facts_pb2
@@ -147,6 +150,7 @@ class Flow:
     outputs: Mapping[str, Any] = field(default_factory=dict[str, Any])
     metadata: workflow_pb2.WorkflowMetadata = field(default_factory=workflow_pb2.WorkflowMetadata)
     interruptible: bool = False
+    failure_node: workflow_pb2.Node | None = None
 
     def task(
         self,
@@ -199,6 +203,99 @@ class Flow:
         self.metadata.on_failure = FAIL_AFTER
         return self
 
+    def on_failure(self) -> Flow:
+        """Takes the node added last out of the graph: it is the failure node."""
+        self.failure_node = self.nodes.pop()
+        return self
+
+    def branch(
+        self,
+        node_id: str,
+        *cases: tuple[condition_pb2.BooleanExpression, Flow],
+        otherwise: Flow | str | None = None,
+        after: Iterable[str] = (),
+        **metadata: Any,
+    ) -> Flow:
+        """A conditional. An arm is a flow of one node; otherwise an arm, a message to fail with, or nothing at all."""
+        variables = {var for condition, _ in cases for var in variables_of(condition)}
+        inputs = {var: From(*var.split(".", 1)) for var in sorted(variables)}
+        if_else = self._node(node_id, inputs, after, metadata).branch_node.if_else
+        for number, (condition, arm) in enumerate(cases):
+            block = if_else.other.add() if number else if_else.case
+            block.condition.CopyFrom(condition)
+            block.then_node.CopyFrom(self._arm(node_id, arm))
+        if isinstance(otherwise, str):
+            if_else.error.message = otherwise
+        elif otherwise is not None:
+            if_else.else_node.CopyFrom(self._arm(node_id, otherwise))
+        return self
+
+    def sleeps(self, node_id: str, seconds: float, *, after: Iterable[str] = (), **metadata: Any) -> Flow:
+        gate = self._node(node_id, {}, after, metadata).gate_node
+        gate.sleep.duration.FromTimedelta(timedelta(seconds=seconds))
+        return self
+
+    def waits(
+        self,
+        node_id: str,
+        signal_id: str,
+        *,
+        simple: types_pb2.SimpleType = types_pb2.INTEGER,
+        after: Iterable[str] = (),
+        **metadata: Any,
+    ) -> Flow:
+        signal = self._node(node_id, {}, after, metadata).gate_node.signal
+        signal.signal_id, signal.type.simple, signal.output_variable_name = signal_id, simple, "o0"
+        return self
+
+    def approves(
+        self, node_id: str, signal_id: str, source: Any, *, after: Iterable[str] = (), **metadata: Any
+    ) -> Flow:
+        self._node(node_id, {"o0": source}, after, metadata).gate_node.approve.signal_id = signal_id
+        return self
+
+    def map(
+        self,
+        node_id: str,
+        inputs: Mapping[str, Any],
+        *,
+        bound: Iterable[str] = (),
+        task_type: str = "python-task",
+        outputs: Iterable[str] = ("o0",),
+        retries: int = 0,
+        seconds: float = 0,
+        original: bool = False,
+        launch_plan: str = "",
+        after: Iterable[str] = (),
+        array: Mapping[str, Any] | None = None,
+        **metadata: Any,
+    ) -> Flow:
+        """An array over a task, or over a launch plan. `retries` and `seconds` (the timeout) are each element's."""
+        self.task(node_id, inputs, task_type=task_type, outputs=outputs)
+        element = self.nodes.pop()
+        element.metadata.retries.retries = retries
+        element.metadata.timeout.FromTimedelta(timedelta(seconds=seconds))
+        if launch_plan:
+            element.workflow_node.launchplan_ref.CopyFrom(identifier("LAUNCH_PLAN", launch_plan))
+        node = self._node(node_id, inputs, after, metadata)
+        node.array_node.CopyFrom(workflow_pb2.ArrayNode(node=element, bound_inputs=bound, **(array or {})))
+        node.array_node.is_original_sub_node_interface.value = original
+        return self
+
+    def map_task(self, node_id: str, inputs: Mapping[str, Any], *, version: int = 1, **job: Any) -> Flow:
+        """A task of type container_array."""
+        self.task(node_id, inputs, task_type="container_array")
+        template = self.tasks[node_id]
+        template.task_type_version = version
+        json_format.ParseDict(json_format.MessageToDict(array_job_pb2.ArrayJob(**job)), template.custom)
+        return self
+
+    def _arm(self, branch_id: str, flow: Flow) -> workflow_pb2.Node:
+        (node,) = flow.nodes
+        self.tasks |= {f"{branch_id}-{flow.name}-{key}": template for key, template in flow.tasks.items()}
+        self.subs.extend(flow.subs)
+        return node
+
     def _node(
         self, node_id: str, inputs: Mapping[str, Any], after: Iterable[str], metadata: Mapping[str, Any]
     ) -> workflow_pb2.Node:
@@ -224,16 +321,22 @@ class Flow:
         start = workflow_pb2.Node(id="start-node")
         end = workflow_pb2.Node(id="end-node", inputs=bindings(self.outputs))
         template = workflow_pb2.WorkflowTemplate(
-            id=identifier("WORKFLOW", self.name), metadata=self.metadata, nodes=[start, end, *self.nodes]
+            id=identifier("WORKFLOW", self.name),
+            metadata=self.metadata,
+            nodes=[start, end, *map(with_arms_named, self.nodes)],
+            failure_node=self.failure_node,
         )
         template.metadata_defaults.interruptible = self.interruptible
         return compiler_pb2.CompiledWorkflow(template=template)
 
     def template(self) -> workflow_pb2.WorkflowTemplate:
         """The workflow as a client sends it."""
-        template = workflow_pb2.WorkflowTemplate(id=identifier("WORKFLOW", self.name), nodes=self.nodes)
+        template = workflow_pb2.WorkflowTemplate(
+            id=identifier("WORKFLOW", self.name), nodes=self.nodes, failure_node=self.failure_node
+        )
         template.outputs.extend(bindings(self.outputs))
-        inner = [source for node in self.nodes for source in node.inputs]
+        handling = [self.failure_node] if self.failure_node is not None else []
+        inner = [source for node in (*self.nodes, *handling) for source in node.inputs]
         for var in {bound.binding.promise.var for bound in inner if is_input(bound.binding)}:
             template.interface.inputs.variables[var].type.simple = types_pb2.INTEGER
         for var in self.outputs:
@@ -265,6 +368,53 @@ class Flow:
             sub_workflows=[sub.compiled() for sub in subs.values()],
             tasks=[compiler_pb2.CompiledTask(template=template) for template in templates],
         )
+
+
+def with_arms_named(node: workflow_pb2.Node) -> workflow_pb2.Node:
+    """The node as it is compiled: the ids of a branch's arms begin with the branch's."""
+    named = workflow_pb2.Node()
+    named.CopyFrom(node)
+    if node.HasField("branch_node"):
+        if_else = named.branch_node.if_else
+        arms = [if_else.case.then_node, *(block.then_node for block in if_else.other)]
+        for arm in (*arms, if_else.else_node) if if_else.HasField("else_node") else arms:
+            arm.id = f"{node.id}-{arm.id}"
+            arm.CopyFrom(with_arms_named(arm))
+    return named
+
+
+def when(left: Any, sign: str, right: Any) -> condition_pb2.BooleanExpression:
+    """A comparison of inputs, outputs (`From`) and constants."""
+    operator = condition_pb2.ComparisonExpression.Operator.Value(sign)
+    comparison = condition_pb2.ComparisonExpression(
+        operator=operator, left_value=operand(left), right_value=operand(right)
+    )
+    return condition_pb2.BooleanExpression(comparison=comparison)
+
+
+def joined(
+    left: condition_pb2.BooleanExpression, sign: str, right: condition_pb2.BooleanExpression
+) -> condition_pb2.BooleanExpression:
+    operator = condition_pb2.ConjunctionExpression.LogicalOperator.Value(sign)
+    conjunction = condition_pb2.ConjunctionExpression(operator=operator, left_expression=left, right_expression=right)
+    return condition_pb2.BooleanExpression(conjunction=conjunction)
+
+
+def operand(value: Any) -> condition_pb2.Operand:
+    if isinstance(value, From):
+        return condition_pb2.Operand(var=f"{value.node}.{value.var}")
+    scalar = literal(value).scalar
+    if scalar.HasField("primitive"):
+        return condition_pb2.Operand(primitive=scalar.primitive)
+    return condition_pb2.Operand(scalar=scalar)
+
+
+def variables_of(condition: condition_pb2.BooleanExpression) -> set[str]:
+    if condition.HasField("conjunction"):
+        both = condition.conjunction
+        return variables_of(both.left_expression) | variables_of(both.right_expression)
+    sides = (condition.comparison.left_value, condition.comparison.right_value)
+    return {side.var for side in sides if side.var}
 
 
 def identifier(kind: str, name: str) -> identifier_pb2.Identifier:
@@ -335,6 +485,9 @@ class Story:
     def terminate(self, cause: str = "enough") -> list[str]:
         return self.does(engine.TerminateExecution(cause, "user"))
 
+    def sets(self, signal_id: str, value: Any) -> list[str]:
+        return self.does(engine.SetSignal(signal_id, literal(value), "user"))
+
     def fire(self, timer_id: str) -> list[str]:
         return self.does(engine.FireTimer(timer_id))
 
@@ -385,23 +538,25 @@ class Story:
         """Decides, checks what must hold always, and takes the facts in."""
         data: dict[str, literals_pb2.LiteralMap] = {}
         programs: dict[bytes, engine.Program] = {}
+        offloaded: dict[str, literals_pb2.Literal] = {}
         while True:
-            context = engine.Context(self.now, self.program, data, self.settings, self.lost, programs)
+            context = engine.Context(self.now, self.program, data, self.settings, self.lost, programs, offloaded)
             try:
                 decision = engine.decide(self.state, command, context)
                 break
             except engine.NeedProgram as need:
                 closure = need.closure
             except engine.NeedData as need:
-                closure, asked = None, need.uris
+                closure, asked, single = None, need.uris, need.offloaded
             if closure is not None:
                 assert closure.sha256 not in programs, "asked again for what it was given"
                 programs[closure.sha256] = self._program(closure)
                 continue
-            assert asked
-            assert not set(asked) & set(data), "asked again for what it was given"
+            assert asked or single
+            assert not set(asked) & set(data) | set(single) & set(offloaded), "asked again for what it was given"
             found = set(asked) - set(self.lost)
             data |= {uri: literals_pb2.LiteralMap.FromString(self.blobs[uri]) for uri in found}
+            offloaded |= {uri: literals_pb2.Literal.FromString(self.blobs[uri]) for uri in set(single) - set(self.lost)}
         again = engine.decide(self.state, command, context)
         assert list(map(serialized, decision.facts)) == list(map(serialized, again.facts))
         assert decision.blobs == again.blobs
