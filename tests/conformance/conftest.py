@@ -6,6 +6,7 @@ they run side by side, and the suite takes about as long as the machine needs fo
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -66,6 +67,19 @@ def backend(request: pytest.FixtureRequest, client_environment: dict[str, str]) 
         if run.phase in ("UNDEFINED", "QUEUED", "RUNNING"):
             run.terminate("the suite is over")
     backend.channel.close()
+    keep_histories(request)
+
+
+def keep_histories(request: pytest.FixtureRequest) -> None:
+    """With --keep-histories: every decision on the log is made again, and written down for the unit tests."""
+    folder = request.config.getoption("--keep-histories")
+    if not folder:
+        return
+    assert not request.config.getoption("--endpoint"), "histories are read from the log of a stack of our own"
+    from tests.conformance.histories import keep
+
+    refused = asyncio.run(keep(request.getfixturevalue("stack").data, Path(folder)))
+    assert not refused, "\n\n".join(refused)
 
 
 def wanted(items: list[pytest.Item]) -> list[Start]:
