@@ -75,7 +75,7 @@ def _check_comparison(
     right, left = found
     if right is None or left is None or is_none(right) or is_none(left):
         return
-    if _compared(right) != _compared(left):
+    if not _variants(right) & _variants(left):
         problems.add(errors.mismatching_types(node_id, "RightValue", right, left))
 
 
@@ -99,12 +99,12 @@ def _operand_type(
             return None
 
 
-def _compared(literal_type: types_pb2.LiteralType) -> str:
-    """The type as conditions compare it: a union of one variant is that variant, and tags don't count."""
-    while literal_type.WhichOneof("type") == "union_type" and len(literal_type.union_type.variants) == 1:
-        literal_type = literal_type.union_type.variants[0]
+def _variants(literal_type: types_pb2.LiteralType) -> set[str]:
+    """The types that a value may have when it is compared: a union's are its variants', and tags don't count."""
+    if literal_type.WhichOneof("type") == "union_type":
+        return {found for variant in literal_type.union_type.variants for found in _variants(variant)}
     bare = types_pb2.LiteralType()
     bare.CopyFrom(literal_type)
     for field in ("metadata", "annotation", "structure"):
         bare.ClearField(field)
-    return prototext(bare)
+    return {prototext(bare)}

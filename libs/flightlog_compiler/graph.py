@@ -16,15 +16,19 @@ class Graph:
     def __init__(self) -> None:
         self._downstream: defaultdict[str, set[str]] = defaultdict(set)
         self._upstream: defaultdict[str, set[str]] = defaultdict(set)
+        # What must end before a branch can, because an arm of it waits for it.
+        self._awaited: defaultdict[str, set[str]] = defaultdict(set)
 
     def connect(self, producer: str, consumer: str) -> None:
         """The consumer runs after the producer."""
         self._downstream[producer].add(consumer)
         self._upstream[consumer].add(producer)
 
-    def note_upstream(self, producer: str, consumer: str) -> None:
+    def note_upstream(self, producer: str, consumer: str, branch: str = "") -> None:
         """The consumer, a node inside a branch or the failure node, reads from the producer; no edge of the walk."""
         self._upstream[consumer].add(producer)
+        if branch:
+            self._awaited[producer].add(branch)
 
     def close(self, nodes: Iterable[str]) -> None:
         """Start the nodes that wait for nothing, and end only after those that nothing waits for."""
@@ -46,7 +50,7 @@ class Graph:
     def check(self, nodes: Iterable[str], problems: Problems) -> None:
         """Report the first cycle that the start leads into or, when there is none, the nodes it never leads to."""
         done: set[str] = set()
-        path = {START_NODE: iter(sorted(self._downstream.get(START_NODE, ())))}
+        path = {START_NODE: iter(self._following(START_NODE))}
         while path:
             node, successors = next(reversed(path.items()))
             for successor in successors:
@@ -54,10 +58,13 @@ class Graph:
                     problems.add(errors.cycle(START_NODE, [*path, successor]))
                     return
                 if successor not in done:
-                    path[successor] = iter(sorted(self._downstream.get(successor, ())))
+                    path[successor] = iter(self._following(successor))
                     break
             else:
                 done.add(node)
                 del path[node]
         if lost := set(nodes) - done - {END_NODE}:
             problems.add(errors.unreachable(START_NODE, lost))
+
+    def _following(self, node: str) -> list[str]:
+        return sorted(self._downstream.get(node, set()) | self._awaited.get(node, set()))

@@ -7,11 +7,8 @@ from flyteidl.core import compiler_pb2, workflow_pb2
 from flightlog_compiler.references import EntityKey, branch_arms, used_sub_workflows
 
 _KINDS = {
-    "branch_node": "a conditional (branch node)",
-    "gate_node": "a gate node (approve, signal or sleep)",
     "array_node": "a map task (array node)",
     "launchplan_ref": "a launch plan node",
-    "failure_node": "an on_failure handler (failure node)",
 }
 
 
@@ -38,7 +35,7 @@ def _unsupported(template: workflow_pb2.WorkflowTemplate) -> Iterator[tuple[work
     for node in template.nodes:
         yield from _unsupported_within(node)
     if template.HasField("failure_node"):
-        yield template.failure_node, "failure_node"
+        yield from _unsupported_within(template.failure_node)
 
 
 def _unsupported_within(node: workflow_pb2.Node) -> Iterator[tuple[workflow_pb2.Node, str]]:

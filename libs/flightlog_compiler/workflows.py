@@ -151,18 +151,23 @@ class _WorkflowCompilation:
         for upstream in self._checked(node, interface):
             self._graph.connect(upstream, node.id)
         if node.WhichOneof("target") == "branch_node":
-            self._check_arms(node)
+            self._check_arms(node, node.id)
 
-    def _check_outside(self, node: workflow_pb2.Node, interface: Interface | None) -> None:
-        """Check a node that the walk does not reach by edges: inside a branch, or the failure node."""
+    def _check_outside(self, node: workflow_pb2.Node, interface: Interface | None, branch: str = "") -> None:
+        """Check a node that the walk does not reach by edges: inside a branch of the graph, or the failure node."""
         for upstream in self._checked(node, interface):
-            self._graph.note_upstream(upstream, node.id)
+            self._graph.note_upstream(upstream, node.id, branch)
         if node.WhichOneof("target") == "branch_node":
-            self._check_arms(node)
+            self._check_arms(node, branch)
 
-    def _check_arms(self, node: workflow_pb2.Node) -> None:
+    def _check_arms(self, node: workflow_pb2.Node, branch: str) -> None:
         for arm in branch_arms(node.branch_node):
-            self._check_outside(arm, self._interfaces.of(arm))
+            for upstream in arm.upstream_node_ids:
+                if upstream not in self._nodes:
+                    self._problems.add(errors.node_not_found(arm.id, upstream))
+                else:
+                    self._graph.note_upstream(upstream, arm.id, branch)
+            self._check_outside(arm, self._interfaces.of(arm), branch)
 
     def _checked(self, node: workflow_pb2.Node, interface: Interface | None) -> set[str]:
         """Check a node's bindings; the existing nodes they refer to."""

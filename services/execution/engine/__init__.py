@@ -5,7 +5,9 @@ around it (`services.execution.shell`) loads, writes and appends.
 """
 
 from services.execution.engine.commands import (
+    AnswerCache,
     AttemptResult,
+    AwaitSignal,
     Blob,
     ChangeState,
     Command,
@@ -18,8 +20,10 @@ from services.execution.engine.commands import (
     NeedData,
     NeedProgram,
     ObserveAttempt,
+    Offloading,
     Refusal,
     Refused,
+    SetSignal,
     StartExecution,
     TerminateExecution,
 )
@@ -29,7 +33,9 @@ from services.execution.engine.program import Program, ProgramError
 from services.execution.engine.state import Execution, ExecutionPhase, NodePhase, NodeState
 
 __all__ = [
+    "AnswerCache",
     "AttemptResult",
+    "AwaitSignal",
     "Blob",
     "BrokenHistory",
     "ChangeState",
@@ -47,10 +53,12 @@ __all__ = [
     "NodePhase",
     "NodeState",
     "ObserveAttempt",
+    "Offloading",
     "Program",
     "ProgramError",
     "Refusal",
     "Refused",
+    "SetSignal",
     "StartExecution",
     "TerminateExecution",
     "decide",

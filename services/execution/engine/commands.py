@@ -13,10 +13,12 @@ from flyteidl.admin.execution_pb2 import ExecutionState
 from flyteidl.core.compiler_pb2 import CompiledTask
 from flyteidl.core.dynamic_job_pb2 import DynamicJobSpec
 from flyteidl.core.errors_pb2 import ErrorDocument
-from flyteidl.core.literals_pb2 import LiteralMap
+from flyteidl.core.literals_pb2 import Literal, LiteralMap
+from flyteidl.core.types_pb2 import LiteralType
 from google.protobuf.message import Message
 
 from flightlog_compiler import EntityKey, LaunchPlanInterface
+from flightlog_protos.catalog.v1.cache_pb2 import CacheAnswer
 from flightlog_protos.execution.v1 import facts_pb2
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
 from flightlog_protos.log.v1.envelope_pb2 import DataRef
@@ -86,6 +88,13 @@ class FireTimer:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerCache:
+    """Take in what the catalog answered to nodes of this execution. Harmless when they no longer wait."""
+
+    answers: tuple[CacheAnswer, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TerminateExecution:
     """Abort the execution."""
 
@@ -101,18 +110,61 @@ class ChangeState:
     principal: str
 
 
-Command = CreateExecution | StartExecution | ObserveAttempt | FireTimer | TerminateExecution | ChangeState
+@dataclass(frozen=True, slots=True)
+class AwaitSignal:
+    """Make a signal known, so that it can be set before a gate asks for it. Harmless when it is known already."""
+
+    signal_id: str
+    type: LiteralType
+
+
+@dataclass(frozen=True, slots=True)
+class SetSignal:
+    """Give a signal its value, or another one; gates that have taken the earlier one keep it."""
+
+    signal_id: str
+    value: Literal
+    principal: str
+
+
+Command = (
+    CreateExecution
+    | StartExecution
+    | ObserveAttempt
+    | AnswerCache
+    | FireTimer
+    | TerminateExecution
+    | ChangeState
+    | AwaitSignal
+    | SetSignal
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Offloading:
+    """From which size on literals go into objects of their own, and how large they may be (engine-semantics §7.3)."""
+
+    min_mib: int = 2
+    max_mib: int = 1000
+
+    def environment(self) -> Mapping[str, str]:
+        """Variables that tell flytekit in a task to offload its outputs."""
+        return {"_F_L_MIN_SIZE_MB": str(self.min_mib), "_F_L_MAX_SIZE_MB": str(self.max_mib)}
 
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """How the engine treats what fails."""
+    """How the engine treats what fails, and what is large."""
 
     # Extra attempts that failures of kind SYSTEM get, whatever the task's own budget (engine-semantics §2.6).
     max_system_failures: int = 3
     # Pause before the first retry of a node; doubles with every further one.
     retry_backoff_base: timedelta = timedelta(milliseconds=100)
     retry_backoff_max: timedelta = timedelta(seconds=30)
+    # None: no literal is offloaded.
+    offloading: Offloading | None = None
+    # Whether results are cached at all.
+    caching: bool = True
 
 
 _DEFAULT_SETTINGS = EngineSettings()
@@ -133,6 +185,8 @@ class Context:
     lost: Mapping[str, str] = field(default_factory=dict[str, str])
     # Programs of dynamic nodes, by the hashes of their closures, as far as they are at hand; see `NeedProgram`.
     programs: Mapping[bytes, "Program"] = field(default_factory=dict[bytes, "Program"])
+    # Offloaded literals by uri, likewise.
+    offloaded: Mapping[str, Literal] = field(default_factory=dict[str, Literal])
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,11 +214,15 @@ class Decision:
 
 
 class NeedData(Exception):
-    """The decision needs literal maps that `Context.data` lacks: load them and decide again."""
+    """The decision needs what `Context.data` and `Context.offloaded` lack: load it and decide again.
 
-    def __init__(self, uris: tuple[str, ...]) -> None:
-        super().__init__(f"literal maps needed: {', '.join(uris)}")
+    `uris` are those of literal maps, `offloaded` those of single literals.
+    """
+
+    def __init__(self, uris: tuple[str, ...], offloaded: tuple[str, ...] = ()) -> None:
+        super().__init__(f"literals needed: {', '.join((*uris, *offloaded))}")
         self.uris = uris
+        self.offloaded = offloaded
 
 
 class NeedProgram(Exception):
@@ -181,11 +239,18 @@ class Refusal(Enum):
     ALREADY_EXISTS = "already exists"
     NOT_FOUND = "not found"
     ALREADY_TERMINAL = "already in a terminal phase"
+    UNKNOWN_SIGNAL = "signal does not exist"
+    WRONG_TYPE = "of another type"
 
 
 class Refused(Exception):
-    """The command cannot be obeyed, and whoever gave it must hear why."""
+    """The command cannot be obeyed, and whoever gave it must hear why.
 
-    def __init__(self, reason: Refusal) -> None:
+    Args:
+        detail: of WRONG_TYPE, the type that is expected, as text.
+    """
+
+    def __init__(self, reason: Refusal, detail: str = "") -> None:
         super().__init__(reason.value)
         self.reason = reason
+        self.detail = detail

@@ -5,8 +5,10 @@ from typing import Final
 from flyteidl.core.execution_pb2 import ExecutionError
 
 from flightlog_protos.execution.v1 import facts_pb2 as facts
-from services.execution.engine import alarms, attempts, failure, graph, subworkflows
+from services.execution.engine import alarms, attempts, caching, failure, gates, graph, subworkflows
 from services.execution.engine.commands import (
+    AnswerCache,
+    AwaitSignal,
     ChangeState,
     Command,
     Context,
@@ -16,6 +18,7 @@ from services.execution.engine.commands import (
     ObserveAttempt,
     Refusal,
     Refused,
+    SetSignal,
     StartExecution,
     TerminateExecution,
 )
@@ -37,7 +40,7 @@ def decide(state: Execution | None, command: Command, context: Context) -> Decis
     if isinstance(command, CreateExecution):
         return _create(state, command)
     if state is None:
-        if isinstance(command, TerminateExecution | ChangeState):
+        if isinstance(command, TerminateExecution | ChangeState | AwaitSignal | SetSignal):
             raise Refused(Refusal.NOT_FOUND)
         return Decision((), (), {})
     turn = Turn(state, context)
@@ -46,7 +49,7 @@ def decide(state: Execution | None, command: Command, context: Context) -> Decis
     except (ProgramError, DataLost) as error:
         # It cannot go on, now or later. Stopping it needs neither program nor data.
         turn = Turn(state, context)
-        failure.fail_execution(turn, _unrunnable(error))
+        failure.give_up(turn, _unrunnable(error))
         _obey(turn, command)
     return turn.decision()
 
@@ -57,6 +60,8 @@ def _obey(turn: Turn, command: Command) -> None:
             _start(turn)
         case ObserveAttempt():
             _observe(turn, command)
+        case AnswerCache():
+            _answer(turn, command)
         case FireTimer():
             _fire(turn, command)
         case TerminateExecution():
@@ -65,6 +70,11 @@ def _obey(turn: Turn, command: Command) -> None:
             turn.emit(
                 facts.ExecutionStateChanged(state=command.state, principal=command.principal, occurred_at=turn.now)
             )
+        case AwaitSignal():
+            gates.await_signal(turn, command)
+        case SetSignal():
+            gates.set_signal(turn, command)
+            graph.settle(turn)
         case CreateExecution():
             pass
 
@@ -96,6 +106,12 @@ def _observe(turn: Turn, command: ObserveAttempt) -> None:
     if not turn.state.phase.terminal:
         attempts.observe(turn, command.observation, command.result)
         graph.settle(turn)
+
+
+def _answer(turn: Turn, command: AnswerCache) -> None:
+    for answer in command.answers:
+        caching.answered(turn, answer)
+    graph.settle(turn)
 
 
 def _fire(turn: Turn, command: FireTimer) -> None:

@@ -15,7 +15,12 @@ from services.execution.engine.state import NodeState
 from services.execution.engine.turn import Turn, timestamp
 
 EXPIRED: Final = "TimeoutExpired"
-_NAMES: Final = {facts.RETRY: "retry", facts.ATTEMPT_DEADLINE: "attempt", facts.NODE_DEADLINE: "node"}
+_NAMES: Final = {
+    facts.RETRY: "retry",
+    facts.ATTEMPT_DEADLINE: "attempt",
+    facts.NODE_DEADLINE: "node",
+    facts.SLEEP: "sleep",
+}
 
 
 def timer_id(node_id: str, kind: facts.TimerKind, attempt: int) -> str:
@@ -25,7 +30,8 @@ def timer_id(node_id: str, kind: facts.TimerKind, attempt: int) -> str:
 
 def begin(turn: Turn, node: Node, state: NodeState) -> None:
     """Sets the deadline of an attempt that begins; with the first one, the deadline of the node."""
-    if node.timeout is None:
+    if node.timeout is None or (node.gate is not None and node.gate.HasField("sleep")):
+        # What sleeps takes its time: flytekit gives it a timeout that nobody asked for.
         return
     _set(turn, state.node_id, facts.ATTEMPT_DEADLINE, state.attempt_number, node.timeout)
     if state.attempt_number == 0:

@@ -157,7 +157,7 @@ def test_only_task_and_sub_workflow_nodes_are_executable(recorded_package: Packa
         for key, spec in recorded_package.workflows.items()
         if unsupported_nodes(spec.template, spec.sub_workflows)
     }
-    assert refused == {"w03_launchplan_node", "w04_branch", "w06_map", "w07_gates", "w10_on_failure"}
+    assert refused == {"w03_launchplan_node", "w04_branch", "w06_map", "w07_gates"}
     spec = next(s for s in recorded_package.workflows.values() if s.template.id.name.endswith(".w04_branch"))
     assert unsupported_nodes(spec.template, spec.sub_workflows) == [
         "Node [n0] of workflow [workflows.w04_branch] is a conditional (branch node), "

@@ -346,11 +346,17 @@ class Flow:
     def job_spec(self) -> dynamic_job_pb2.DynamicJobSpec:
         """The workflow as a dynamic task asks for it."""
         subs = self.nested()
+        templates = {sub.name: sub.template() for sub in subs.values()}
+        for node in (node for flow in (self, *subs.values()) for node in flow.nodes):
+            if node.workflow_node.sub_workflow_ref.name in templates:
+                variables = templates[node.workflow_node.sub_workflow_ref.name].interface.inputs.variables
+                for bound in node.inputs:
+                    variables[bound.var].type.simple = types_pb2.INTEGER
         return dynamic_job_pb2.DynamicJobSpec(
             nodes=self.nodes,
             outputs=bindings(self.outputs),
             tasks=[template for flow in (self, *subs.values()) for template in flow.tasks.values()],
-            subworkflows=[sub.template() for sub in subs.values()],
+            subworkflows=templates.values(),
             min_successes=len(self.nodes),
         )
 
@@ -428,7 +434,7 @@ def identifier(kind: str, name: str) -> identifier_pb2.Identifier:
 def told(fact: Message) -> str:
     """A fact in a line: its name, what it is about, and what matters of it."""
     words = [type(fact).__name__]
-    about = getattr(fact, "node_id", "")
+    about = fact.node.node_id if isinstance(fact, facts_pb2.CacheAsked) else getattr(fact, "node_id", "")
     if about and not isinstance(fact, facts_pb2.ExecutionFailing):
         attempt = getattr(fact, "attempt", None)
         words.append(about if attempt is None else f"{about}#{attempt}")
@@ -506,11 +512,14 @@ class Story:
 
     def asks(self, node: str, flow: Flow, attempt: int = 0, **found: Any) -> list[str]:
         """A dynamic task ends well, and asks for the nodes of a flow."""
+        return self.does(self.asking(node, flow, attempt, **found))
+
+    def asking(self, node: str, flow: Flow, attempt: int = 0, **found: Any) -> engine.ObserveAttempt:
         spec = flow.job_spec()
         uri, data = f"{self.output_prefix(node)}/futures.pb", spec.SerializeToString(deterministic=True)
         ref = DataRef(uri=uri, sha256=hashlib.sha256(data).digest(), size_bytes=len(data))
         result = engine.AttemptResult(futures=engine.Futures(ref, spec, **found))
-        return self.does(engine.ObserveAttempt(self.observation(node, "EXITED", attempt), result))
+        return engine.ObserveAttempt(self.observation(node, "EXITED", attempt), result)
 
     def fails(
         self,
