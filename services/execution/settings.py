@@ -23,6 +23,20 @@ class RetrySettings(BaseModel):
     backoff_max: timedelta = timedelta(seconds=30)
 
 
+class OffloadingSettings(BaseModel):
+    """Literals that go into objects of their own, instead of into a node's outputs (engine-semantics §7.3)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    enabled: bool = True
+    min_mib: Annotated[int, Field(gt=0)] = 2
+    """From which size on. Outputs as a whole may have `read_bytes`."""
+    max_mib: Annotated[int, Field(gt=0)] = 1000
+    """Larger ones fail the task that returns them."""
+    read_bytes: Annotated[int, Field(gt=0)] = 256 * _MIB
+    """Largest one that the engine itself looks into: for an attribute of it, or the elements of a map."""
+
+
 class ExecutionSettings(BaseModel):
     """What is particular to executions."""
 
@@ -48,7 +62,10 @@ class ExecutionSettings(BaseModel):
     """Folded executions kept at hand."""
     cached_data_bytes: Annotated[int, Field(ge=0)] = 64 * _MIB
     """Memory for literal maps kept at hand."""
+    caching: bool = True
+    """Whether results are cached: without it, tasks run as if none were cacheable, and need no catalog."""
     retries: RetrySettings = RetrySettings()
+    offloading: OffloadingSettings = OffloadingSettings()
 
 
 class Settings(ServiceSettings):

@@ -29,13 +29,11 @@ def task_environment(
     container: Iterable[tuple[str, str]],
     defaults: Mapping[str, str],
     base: Mapping[str, str] | None = None,
-    offload_literals_mb: tuple[int, int] | None = None,
 ) -> dict[str, str]:
     """Variables of one attempt, without the machine's.
 
     `container` are those of the task's template, `defaults` the operator's, `base` those of his that the task's own go
-    before; `offload_literals_mb` are the smallest and the largest size in MiB of literals that flytekit is to put into
-    objects of their own.
+    before.
     """
     execution, task, workflow = scheduled.execution_id, scheduled.task_id, scheduled.workflow_id
     variables = {**(base or {}), **dict(container)}
@@ -52,9 +50,6 @@ def task_environment(
             "FLYTE_INTERNAL_TASK_VERSION": task.version,
         }
     )
-    if offload_literals_mb is not None:
-        variables["_F_L_MIN_SIZE_MB"] = str(offload_literals_mb[0])
-        variables["_F_L_MAX_SIZE_MB"] = str(offload_literals_mb[1])
     variables.update(scheduled.envs)
     variables.update(defaults)
     return variables

@@ -31,7 +31,6 @@ async def run(settings: Settings, ready: Ready) -> None:
             environment=defaults,
             base_environment=settings.task_base(),
             gpu_resource=settings.launcher.gpu_resource,
-            offload_literals_mb=settings.launcher.offload_literals_mb,
         )
         runtime = await ProcessRuntime.open(
             settings.process,

@@ -92,19 +92,19 @@ class Planner:
         environment: Mapping[str, str],
         base_environment: Mapping[str, str] | None = None,
         gpu_resource: str = "nvidia.com/gpu",
-        offload_literals_mb: tuple[int, int] | None = None,
     ) -> None:
         self.blobs = blobs
         self._environment = environment
         self._base_environment = base_environment
         self._gpu_resource = gpu_resource
-        self._offload_literals_mb = offload_literals_mb
         self._templates: OrderedDict[bytes, asyncio.Future[dict[str, tasks_pb2.TaskTemplate]]] = OrderedDict()
 
     async def plan(self, scheduled: AttemptScheduled) -> Plan:
         """The plan of one attempt. Raises `NotLaunchable`, or what the object store raises while it is away."""
         template = await self._template(scheduled)
         container = main_container(template, self._gpu_resource)
+        if scheduled.HasField("pod_template"):
+            container = overlaid(container, scheduled.pod_template, self._gpu_resource)
         values = await self._values(scheduled, template, container.command)
         inputs = await self._inputs(scheduled) if refers_to_inputs(container.command) else None
         try:
@@ -133,7 +133,6 @@ class Planner:
                 container=container.environment,
                 defaults=self._environment,
                 base=self._base_environment,
-                offload_literals_mb=self._offload_literals_mb,
             ),
             # As in Kubernetes, a limit alone is a request too.
             requests={name: value for name, value in (limits | requests).items() if value > 0},
@@ -247,21 +246,55 @@ def _from_container(template: tasks_pb2.TaskTemplate, gpu_resource: str) -> Cont
     )
 
 
+def overlaid(container: Container, pod: tasks_pb2.K8sPod, gpu_resource: str) -> Container:
+    """A task's container with a node's own pod template laid over it (engine-semantics §2.9). Raises `NotLaunchable`.
+
+    What the primary container of the pod sets takes the place of the task's, variables one by one; its resources count
+    where the task asks for none.
+    """
+    name = pod.primary_container_name or "primary"
+    _refuse_others(pod, name)
+    over = _primary(pod, name, gpu_resource)
+    if over is None:
+        return container
+    return Container(
+        image=over.image or container.image,
+        command=over.command or container.command,
+        environment=(*container.environment, *over.environment),
+        requests={**over.requests, **container.requests},
+        limits={**over.limits, **container.limits},
+    )
+
+
 def _from_pod(template: tasks_pb2.TaskTemplate, gpu_resource: str) -> Container:
     name = template.config.get(_PRIMARY, "") or template.k8s_pod.primary_container_name
     if not name:
         raise NotLaunchable("BadTaskSpecification", f"the pod template names no primary container ({_PRIMARY})")
-    specification: dict[str, Any] = MessageToDict(template.k8s_pod.pod_spec)
-    containers: list[dict[str, Any]] = specification.get("containers", [])
-    found = next((container for container in containers if container.get("name") == name), None)
+    found = _primary(template.k8s_pod, name, gpu_resource)
     if found is None:
         raise NotLaunchable("PrimaryContainerNotFound", f"the pod template has no container {name!r}")
-    others = [str(c.get("name")) for c in (*containers, *specification.get("initContainers", [])) if c is not found]
+    _refuse_others(template.k8s_pod, name)
+    return found
+
+
+def _refuse_others(pod: tasks_pb2.K8sPod, name: str) -> None:
+    specification: dict[str, Any] = MessageToDict(pod.pod_spec)
+    containers = (*specification.get("containers", []), *specification.get("initContainers", []))
+    others = [str(container.get("name")) for container in containers if container.get("name") != name]
     if others:
         raise NotLaunchable(
             "BadTaskSpecification",
             f"the pod has more containers than {name!r} ({', '.join(others)}); the process runtime runs one",
         )
+
+
+def _primary(pod: tasks_pb2.K8sPod, name: str, gpu_resource: str) -> Container | None:
+    """The container of a pod that is the task; None when the pod has no container of that name."""
+    specification: dict[str, Any] = MessageToDict(pod.pod_spec)
+    containers: list[dict[str, Any]] = specification.get("containers", [])
+    found = next((container for container in containers if container.get("name") == name), None)
+    if found is None:
+        return None
     resources: dict[str, Any] = found.get("resources", {})
     variables: list[dict[str, Any]] = found.get("env", [])
     return Container(

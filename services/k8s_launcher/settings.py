@@ -68,9 +68,6 @@ class LauncherSettings(BaseModel):
     )
     export_object_store: bool = Field(True, description="Tell tasks the object store's address and keys (FLYTE_AWS_…)")
     gpu_resource: str = Field(NVIDIA, description="What a task means that asks for a GPU")
-    offload_literals_mb: tuple[int, int] | None = Field(
-        None, description="Smallest and largest size (MiB) of literals that flytekit puts into objects of their own"
-    )
     platform_url: str = Field(
         "",
         description="Address of the API, `host:port`, for tasks that are its clients; flytekit's eager workflows are",

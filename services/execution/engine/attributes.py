@@ -4,7 +4,7 @@ Rules: engine-semantics §7.4. Collections and maps of literals are walked as li
 scalar on, the decoded value is walked and its leaf is turned back into a literal.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgpack
@@ -20,13 +20,17 @@ class AttributeMissing(Exception):
     """The path leads nowhere in this value."""
 
 
-def follow(literal: Literal, path: Sequence[PromiseAttribute]) -> Literal:
+def follow(literal: Literal, path: Sequence[PromiseAttribute], whole: Callable[[Literal], Literal]) -> Literal:
     """The literal at the end of an attribute path.
+
+    Args:
+        whole: gives the literal itself where an offloaded one stands for it, and raises what it likes.
 
     Raises:
         AttributeMissing: a key is missing, an index is out of range, or the value has no such kind of child.
     """
     for position, attribute in enumerate(path):
+        literal = whole(literal)
         match literal.WhichOneof("value"):
             case "map":
                 key = _key(attribute, "a map")
@@ -38,8 +42,6 @@ def follow(literal: Literal, path: Sequence[PromiseAttribute]) -> Literal:
                 literal = items[_index(attribute, len(items))]
             case "scalar":
                 return _follow_scalar(literal.scalar, path[position:])
-            case "offloaded_metadata":
-                raise AttributeMissing("the value is offloaded to the object store; attributes of it cannot be taken")
             case _:
                 raise AttributeMissing("the value is empty")
     return literal

@@ -6,7 +6,7 @@ reads (engine-semantics §2.4, §7.1).
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -93,15 +93,20 @@ def compiled(binding: BindingData, aliases: Aliases) -> Source:
 
 def promised_nodes(source: Source) -> Iterable[str]:
     """Ids of the nodes whose outputs a source reads."""
+    return (promise.node for promise in promises(source))
+
+
+def promises(source: Source) -> Iterable[Promise]:
+    """The outputs of other nodes that a source reads."""
     match source:
-        case Promise(node=node):
-            yield node
+        case Promise():
+            yield source
         case Items(sources=sources):
             for item in sources:
-                yield from promised_nodes(item)
+                yield from promises(item)
         case Entries(sources=entries):
             for _, item in entries:
-                yield from promised_nodes(item)
+                yield from promises(item)
         case Constant():
             return
 
@@ -110,8 +115,12 @@ Outputs = Mapping[str, LiteralMap]
 """Outputs of nodes by their ids in the compiled workflow."""
 
 
-def resolved(inputs: Inputs, outputs: Outputs) -> LiteralMap:
-    """The inputs of a node.
+Whole = Callable[[Literal], Literal]
+"""Gives the literal itself where an offloaded one stands for it."""
+
+
+def resolved(inputs: Inputs, outputs: Outputs, whole: Whole) -> LiteralMap:
+    """The inputs of a node. `whole` is asked where a binding looks into a literal; what it raises is passed on.
 
     Raises:
         BindingFailed: an output or an attribute that a binding names does not exist.
@@ -119,37 +128,38 @@ def resolved(inputs: Inputs, outputs: Outputs) -> LiteralMap:
     found = LiteralMap()
     for name, source in inputs:
         try:
-            _fill(found.literals[name], source, outputs)
+            _fill(found.literals[name], source, outputs, whole)
         except AttributeMissing as error:
             raise BindingFailed(f"Error binding Var [{name}]: {error}") from error
     return found
 
 
-def _fill(target: Literal, source: Source, outputs: Outputs) -> None:
+def _fill(target: Literal, source: Source, outputs: Outputs, whole: Whole) -> None:
     match source:
         case Constant(literal=literal):
             target.CopyFrom(literal)
         case Promise():
-            target.CopyFrom(_promised(source, outputs))
+            target.CopyFrom(_promised(source, outputs, whole))
         case Items(sources=sources):
             target.collection.SetInParent()
             add = target.collection.literals.add
             for item in sources:
-                _fill(add(), item, outputs)
+                _fill(add(), item, outputs, whole)
         case Entries(sources=entries):
             target.map.SetInParent()
             for key, item in entries:
-                _fill(target.map.literals[key], item, outputs)
+                _fill(target.map.literals[key], item, outputs, whole)
 
 
-def _promised(promise: Promise, outputs: Outputs) -> Literal:
+def _promised(promise: Promise, outputs: Outputs, whole: Whole) -> Literal:
     literals = outputs[promise.node].literals
     if promise.var not in literals:
         raise BindingFailed(f"Outputs of node [{promise.node}] have no variable [{promise.var}]")
     literal = literals[promise.var]
     if promise.element is not None:
+        literal = whole(literal)
         items = literal.collection.literals
         if literal.WhichOneof("value") != "collection" or promise.element >= len(items):
             raise BindingFailed(f"Output [{promise.var}] of node [{promise.node}] has no element [{promise.element}]")
         literal = items[promise.element]
-    return follow(literal, promise.path) if promise.path else literal
+    return follow(literal, promise.path, whole) if promise.path else literal

@@ -21,10 +21,13 @@ from services.execution.engine.turn import Turn
 BUILD_FAILED: Final = "DynamicWorkflowBuildFailed"
 
 
-def plan(turn: Turn, node_id: str, futures: Futures) -> None:
-    """Begins what the node's attempt, which has just succeeded, asked for; fails the node when it cannot be run."""
+def plan(turn: Turn, node_id: str, futures: Futures, deck_uri: str) -> None:
+    """Begins what the node's attempt, which has just succeeded, asked for; fails the node when it cannot be run.
+
+    `deck_uri` names the deck that the task left, if it did.
+    """
     if futures.spec is not None:
-        _begin(turn, node_id, futures, futures.spec)
+        _begin(turn, node_id, futures, futures.spec, deck_uri)
     elif futures.too_large:
         message = f"the nodes asked for at [{futures.ref.uri}] are more than what is read of them"
         _fail(turn, node_id, message, ExecutionError.USER)
@@ -33,7 +36,7 @@ def plan(turn: Turn, node_id: str, futures: Futures) -> None:
         _fail(turn, node_id, message, ExecutionError.SYSTEM)
 
 
-def _begin(turn: Turn, node_id: str, futures: Futures, spec: DynamicJobSpec) -> None:
+def _begin(turn: Turn, node_id: str, futures: Futures, spec: DynamicJobSpec, deck_uri: str) -> None:
     state = turn.state.nodes[node_id]
     task, attempt = turn.node(state).task, state.attempt
     assert task is not None
@@ -52,6 +55,7 @@ def _begin(turn: Turn, node_id: str, futures: Futures, spec: DynamicJobSpec) -> 
             closure=turn.write_program(f"{attempt.output_prefix}/dynamic_compiled.pb", closure, program),
             job_spec=futures.ref,
             workflow_id=workflow_id,
+            deck_uri=deck_uri,
             occurred_at=turn.now,
         )
     )

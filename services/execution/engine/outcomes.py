@@ -37,6 +37,7 @@ class Asking:
 
     futures: Futures
     outputs: DataRef
+    deck_uri: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,11 @@ class Failure:
     error: ExecutionError
     recoverable: bool
     deck_uri: str = ""
+
+
+def deck_of(output_prefix: str) -> str:
+    """Where flytekit writes the deck of an attempt (engine-semantics §3.9)."""
+    return f"{output_prefix}/deck.html"
 
 
 def outcome(
@@ -68,13 +74,13 @@ def _exited(
     task: Task, observation: AttemptObserved, result: AttemptResult, output_prefix: str
 ) -> Success | Asking | Failure:
     wants_deck = task.generates_deck is not False
-    deck_uri = f"{output_prefix}/deck.html" if result.deck and wants_deck else ""
+    deck_uri = deck_of(output_prefix) if result.deck and wants_deck else ""
     clean = observation.exit.code == 0 and observation.exit.signal == 0
     if observation.exit.out_of_memory:
         message = observation.reason or f"the task ran out of memory, exit code [{observation.exit.code}]"
         return _user("OOMKilled", message, deck_uri)
     if clean and result.futures is not None:
-        return Asking(result.futures, DataRef(uri=f"{output_prefix}/outputs.pb"))
+        return Asking(result.futures, DataRef(uri=f"{output_prefix}/outputs.pb"), deck_uri)
     # An error document says more than an exit code, also when the process was told to end with one.
     if result.error_unreadable:
         return _system("ErrorFileBadFormat", "error.pb is no valid error document", deck_uri)

@@ -23,6 +23,8 @@ def scheduled(rows: Rows, at: At, fact: facts.AttemptScheduled) -> None:
     if node is None:
         return
     node.checkpoint_uri = ""
+    # Shown from the start: a task may publish its deck while it runs (engine-semantics §3.9).
+    node.message.closure.deck_uri = fact.deck_uri
     if node.message.closure.phase == NodeExecution.DYNAMIC_RUNNING:
         node.message.closure.phase = NodeExecution.RUNNING
     key = (at.key, fact.node_id, fact.attempt)

@@ -58,6 +58,7 @@ def planned(rows: Rows, at: At, fact: facts.DynamicPlanned) -> None:
     closure.updated_at.CopyFrom(fact.occurred_at)
     closure.task_node_metadata.SetInParent()
     closure.dynamic_job_spec_uri = fact.job_spec.uri
+    closure.deck_uri = fact.deck_uri
 
 
 def succeeded(rows: Rows, at: At, fact: facts.NodeSucceeded) -> None:
@@ -68,6 +69,10 @@ def succeeded(rows: Rows, at: At, fact: facts.NodeSucceeded) -> None:
     if row.kind != facts.END:
         row.message.closure.output_uri = fact.outputs.uri
     _show_checkpoint(row)
+    if fact.HasField("catalog_key"):
+        shown = row.message.closure.task_node_metadata
+        shown.cache_status = fact.cache_status
+        shown.catalog_key.CopyFrom(fact.catalog_key)
     _ended(row, NodeExecution.SUCCEEDED, fact.occurred_at, deck_uri=fact.deck_uri)
 
 
@@ -86,6 +91,8 @@ def timed_out(rows: Rows, at: At, fact: facts.NodeTimedOut) -> None:
 
 
 def aborted(rows: Rows, at: At, fact: facts.NodeAborted) -> None:
+    if fact.unseen:
+        return
     row = rows.node(at, fact.node_id)
     if row is not None:
         _ended(row, NodeExecution.ABORTED, fact.occurred_at, error=fact.error)
@@ -137,7 +144,9 @@ def _ended(
 ) -> None:
     closure = row.message.closure
     closure.phase = phase
-    closure.deck_uri = deck_uri
+    # The deck of a dynamic node is its task's, which ended long before.
+    if deck_uri or not row.message.metadata.is_dynamic:
+        closure.deck_uri = deck_uri
     if error is not None:
         closure.error.CopyFrom(error)
     closure.updated_at.CopyFrom(at)

@@ -128,11 +128,6 @@ def test_attribute_of_a_struct_that_is_a_structure_stays_a_struct() -> None:
             literals_pb2.Literal(scalar=literals_pb2.Scalar(binary=literals_pb2.Binary(value=b"\xc1", tag="msgpack"))),
             "no valid MessagePack",
         ),
-        (
-            ("a",),
-            literals_pb2.Literal(offloaded_metadata=literals_pb2.LiteralOffloadedMetadata(uri="s3://b/x")),
-            "offloaded",
-        ),
     ],
 )
 def test_attribute_paths_that_lead_nowhere(path: tuple[str | int, ...], value: object, message: str) -> None:

@@ -39,11 +39,6 @@ def test_later_sources_win() -> None:
     assert [variables[name] for name in names] == ["base", "container", "execution", "operator"]
 
 
-def test_sizes_of_offloaded_literals_are_told_where_they_are_set() -> None:
-    variables = task_environment(attempt(), container=(), defaults={}, offload_literals_mb=(10, 1000))
-    assert (variables["_F_L_MIN_SIZE_MB"], variables["_F_L_MAX_SIZE_MB"]) == ("10", "1000")
-
-
 def test_task_inherits_the_machine_and_nothing_that_steers_us_or_is_secret() -> None:
     machine = {"PATH": "/bin", "LANG": "C", "FLIGHTLOG_LOG__PASSWORD": "x", "FLYTE_PLATFORM_URL": "x", "MY_S_KEY": "x"}
     assert inherited_environment(machine, hidden="MY_S_") == {"PATH": "/bin", "LANG": "C"}

@@ -48,6 +48,7 @@ class TimerKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ATTEMPT_DEADLINE: _ClassVar[TimerKind]
     NODE_DEADLINE: _ClassVar[TimerKind]
     SLEEP: _ClassVar[TimerKind]
+    QUEUE_DEADLINE: _ClassVar[TimerKind]
 NODE_KIND_UNSPECIFIED: NodeKind
 START: NodeKind
 END: NodeKind
@@ -66,6 +67,7 @@ RETRY: TimerKind
 ATTEMPT_DEADLINE: TimerKind
 NODE_DEADLINE: TimerKind
 SLEEP: TimerKind
+QUEUE_DEADLINE: TimerKind
 
 class ExecutionCreated(_message.Message):
     __slots__ = ("id", "spec", "workflow_id", "closure", "inputs", "user_inputs", "notifications", "config", "created_at", "parent")
@@ -100,7 +102,7 @@ class ParentAttempt(_message.Message):
     def __init__(self, node: _Optional[_Union[_identifier_pb2.NodeExecutionIdentifier, _Mapping]] = ..., attempt: _Optional[int] = ...) -> None: ...
 
 class ResolvedConfig(_message.Message):
-    __slots__ = ("max_parallelism", "interruptible", "overwrite_cache", "envs", "labels", "annotations", "launch_plan", "metadata_prefix", "raw_output_prefix")
+    __slots__ = ("max_parallelism", "interruptible", "overwrite_cache", "envs", "labels", "annotations", "launch_plan", "metadata_prefix", "raw_output_prefix", "queueing_budget")
     class EnvsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -131,6 +133,7 @@ class ResolvedConfig(_message.Message):
     LAUNCH_PLAN_FIELD_NUMBER: _ClassVar[int]
     METADATA_PREFIX_FIELD_NUMBER: _ClassVar[int]
     RAW_OUTPUT_PREFIX_FIELD_NUMBER: _ClassVar[int]
+    QUEUEING_BUDGET_FIELD_NUMBER: _ClassVar[int]
     max_parallelism: int
     interruptible: bool
     overwrite_cache: bool
@@ -140,7 +143,8 @@ class ResolvedConfig(_message.Message):
     launch_plan: _identifier_pb2.Identifier
     metadata_prefix: str
     raw_output_prefix: str
-    def __init__(self, max_parallelism: _Optional[int] = ..., interruptible: _Optional[bool] = ..., overwrite_cache: _Optional[bool] = ..., envs: _Optional[_Mapping[str, str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., annotations: _Optional[_Mapping[str, str]] = ..., launch_plan: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., metadata_prefix: _Optional[str] = ..., raw_output_prefix: _Optional[str] = ...) -> None: ...
+    queueing_budget: _duration_pb2.Duration
+    def __init__(self, max_parallelism: _Optional[int] = ..., interruptible: _Optional[bool] = ..., overwrite_cache: _Optional[bool] = ..., envs: _Optional[_Mapping[str, str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., annotations: _Optional[_Mapping[str, str]] = ..., launch_plan: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., metadata_prefix: _Optional[str] = ..., raw_output_prefix: _Optional[str] = ..., queueing_budget: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class ExecutionStarted(_message.Message):
     __slots__ = ("occurred_at",)
@@ -159,14 +163,16 @@ class ExecutionFailing(_message.Message):
     def __init__(self, error: _Optional[_Union[_execution_pb2_1.ExecutionError, _Mapping]] = ..., node_id: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class AbortRequested(_message.Message):
-    __slots__ = ("cause", "principal", "occurred_at")
+    __slots__ = ("cause", "principal", "occurred_at", "force")
     CAUSE_FIELD_NUMBER: _ClassVar[int]
     PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
     OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    FORCE_FIELD_NUMBER: _ClassVar[int]
     cause: str
     principal: str
     occurred_at: _timestamp_pb2.Timestamp
-    def __init__(self, cause: _Optional[str] = ..., principal: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    force: bool
+    def __init__(self, cause: _Optional[str] = ..., principal: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., force: _Optional[bool] = ...) -> None: ...
 
 class ExecutionSucceeded(_message.Message):
     __slots__ = ("outputs", "occurred_at", "parent")
@@ -275,12 +281,14 @@ class ReservationAwaited(_message.Message):
     def __init__(self, node_id: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ReservationHeld(_message.Message):
-    __slots__ = ("node_id", "occurred_at")
+    __slots__ = ("node_id", "occurred_at", "overwrites")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    OVERWRITES_FIELD_NUMBER: _ClassVar[int]
     node_id: str
     occurred_at: _timestamp_pb2.Timestamp
-    def __init__(self, node_id: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    overwrites: bool
+    def __init__(self, node_id: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., overwrites: _Optional[bool] = ...) -> None: ...
 
 class ReservationReleased(_message.Message):
     __slots__ = ("node_id", "key", "occurred_at")
@@ -413,20 +421,22 @@ class BranchTaken(_message.Message):
     def __init__(self, node_id: _Optional[str] = ..., spec_node_id: _Optional[str] = ..., case: _Optional[int] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class DynamicPlanned(_message.Message):
-    __slots__ = ("node_id", "attempt", "closure", "job_spec", "workflow_id", "occurred_at")
+    __slots__ = ("node_id", "attempt", "closure", "job_spec", "workflow_id", "occurred_at", "deck_uri")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     CLOSURE_FIELD_NUMBER: _ClassVar[int]
     JOB_SPEC_FIELD_NUMBER: _ClassVar[int]
     WORKFLOW_ID_FIELD_NUMBER: _ClassVar[int]
     OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    DECK_URI_FIELD_NUMBER: _ClassVar[int]
     node_id: str
     attempt: int
     closure: _envelope_pb2.DataRef
     job_spec: _envelope_pb2.DataRef
     workflow_id: _identifier_pb2.Identifier
     occurred_at: _timestamp_pb2.Timestamp
-    def __init__(self, node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., closure: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., job_spec: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., workflow_id: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    deck_uri: str
+    def __init__(self, node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., closure: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., job_spec: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., workflow_id: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., deck_uri: _Optional[str] = ...) -> None: ...
 
 class ArrayPlanned(_message.Message):
     __slots__ = ("node_id", "attempt", "size", "min_successes", "parallelism", "task_id", "occurred_at")
@@ -553,7 +563,7 @@ class NodeRecovered(_message.Message):
     def __init__(self, node_id: _Optional[str] = ..., source: _Optional[_Union[_identifier_pb2.NodeExecutionIdentifier, _Mapping]] = ..., outputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., deck_uri: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class AttemptScheduled(_message.Message):
-    __slots__ = ("node_id", "attempt", "task_id", "task_type", "generated_name", "closure", "inputs", "output_prefix", "raw_output_prefix", "checkpoint_prefix", "previous_checkpoint_prefix", "interruptible", "resources", "container_image", "extended_resources", "envs", "execution_id", "workflow_id", "occurred_at", "in_engine", "labels", "annotations", "security_context", "results_prefix")
+    __slots__ = ("node_id", "attempt", "task_id", "task_type", "generated_name", "closure", "inputs", "output_prefix", "raw_output_prefix", "checkpoint_prefix", "previous_checkpoint_prefix", "interruptible", "resources", "container_image", "extended_resources", "envs", "execution_id", "workflow_id", "occurred_at", "in_engine", "labels", "annotations", "security_context", "results_prefix", "deck_uri", "pod_template")
     class EnvsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -599,6 +609,8 @@ class AttemptScheduled(_message.Message):
     ANNOTATIONS_FIELD_NUMBER: _ClassVar[int]
     SECURITY_CONTEXT_FIELD_NUMBER: _ClassVar[int]
     RESULTS_PREFIX_FIELD_NUMBER: _ClassVar[int]
+    DECK_URI_FIELD_NUMBER: _ClassVar[int]
+    POD_TEMPLATE_FIELD_NUMBER: _ClassVar[int]
     node_id: str
     attempt: int
     task_id: _identifier_pb2.Identifier
@@ -623,7 +635,9 @@ class AttemptScheduled(_message.Message):
     annotations: _containers.ScalarMap[str, str]
     security_context: _security_pb2.SecurityContext
     results_prefix: str
-    def __init__(self, node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., task_id: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., task_type: _Optional[str] = ..., generated_name: _Optional[str] = ..., closure: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., inputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., output_prefix: _Optional[str] = ..., raw_output_prefix: _Optional[str] = ..., checkpoint_prefix: _Optional[str] = ..., previous_checkpoint_prefix: _Optional[str] = ..., interruptible: _Optional[bool] = ..., resources: _Optional[_Union[_tasks_pb2.Resources, _Mapping]] = ..., container_image: _Optional[str] = ..., extended_resources: _Optional[_Union[_tasks_pb2.ExtendedResources, _Mapping]] = ..., envs: _Optional[_Mapping[str, str]] = ..., execution_id: _Optional[_Union[_identifier_pb2.WorkflowExecutionIdentifier, _Mapping]] = ..., workflow_id: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., in_engine: _Optional[bool] = ..., labels: _Optional[_Mapping[str, str]] = ..., annotations: _Optional[_Mapping[str, str]] = ..., security_context: _Optional[_Union[_security_pb2.SecurityContext, _Mapping]] = ..., results_prefix: _Optional[str] = ...) -> None: ...
+    deck_uri: str
+    pod_template: _tasks_pb2.K8sPod
+    def __init__(self, node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., task_id: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., task_type: _Optional[str] = ..., generated_name: _Optional[str] = ..., closure: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., inputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., output_prefix: _Optional[str] = ..., raw_output_prefix: _Optional[str] = ..., checkpoint_prefix: _Optional[str] = ..., previous_checkpoint_prefix: _Optional[str] = ..., interruptible: _Optional[bool] = ..., resources: _Optional[_Union[_tasks_pb2.Resources, _Mapping]] = ..., container_image: _Optional[str] = ..., extended_resources: _Optional[_Union[_tasks_pb2.ExtendedResources, _Mapping]] = ..., envs: _Optional[_Mapping[str, str]] = ..., execution_id: _Optional[_Union[_identifier_pb2.WorkflowExecutionIdentifier, _Mapping]] = ..., workflow_id: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., in_engine: _Optional[bool] = ..., labels: _Optional[_Mapping[str, str]] = ..., annotations: _Optional[_Mapping[str, str]] = ..., security_context: _Optional[_Union[_security_pb2.SecurityContext, _Mapping]] = ..., results_prefix: _Optional[str] = ..., deck_uri: _Optional[str] = ..., pod_template: _Optional[_Union[_tasks_pb2.K8sPod, _Mapping]] = ...) -> None: ...
 
 class AttemptProgressed(_message.Message):
     __slots__ = ("node_id", "attempt", "phase", "phase_version", "reason", "logs", "occurred_at")
@@ -678,34 +692,38 @@ class AttemptFailed(_message.Message):
     def __init__(self, node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., error: _Optional[_Union[_execution_pb2_1.ExecutionError, _Mapping]] = ..., recoverable: _Optional[bool] = ..., usage: _Optional[_Union[_observations_pb2.Usage, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., logs: _Optional[_Iterable[_Union[_execution_pb2_1.TaskLog, _Mapping]]] = ...) -> None: ...
 
 class AttemptAborting(_message.Message):
-    __slots__ = ("node_id", "attempt", "reason", "occurred_at", "timed_out")
+    __slots__ = ("node_id", "attempt", "reason", "occurred_at", "timed_out", "error")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
     TIMED_OUT_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
     node_id: str
     attempt: int
     reason: str
     occurred_at: _timestamp_pb2.Timestamp
     timed_out: bool
-    def __init__(self, node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., reason: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., timed_out: _Optional[bool] = ...) -> None: ...
+    error: _execution_pb2_1.ExecutionError
+    def __init__(self, node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., reason: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., timed_out: _Optional[bool] = ..., error: _Optional[_Union[_execution_pb2_1.ExecutionError, _Mapping]] = ...) -> None: ...
 
 class AttemptAborted(_message.Message):
-    __slots__ = ("node_id", "attempt", "reason", "usage", "occurred_at", "logs")
+    __slots__ = ("node_id", "attempt", "reason", "usage", "occurred_at", "logs", "abandoned")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
     OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
     LOGS_FIELD_NUMBER: _ClassVar[int]
+    ABANDONED_FIELD_NUMBER: _ClassVar[int]
     node_id: str
     attempt: int
     reason: str
     usage: _observations_pb2.Usage
     occurred_at: _timestamp_pb2.Timestamp
     logs: _containers.RepeatedCompositeFieldContainer[_execution_pb2_1.TaskLog]
-    def __init__(self, node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., reason: _Optional[str] = ..., usage: _Optional[_Union[_observations_pb2.Usage, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., logs: _Optional[_Iterable[_Union[_execution_pb2_1.TaskLog, _Mapping]]] = ...) -> None: ...
+    abandoned: bool
+    def __init__(self, node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., reason: _Optional[str] = ..., usage: _Optional[_Union[_observations_pb2.Usage, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., logs: _Optional[_Iterable[_Union[_execution_pb2_1.TaskLog, _Mapping]]] = ..., abandoned: _Optional[bool] = ...) -> None: ...
 
 class RetryScheduled(_message.Message):
     __slots__ = ("node_id", "attempt", "system_failures", "due", "occurred_at")

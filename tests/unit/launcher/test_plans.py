@@ -1,0 +1,149 @@
+"""From a scheduled attempt to what is run: the template's container, a node's overrides, secrets and variables."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flyteidl.core import compiler_pb2, literals_pb2, tasks_pb2
+
+from flightlog_blobs import BlobSettings, BlobStore
+from flightlog_protos.execution.v1.facts_pb2 import AttemptScheduled
+from services.k8s_launcher.plans import NotLaunchable, Plan, Planner
+
+CPU, MEMORY, GPU = tasks_pb2.Resources.CPU, tasks_pb2.Resources.MEMORY, tasks_pb2.Resources.GPU
+Planning = Callable[..., Awaitable[Plan]]
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Planning:
+    """The plan of an attempt of a task, on an object store in a folder."""
+    store = {
+        "driver": "directory", "bucket": "b", "endpoint": "http://localhost", "access_key": "k", "secret_key": "s",
+        "directory": tmp_path,
+    }  # fmt: skip
+    blobs = BlobStore.open(BlobSettings.model_validate(store))
+    planner = Planner(blobs, environment={"FROM": "operator"}, base_environment={"FLYTE_PLATFORM_URL": "here:1"})
+
+    async def planned(
+        template: tasks_pb2.TaskTemplate, inputs: dict[str, literals_pb2.Literal] | None = None, **fields: Any
+    ) -> Plan:
+        closure = compiler_pb2.CompiledWorkflowClosure(tasks=[compiler_pb2.CompiledTask(template=template)])
+        fact = AttemptScheduled(
+            task_id=template.id,
+            closure=await blobs.put_content("closures", closure.SerializeToString()),
+            inputs=await blobs.put("s3://b/in", literals_pb2.LiteralMap(literals=inputs or {}).SerializeToString()),
+            output_prefix="s3://b/n0/data/0",
+            **fields,
+        )
+        return await planner.plan(fact)
+
+    return planned
+
+
+def container(**fields: Any) -> tasks_pb2.TaskTemplate:
+    return tasks_pb2.TaskTemplate(container=tasks_pb2.Container(image="task:1", args=["run"], **fields))
+
+
+def resources(cpu: str = "", memory: str = "", gpu: str = "", *, limit: str = "") -> tasks_pb2.Resources:
+    entries = [(CPU, cpu), (MEMORY, memory), (GPU, gpu)]
+    return tasks_pb2.Resources(
+        requests=[tasks_pb2.Resources.ResourceEntry(name=name, value=value) for name, value in entries if value],
+        limits=[tasks_pb2.Resources.ResourceEntry(name=MEMORY, value=limit)] if limit else [],
+    )
+
+
+def pod(*containers: dict[str, Any], primary: str = "primary", **spec: Any) -> tasks_pb2.K8sPod:
+    made = tasks_pb2.K8sPod(primary_container_name=primary)
+    made.pod_spec.update({"containers": list(containers), **spec})
+    return made
+
+
+async def test_nodes_overrides_go_before_the_template(plan: Planning) -> None:
+    made = await plan(
+        container(resources=resources("1", "1Gi", limit="2Gi")),
+        container_image="node:2",
+        resources=resources("500m", gpu="1", limit="4Gi"),
+        extended_resources=tasks_pb2.ExtendedResources(gpu_accelerator={"device": "nvidia-l4"}),
+    )
+    assert made.image == "node:2"
+    assert made.requests == {"cpu": Decimal("0.5"), "memory": Decimal(2**30), "nvidia.com/gpu": 1}
+    assert made.memory_limit == 4 * 2**30
+    assert made.accelerator == "nvidia-l4"
+
+
+async def test_nodes_pod_template_is_laid_over_the_container(plan: Planning) -> None:
+    over = pod(
+        {
+            "name": "primary",
+            "image": "pod:3",
+            "env": [{"name": "A", "value": "pod"}, {"name": "C", "value": "pod"}],
+            "resources": {"requests": {"cpu": "4", "memory": "3Gi"}},
+        }
+    )
+    template = container(
+        env=[{"key": "A", "value": "task"}, {"key": "B", "value": "task"}], resources=resources(cpu="1")
+    )
+    made = await plan(template, pod_template=over)
+    assert (made.image, made.argv) == ("pod:3", ("run",))
+    assert {name: made.environment[name] for name in "ABC"} == {"A": "pod", "B": "task", "C": "pod"}
+    assert made.requests == {"cpu": 1, "memory": 3 * 2**30}
+
+
+async def test_nodes_pod_template_without_the_tasks_container_changes_nothing_of_it(plan: Planning) -> None:
+    made = await plan(container(), pod_template=pod(nodeSelector={"disk": "ssd"}))
+    assert (made.image, made.argv) == ("task:1", ("run",))
+
+
+async def test_pod_template_is_laid_over_a_pod_too(plan: Planning) -> None:
+    template = tasks_pb2.TaskTemplate(k8s_pod=pod({"name": "main", "image": "task:1", "command": ["run"]}))
+    template.config["primary_container_name"] = "main"
+    made = await plan(template, pod_template=pod({"name": "primary", "image": "pod:3", "args": ["other", "way"]}))
+    assert (made.image, made.argv) == ("pod:3", ("other", "way"))
+
+
+@pytest.mark.parametrize(
+    "over",
+    [pod({"name": "primary"}, {"name": "sidecar"}), pod({"name": "sidecar"}), pod(initContainers=[{"name": "early"}])],
+)
+async def test_further_containers_are_refused(plan: Planning, over: tasks_pb2.K8sPod) -> None:
+    with pytest.raises(NotLaunchable, match="the process runtime runs one") as refused:
+        await plan(container(), pod_template=over)
+    assert refused.value.code == "BadTaskSpecification"
+
+
+async def test_pod_without_its_primary_container_is_refused(plan: Planning) -> None:
+    template = tasks_pb2.TaskTemplate(k8s_pod=pod({"name": "other"}, primary="main"))
+    with pytest.raises(NotLaunchable) as refused:
+        await plan(template)
+    assert refused.value.code == "PrimaryContainerNotFound"
+
+
+async def test_secrets_that_the_task_asks_for_are_in_its_plan(plan: Planning) -> None:
+    template = container()
+    template.security_context.secrets.add(group="g", key="k")
+    assert [(secret.group, secret.key) for secret in (await plan(template)).secrets] == [("g", "k")]
+
+
+async def test_variables_come_from_everywhere(plan: Planning) -> None:
+    made = await plan(container(env=[{"key": "FLYTE_PLATFORM_URL", "value": "there:2"}]))
+    assert made.environment["FLYTE_PLATFORM_URL"] == "there:2"
+    assert made.environment["FROM"] == "operator"
+
+
+async def test_inputs_are_rendered_into_the_command(plan: Planning) -> None:
+    template = container()
+    template.container.args[:] = ["say", "{{.inputs.x}}", "{{.outputPrefix}}"]
+    x = literals_pb2.Literal(scalar={"primitive": {"integer": 3}})
+    assert (await plan(template, {"x": x})).argv == ("say", "3", "s3://b/n0/data/0")
+
+
+async def test_input_without_a_text_form_is_an_error_of_the_user(plan: Planning) -> None:
+    template = container()
+    template.container.args[:] = ["{{.inputs.x}}"]
+    with pytest.raises(NotLaunchable, match="'x'") as refused:
+        await plan(template, {"x": literals_pb2.Literal(map={})})
+    assert (refused.value.code, refused.value.system) == ("FailedToBuildResource", False)
