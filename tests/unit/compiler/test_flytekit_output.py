@@ -151,15 +151,15 @@ def test_a_task_left_out_is_named(recorded_package: Package) -> None:
         compile_workflow(spec.template, spec.sub_workflows, {}, {})
 
 
-def test_only_task_and_sub_workflow_nodes_are_executable(recorded_package: Package) -> None:
+def test_nodes_that_are_not_executable_are_told(recorded_package: Package) -> None:
     refused = {
         key.name.partition(".")[2]
         for key, spec in recorded_package.workflows.items()
         if unsupported_nodes(spec.template, spec.sub_workflows)
     }
-    assert refused == {"w03_launchplan_node", "w04_branch", "w06_map", "w07_gates"}
-    spec = next(s for s in recorded_package.workflows.values() if s.template.id.name.endswith(".w04_branch"))
+    assert refused == {"w03_launchplan_node", "w06_map"}
+    spec = next(s for s in recorded_package.workflows.values() if s.template.id.name.endswith(".w03_launchplan_node"))
     assert unsupported_nodes(spec.template, spec.sub_workflows) == [
-        "Node [n0] of workflow [workflows.w04_branch] is a conditional (branch node), "
+        "Node [n0] of workflow [workflows.w03_launchplan_node] is a launch plan node, "
         "which this release cannot execute."
     ]

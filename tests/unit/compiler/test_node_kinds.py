@@ -92,6 +92,55 @@ def test_a_comparison_with_none_compiles(make: Make) -> None:
     make.compile(branching(make, branch(arm("a"), condition=condition, **FAIL)))
 
 
+@pytest.mark.parametrize(
+    ("kind", "constant", "problems"),
+    [
+        ("INTEGER", {"integer": 1}, []),
+        ("STRING", {"stringValue": "a"}, []),
+        ("NONE", {"integer": 1}, [("MismatchingTypes", "n0")]),
+        ("STRING", {"boolean": True}, [("MismatchingTypes", "n0")]),
+    ],
+)
+def test_a_union_is_compared_with_one_of_its_variants(
+    make: Make, kind: str, constant: dict[str, object], problems: list[tuple[str, str]]
+) -> None:
+    optional = {"unionType": {"variants": [{"simple": "FLOAT"}, {"simple": kind, "structure": {"tag": "t"}}]}}
+    of_optional = make.task("of_optional", {"x": optional}, {"o0": "INTEGER"})
+    condition = {"comparison": {"leftValue": {"var": ".x"}, "rightValue": {"primitive": constant}}}
+    node = make.target(
+        "n0", branch(arm("a", "of_optional"), condition=condition, **FAIL), **{".x": make.promise("", "x")}
+    )
+    template = make.workflow(node, inputs={"x": optional}, outputs={"y": ("INTEGER", make.promise("n0", "o0"))})
+    if problems:
+        assert make.problems(template, tasks=[of_optional]) == problems
+    else:
+        make.compile(template, tasks=[of_optional])
+
+
+def test_an_arm_that_takes_what_comes_after_its_branch_is_a_cycle(make: Make) -> None:
+    taking: dict[str, object] = {
+        **arm("a"),
+        "inputs": [{"var": "x", "binding": {"promise": {"nodeId": "n1", "var": "o0"}}}],
+    }
+    inner = {"id": "b", "inputs": [{"var": ".x", "binding": {"promise": {"var": "x"}}}], **branch(taking, **FAIL)}
+    for target in (branch(taking, **FAIL), branch(inner, **FAIL)):
+        first = make.target("n0", target, **{".x": make.promise("", "x")})
+        second = make.node("n1", x=make.promise("n0", "o0"))
+        template = make.workflow(first, second, inputs={"x": "INTEGER"})
+        assert make.problems(template) == [("CycleDetected", "start-node")]
+        apart = make.node("n1", x=make.promise("", "x"))
+        make.compile(make.workflow(first, apart, inputs={"x": "INTEGER"}))
+
+
+def test_what_an_arm_comes_after_must_exist(make: Make) -> None:
+    late: dict[str, object] = {**arm("a"), "upstreamNodeIds": ["n1"]}
+    template = branching(make, branch(late, **FAIL))
+    assert make.problems(template) == [("NodeReferenceNotFound", "n0-a")]
+    template.nodes.append(make.node("n1", x=make.promise("", "x")))
+    upstream = make.compile(template).primary.connections.upstream
+    assert list(upstream["n0-a"].ids) == ["n1", "start-node"]
+
+
 def test_gates(make: Make) -> None:
     signal = {"gateNode": {"signal": {"signalId": "s", "type": {"simple": "INTEGER"}, "outputVariableName": "o0"}}}
     approve = {"gateNode": {"approve": {"signalId": "ok"}}}
@@ -232,12 +281,10 @@ def test_two_different_sub_workflows_of_one_id_are_refused(make: Make) -> None:
 
 
 def test_what_the_engine_cannot_run_is_told_in_a_sentence(make: Make) -> None:
-    gate = make.target("n1", {"gateNode": {"sleep": {"duration": "2s"}}})
-    sub = make.workflow(gate, name="sub")
+    node = make.target("n1", {"arrayNode": {"node": arm("n0")}}, x=make.scalar(1))
+    sub = make.workflow(node, name="sub")
     primary = make.workflow(sub_node(make, "n0", "sub"))
-    expected = [
-        "Node [n1] of workflow [sub] is a gate node (approve, signal or sleep), which this release cannot execute."
-    ]
+    expected = ["Node [n1] of workflow [sub] is a map task (array node), which this release cannot execute."]
     assert unsupported_nodes(primary, [sub]) == expected
     assert unsupported_nodes(primary) == []
     assert unsupported_in_closure(make.compile(primary, sub)) == expected

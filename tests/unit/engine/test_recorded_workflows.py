@@ -8,6 +8,7 @@ import pytest
 from flyteidl.core.compiler_pb2 import CompiledWorkflowClosure
 from flyteidl.core.execution_pb2 import ExecutionError
 from flyteidl.core.literals_pb2 import Literal, LiteralMap
+from flyteidl.core.types_pb2 import SimpleType
 from google.protobuf.json_format import MessageToDict, ParseDict
 
 from flightlog_protos.execution.v1 import facts_pb2 as facts
@@ -59,6 +60,18 @@ def finish(story: Story, recording: dict[str, Any]) -> None:
                 task = tasks[state.node_id, state.live_attempt.number]
                 story.sees(state.node_id, "RUNNING", state.live_attempt.number)
                 moved |= bool(end(story, state.node_id, state.live_attempt.number, task))
+            elif state.kind == facts.GATE:
+                moved |= bool(open_gate(story, state.node_id, recording))
+
+
+def open_gate(story: Story, node_id: str, recording: dict[str, Any]) -> list[str]:
+    if f"{node_id}/0/sleep" in story.state.timers:  # type: ignore[union-attr]
+        return story.fire(f"{node_id}/0/sleep")
+    awaited = story.last(facts.SignalAwaited, node_id=node_id)
+    if awaited.type.simple == SimpleType.BOOLEAN:
+        return story.sets(awaited.signal_id, True)
+    (data,) = (node["data"] for node in recording["nodes"] if node["node"]["id"]["node_id"] == node_id)
+    return story.sets(awaited.signal_id, literals(data["full_outputs"])["o0"])
 
 
 def end(story: Story, node_id: str, attempt: int, task: dict[str, Any]) -> list[str]:
@@ -80,8 +93,8 @@ def end(story: Story, node_id: str, attempt: int, task: dict[str, Any]) -> list[
 @pytest.mark.parametrize(
     "name",
     [
-        "w01_chain", "w02_subworkflow", "w08_user_error", "w09_recoverable", "w10_on_failure", "w12_types", "w13_data",
-        "w14_timeout", "w15_abort", "w16_fail_after", "w17_echo",
+        "w01_chain", "w02_subworkflow", "w04_branch", "w07_gates", "w08_user_error", "w09_recoverable",
+        "w10_on_failure", "w12_types", "w13_data", "w14_timeout", "w15_abort", "w16_fail_after", "w17_echo",
     ],
 )  # fmt: skip
 def test_run_as_recorded(name: str) -> None:
