@@ -1,8 +1,8 @@
 """Whatever happens, in whatever order, however often: what must hold of every execution.
 
-Random workflows (tasks, echoes, nested workflows, both failure policies, retries, timeouts, a parallelism limit) run
-against a random outside world: attempts succeed, fail, crash, vanish; observations come late and twice; alarms go off;
-somebody aborts. The rules are checked on the facts alone, with no help from the engine's own state.
+Random workflows (tasks, echoes, nested and dynamic workflows, both failure policies, retries, timeouts, a parallelism
+limit) run against a random outside world: attempts succeed, fail, crash, vanish; observations come late and twice;
+alarms go off; somebody aborts. The rules are checked on the facts alone, with no help from the engine's own state.
 """
 
 from __future__ import annotations
@@ -47,13 +47,14 @@ class Plan:
 
 
 @st.composite
-def plans(draw: st.DrawFn, depth: int = 0, name: str = "main") -> Plan:
+def plans(draw: st.DrawFn, depth: int = 0, name: str = "main", has_input: bool = True, typed: bool = False) -> Plan:
+    """`typed`: it is compiled during the run, which looks at types: nothing but numbers, and at least one node."""
     plan = Plan(Flow(name))
     node_ids: list[str] = []
-    for index in range(draw(st.integers(0 if depth else 1, 5 - depth))):
+    for index in range(draw(st.integers(0 if depth and not typed else 1, 5 - depth))):
         node_id = f"n{index}"
-        kind = draw(st.sampled_from(["task", "task", "echo", "sub"] if depth < 2 else ["task", "echo"]))
-        source = draw(sources(node_ids))
+        kind = draw(st.sampled_from(["task", "task", "echo", "sub", "dynamic"] if depth < 2 else ["task", "echo"]))
+        source = draw(sources(node_ids, has_input, typed))
         after = draw(st.sets(st.sampled_from(node_ids), max_size=2)) if node_ids else set[str]()
         metadata: dict[str, Any] = {}
         if kind != "echo" and draw(st.integers(0, 3)) == 0:
@@ -61,28 +62,34 @@ def plans(draw: st.DrawFn, depth: int = 0, name: str = "main") -> Plan:
         budget = draw(st.integers(0, 2)) if kind != "echo" else 0
         if budget:
             metadata["node_retries"] = budget
-        if kind == "task":
+        if kind in ("task", "dynamic"):
             plan.flow.task(node_id, {"a": source}, after=sorted(after), **metadata)
+            if kind == "dynamic":
+                plan.subs[node_id] = draw(plans(depth + 1, f"{name}.{node_id}", has_input=False, typed=True))
         elif kind == "echo":
             plan.flow.echo(node_id, source, after=sorted(after))
         else:
-            plan.subs[node_id] = draw(plans(depth + 1, f"{name}.{node_id}"))
+            plan.subs[node_id] = draw(plans(depth + 1, f"{name}.{node_id}", typed=typed))
             plan.flow.sub(node_id, plan.subs[node_id].flow, {"x": source}, after=sorted(after), **metadata)
         plan.kinds[node_id], plan.budgets[node_id] = kind, budget + 1
         plan.sources[node_id] = {"x" if kind == "sub" else "a": source}
         plan.before[node_id] = after | named(source)
         node_ids.append(node_id)
-    plan.returns = {"o0": draw(sources(node_ids))}
+    plan.returns = {"o0": draw(sources(node_ids, has_input, typed))}
     plan.flow.returns(**plan.returns)
     if draw(st.booleans()):
         plan.flow.fails_after()
     return plan
 
 
-def sources(node_ids: list[str]) -> st.SearchStrategy[Any]:
-    single = st.integers(0, 9) | st.just(INPUT)
+def sources(node_ids: list[str], has_input: bool, typed: bool) -> st.SearchStrategy[Any]:
+    single: st.SearchStrategy[Any] = st.integers(0, 9)
+    if has_input:
+        single |= st.just(INPUT)
     if node_ids:
         single |= st.sampled_from([From(node_id) for node_id in node_ids])
+    if typed:
+        return single
     return single | st.lists(single, max_size=3) | st.dictionaries(st.sampled_from("abc"), single, max_size=2)
 
 
@@ -160,8 +167,11 @@ class AnyHistory(RuleBasedStateMachine):
         self.end(node, attempt, how)
 
     def end(self, node: str, attempt: int, how: str) -> None:
+        self.rules_hold()
         story, before = self.story, len(self.story.history)
         match how:
+            case "ok" if (asked := self.watch.asked_for(node)) is not None:
+                self.give(story.asking(node, asked.flow, attempt))
             case "ok":
                 value = 100 + len(self.values)
                 ref = story.put(f"{story.output_prefix(node)}/outputs.pb", literal_map({"o0": value}))
@@ -284,6 +294,11 @@ class Watch:
                     self.plans[fact.node_id] = self.plans[fact.parent_node_id].subs[fact.spec_node_id]
             case facts.NodeSkipped():
                 self._skipped(fact)
+            case facts.DynamicPlanned():
+                asked = self.asked_for(fact.node_id)
+                assert asked is not None
+                assert fact.node_id not in self.live
+                self.plans[fact.node_id] = asked
             case facts.AttemptScheduled():
                 assert fact.node_id not in self.live, "two attempts at once"
                 assert fact.node_id in self.where
@@ -311,6 +326,12 @@ class Watch:
             assert fact.node_id not in self.live, "a node ended under its attempt"
             assert fact.node_id not in self.outcomes, "a node ended twice"
             self.outcomes[fact.node_id] = type(fact)
+
+    def asked_for(self, node_id: str) -> Plan | None:
+        """The nodes that a dynamic node's task asks for."""
+        parent, spec = self.where[node_id]
+        plan = self.plans[parent]
+        return plan.subs[spec] if plan.kinds.get(spec) == "dynamic" else None
 
     def check(self) -> None:
         """What must hold between two decisions."""
@@ -398,6 +419,7 @@ def evaluated(
         elif kind == "echo":
             results[node_id] = given["a"]
         else:
+            given = {} if kind == "dynamic" else given
             sub = evaluated(plan.subs[node_id], given, unique, attempts[unique], values, attempts)
             results[node_id] = sub["o0"]
     return {name: value(source) for name, source in plan.returns.items()}

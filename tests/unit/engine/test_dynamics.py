@@ -310,6 +310,22 @@ def test_a_node_that_asked_leaves_its_place_to_its_children() -> None:
     assert story.state.slots == 0
 
 
+def test_a_task_that_is_to_ask_again_waits_for_a_place() -> None:
+    pausing = engine.EngineSettings(retry_backoff_base=timedelta(seconds=1))
+    story = started(Flow().task("n0", timeout=60, retries=1).task("n1"), parallelism=1, settings=pausing)
+    story.asks("n0", asked())
+    assert story.fire("n0/0/attempt") == [
+        "NodeFailing n0 TimeoutExpired",
+        "NodeAborted n0-0-dn0 NodeAborted",
+        "RetryScheduled n0#1",
+    ]
+    assert story.succeeds("n1")[2] == "AttemptScheduled n0#1"
+    story.asks("n0", asked(), attempt=1)
+    story.succeeds("n0-1-dn0")
+    story.succeeds("n0-1-dn1")
+    assert story.phase == "SUCCEEDED"
+
+
 def test_thousands_of_nodes_may_be_asked_for() -> None:
     flow = Flow("asked")
     for index in range(2000):
