@@ -10,12 +10,13 @@ from datetime import UTC, datetime
 import structlog
 
 from flightlog_log import Cause, Log, Recorded, Subject
+from flightlog_protos.catalog.v1.cache_pb2 import CacheAnswer
 from flightlog_protos.execution.v1.alarms_pb2 import Alarm
 from flightlog_protos.execution.v1.facts_pb2 import ExecutionCreated, TimerSet
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
 from flightlog_protos.log.v1.envelope_pb2 import Actor
 from services.execution import subjects
-from services.execution.engine import FireTimer, ObserveAttempt, Refusal, Refused
+from services.execution.engine import AnswerCache, FireTimer, ObserveAttempt, Refusal, Refused
 from services.execution.shell import Shell
 
 _log = structlog.get_logger(__name__)
@@ -38,6 +39,8 @@ class Reactions:
             group.create_task(self._log.consume(subjects.EXECUTION, DURABLE, self.on_facts, facts=facts))
             observed = frozenset({AttemptObserved.DESCRIPTOR.name})
             group.create_task(self._log.consume(subjects.LAUNCHER, DURABLE, self.on_observation, facts=observed))
+            answered = frozenset({CacheAnswer.DESCRIPTOR.name})
+            group.create_task(self._log.consume(subjects.CATALOG, DURABLE, self.on_answers, facts=answered))
             group.create_task(self._log.consume_alarms(DURABLE, subjects.ALARM_KIND, self.on_alarm, Alarm))
 
     async def on_facts(self, recorded: Recorded) -> None:
@@ -72,6 +75,19 @@ class Reactions:
                 if refused.reason is not Refusal.NOT_FOUND:
                     raise
                 _log.warning("observation.of_unknown_execution", execution="/".join(key), node=fact.node_id)
+
+    async def on_answers(self, recorded: Recorded) -> None:
+        """What the catalog answered goes to the engine, all of an envelope at once."""
+        answers = tuple(fact for fact in recorded.facts if isinstance(fact, CacheAnswer))
+        if not answers:
+            return
+        key = subjects.key_of(answers[0].node.execution_id)
+        try:
+            await self._shell.dispatch(key, AnswerCache(answers), Cause.service("execution", recorded))
+        except Refused as refused:
+            if refused.reason is not Refusal.NOT_FOUND:
+                raise
+            _log.warning("answer.to_unknown_execution", execution="/".join(key))
 
     async def on_alarm(self, alarm: Alarm, due: datetime) -> None:
         """A timer is due."""

@@ -8,6 +8,7 @@ from flightlog_log import Subject
 
 EXECUTION = "EXECUTION"
 LAUNCHER = "LAUNCHER"
+CATALOG = "CATALOG"
 REGISTRY = "REGISTRY"
 ALARM_KIND = "execution"
 """First part of the alarms' names: they belong to executions."""

@@ -9,14 +9,17 @@ from datetime import datetime
 from typing import Any
 
 from flyteidl.core import execution_pb2, identifier_pb2, tasks_pb2
+from flyteidl.core.catalog_pb2 import CatalogCacheStatus
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from flightlog_log import Recorded
+from flightlog_protos.catalog.v1.cache_pb2 import CacheAnswer, CacheKey
 from flightlog_protos.execution.v1 import facts_pb2
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved, Usage
+from flightlog_types import prototext
 
 FINAL = frozenset({"ExecutionSucceeded", "ExecutionFailed", "ExecutionAborted"})
 """Facts after which nothing more happens to an execution, but for its state being changed."""
@@ -53,12 +56,16 @@ class History:
         return event_id in self._events
 
     def learn(self, observations: Iterable[Recorded]) -> None:
-        """What the launcher saw; decisions name these events as their cause."""
+        """What the launcher saw and the catalog answered; decisions name these events as their cause."""
         for record in observations:
             for fact in record.facts:
                 if isinstance(fact, AttemptObserved):
                     stage = AttemptObserved.Stage.Name(fact.stage)
                     self._events[record.event_id] = f"launcher: {stage} {fact.node_id}/{fact.attempt}"
+                elif isinstance(fact, CacheAnswer):
+                    kind = CacheAnswer.Kind.Name(fact.kind)
+                    more = f" and {len(record.facts) - 1} more" if len(record.facts) > 1 else ""
+                    self._events.setdefault(record.event_id, f"catalog: {kind} {fact.node.node_id}{more}")
 
     def lines(self, record: Recorded) -> list[Line]:
         """The lines of one envelope."""
@@ -134,7 +141,7 @@ def document_of(record: Recorded) -> dict[str, Any]:
 def place(fact: Message) -> tuple[str, int | None]:
     """Node id and attempt the fact is about: "" and None where it is about the execution as a whole."""
     fields = fact.DESCRIPTOR.fields_by_name
-    node: str = getattr(fact, "node_id", "")
+    node: str = fact.node.node_id if isinstance(fact, facts_pb2.CacheAsked) else getattr(fact, "node_id", "")
     return node, getattr(fact, "attempt", None) if "attempt" in fields and node else None
 
 
@@ -219,8 +226,33 @@ def _abort(fact: facts_pb2.AbortRequested) -> str:
     return _joined(fact.cause, f"by {fact.principal}" if fact.principal else "")
 
 
-def _of_outputs(fact: facts_pb2.NodeSucceeded | facts_pb2.ExecutionSucceeded) -> str:
+def _of_outputs(fact: facts_pb2.ExecutionSucceeded) -> str:
     return fact.outputs.uri
+
+
+def _node_succeeded(fact: facts_pb2.NodeSucceeded) -> str:
+    if not fact.HasField("catalog_key"):
+        return fact.outputs.uri
+    status = CatalogCacheStatus.Name(fact.cache_status)
+    source = fact.catalog_key.source_task_execution.node_execution_id
+    made = f" by {source.node_id} of {source.execution_id.name}" if source.node_id else ""
+    return _joined(status + made, fact.outputs.uri)
+
+
+def _asked(fact: facts_pb2.CacheAsked) -> str:
+    return _cache_key(fact.node.cache.key)
+
+
+def _of_key(fact: facts_pb2.ReservationAsked | facts_pb2.ReservationReleased) -> str:
+    return _cache_key(fact.key)
+
+
+def _put(fact: facts_pb2.CachePutRequested) -> str:
+    return _joined(_cache_key(fact.key), "overwrites" if fact.overwrites else "", fact.outputs.uri)
+
+
+def _cache_key(key: CacheKey) -> str:
+    return f"{key.dataset.name} {key.dataset.version}, {key.tag}"
 
 
 def _of_error(fact: facts_pb2.NodeFailed | facts_pb2.ExecutionFailed | facts_pb2.ExecutionFailing) -> str:
@@ -235,16 +267,37 @@ _DETAILS: dict[str, Callable[[Any], str]] = {
     "AbortRequested": _abort,
     "NodeQueued": _queued,
     "DynamicPlanned": _planned,
-    "NodeSucceeded": _of_outputs,
+    "NodeSucceeded": _node_succeeded,
     "NodeFailed": _of_error,
     "AttemptScheduled": _scheduled,
     "AttemptProgressed": _progressed,
     "AttemptSucceeded": _attempt_succeeded,
     "AttemptFailed": _attempt_failed,
     "AttemptAborted": _attempt_aborted,
+    "CacheAsked": _asked,
+    "ReservationAsked": _of_key,
+    "ReservationReleased": _of_key,
+    "CachePutRequested": _put,
+    "BranchTaken": _branch_taken,
+    "SignalAwaited": _signal_awaited,
+    "SignalSet": _signal_set,
     "RetryScheduled": _retry,
     "TimerSet": _timer,
 }
+
+
+def _branch_taken(fact: facts_pb2.BranchTaken) -> str:
+    return _joined(f"arm {fact.spec_node_id}", f"case {fact.case}" if fact.HasField("case") else "else")
+
+
+def _signal_awaited(fact: facts_pb2.SignalAwaited) -> str:
+    return f"signal {fact.signal_id} of type {prototext(fact.type)}"
+
+
+def _signal_set(fact: facts_pb2.SignalSet) -> str:
+    return _joined(
+        f"signal {fact.signal_id}: {prototext(fact.value)}", f"by {fact.principal}" if fact.principal else ""
+    )
 
 
 def _joined(*parts: str) -> str:

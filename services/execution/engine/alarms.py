@@ -1,8 +1,10 @@
 """What happens when a timer is due: a retry begins, or a deadline has passed. Alarms for what is over are ignored."""
 
+from flyteidl.core.execution_pb2 import TaskExecution
+
 from flightlog_protos.execution.v1 import facts_pb2 as facts
 from services.execution.engine import failure, gates, retries, timeouts
-from services.execution.engine.state import AttemptPhase, NodePhase, NodeState, TimerState
+from services.execution.engine.state import NodePhase, NodeState, TimerState
 from services.execution.engine.turn import Turn
 
 
@@ -26,6 +28,8 @@ def fire(turn: Turn, timer: TimerState) -> None:
             gates.slept(turn, state)
         elif timer.kind == facts.ATTEMPT_DEADLINE:
             _expire_attempt(turn, state)
+        elif timer.kind == facts.QUEUE_DEADLINE:
+            _expire_queueing(turn, state)
 
 
 def _has_begun(turn: Turn, state: NodeState) -> bool:
@@ -44,14 +48,11 @@ def _expire_attempt(turn: Turn, state: NodeState) -> None:
         if _has_begun(turn, state):
             failure.fail_node(turn, state.node_id, facts.ENDS_RETRYING, timeouts.expired(turn, state))
         return
+    failure.end_late(turn, state, timeouts.expired(turn, state).message)
+
+
+def _expire_queueing(turn: Turn, state: NodeState) -> None:
     attempt = state.live_attempt
-    if attempt is not None and attempt.phase == AttemptPhase.LIVE:
-        turn.emit(
-            facts.AttemptAborting(
-                node_id=state.node_id,
-                attempt=attempt.number,
-                reason=timeouts.expired(turn, state).message,
-                timed_out=True,
-                occurred_at=turn.now,
-            )
-        )
+    if attempt is not None and attempt.reported != TaskExecution.RUNNING:
+        error = timeouts.queued_too_long(turn)
+        failure.end_late(turn, state, error.message, error)

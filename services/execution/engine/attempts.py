@@ -10,13 +10,14 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from flightlog_protos.execution.v1 import facts_pb2 as facts
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
-from services.execution.engine import dynamics, failure, names, retries, timeouts
+from services.execution.engine import caching, dynamics, failure, names, retries, timeouts
 from services.execution.engine.commands import AttemptResult
-from services.execution.engine.outcomes import Asking, Failure, Success, outcome
+from services.execution.engine.outcomes import Asking, Failure, Success, deck_of, outcome
 from services.execution.engine.program import Node, Task
 from services.execution.engine.state import AttemptPhase, AttemptState, NodePhase, NodeState
 from services.execution.engine.turn import Turn
 
+_INDEX_VARIABLE: Final = "FLYTE_K8S_ARRAY_INDEX"
 _FINAL: Final = frozenset(
     {AttemptObserved.EXITED, AttemptObserved.NOT_LAUNCHED, AttemptObserved.KILLED, AttemptObserved.LOST}
 )
@@ -46,6 +47,10 @@ def schedule(turn: Turn, node_id: str) -> None:
     fact.closure.CopyFrom(turn.frame(state.parent_id).closure)
     _name(turn, fact, node.task, state)
     _override(fact, node)
+    if state.element is not None:
+        _point_at(turn, fact, state, state.element)
+    if node.task.generates_deck:
+        fact.deck_uri = deck_of(fact.results_prefix or fact.output_prefix)
     fact.interruptible = retries.interruptible(turn, node, state)
     if state.inputs is not None:
         fact.inputs.CopyFrom(state.inputs)
@@ -53,6 +58,7 @@ def schedule(turn: Turn, node_id: str) -> None:
     if state.phase == NodePhase.QUEUED:
         turn.emit(facts.NodeStarted(node_id=node_id, occurred_at=turn.now))
     timeouts.begin(turn, node, state)
+    timeouts.begin_queueing(turn, state)
 
 
 def in_engine(turn: Turn, task: Task, node_id: str) -> facts.AttemptScheduled:
@@ -86,7 +92,21 @@ def _override(fact: facts.AttemptScheduled, node: Node) -> None:
         fact.resources.CopyFrom(overrides.resources)
     if overrides.HasField("extended_resources"):
         fact.extended_resources.CopyFrom(overrides.extended_resources)
+    if overrides.HasField("pod_template"):
+        fact.pod_template.CopyFrom(overrides.pod_template)
     fact.container_image = overrides.container_image
+
+
+def _point_at(turn: Turn, fact: facts.AttemptScheduled, state: NodeState, index: int) -> None:
+    """Tells an array's element which one it is, as flytekit reads it (engine-semantics §5.5)."""
+    fact.envs["BATCH_JOB_ARRAY_INDEX_VAR_NAME"] = _INDEX_VARIABLE
+    fact.envs["BATCH_JOB_ARRAY_INDEX_OFFSET"] = "0"
+    fact.envs[_INDEX_VARIABLE] = str(index)
+    array = turn.node(turn.state.nodes[state.parent_id]).array
+    if array is not None and array.is_task:
+        # flytekit's legacy maps append their index to the prefix they are given.
+        fact.output_prefix = f"{turn.frame(state.parent_id).root}/attempt-{fact.attempt}"
+        fact.results_prefix = f"{fact.output_prefix}/{index}"
 
 
 def observe(turn: Turn, observation: AttemptObserved, result: AttemptResult | None) -> None:
@@ -161,7 +181,7 @@ def _ended(
             )
         )
         if isinstance(ending, Asking):
-            dynamics.plan(turn, state.node_id, ending.futures)
+            dynamics.plan(turn, state.node_id, ending.futures, ending.deck_uri)
         else:
             _node_succeeded(turn, state.node_id, ending)
 
@@ -169,10 +189,7 @@ def _ended(
 def _node_succeeded(turn: Turn, node_id: str, ending: Success) -> None:
     if ending.literals is not None:
         turn.keep(ending.outputs.uri, ending.literals)
-    turn.emit(
-        facts.NodeSucceeded(node_id=node_id, outputs=ending.outputs, deck_uri=ending.deck_uri, occurred_at=turn.now)
-    )
-    turn.ended.append(node_id)
+    caching.succeed(turn, node_id, ending.outputs, ending.deck_uri)
 
 
 def _aborted(turn: Turn, state: NodeState, attempt: AttemptState, observation: AttemptObserved) -> None:

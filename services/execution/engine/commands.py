@@ -96,10 +96,11 @@ class AnswerCache:
 
 @dataclass(frozen=True, slots=True)
 class TerminateExecution:
-    """Abort the execution."""
+    """Abort the execution. With force it ends at once: what runs is told to stop, and not waited for."""
 
     cause: str
     principal: str
+    force: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +159,19 @@ class EngineSettings:
 
     # Extra attempts that failures of kind SYSTEM get, whatever the task's own budget (engine-semantics §2.6).
     max_system_failures: int = 3
+    # One budget for failures of all kinds: the task's own.
+    ignore_retry_cause: bool = False
+    # Attempts that a task gets whose author said nothing about retries.
+    default_max_attempts: int = 1
+    # System failures from which on attempts are not interruptible any more; negative: counted from the last attempt
+    # that they leave, -1 being that one (engine-semantics §2.7).
+    interruptible_failure_threshold: int = -1
+    # Deadlines of tasks, maps and launch plans that have no timeout of their own: of an attempt, and of the node.
+    # Zero: none.
+    attempt_timeout: timedelta = timedelta()
+    node_timeout: timedelta = timedelta()
+    # How long an attempt may wait until it runs, where neither execution nor workflow says. Zero: for ever.
+    queueing_budget: timedelta = timedelta()
     # Pause before the first retry of a node; doubles with every further one.
     retry_backoff_base: timedelta = timedelta(milliseconds=100)
     retry_backoff_max: timedelta = timedelta(seconds=30)

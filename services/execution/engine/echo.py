@@ -8,7 +8,7 @@ from flyteidl.core.interface_pb2 import TypedInterface
 from flyteidl.core.literals_pb2 import LiteralMap
 
 from flightlog_protos.execution.v1 import facts_pb2 as facts
-from services.execution.engine import attempts, retries
+from services.execution.engine import attempts, caching, retries
 from services.execution.engine.program import Node
 from services.execution.engine.turn import Turn
 
@@ -22,7 +22,11 @@ def runs(node: Node) -> bool:
 
 
 def run(turn: Turn, node: Node, node_id: str, inputs: LiteralMap) -> None:
-    """Runs a queued echo node to its end. It needs no place among the running tasks."""
+    """Runs a queued echo node to its end. It needs no place among the running tasks.
+
+    What the elements of an array give is gathered in the same decision, and not written one by one, unless it is to be
+    cached.
+    """
     task = node.task
     assert task is not None
     scheduled = attempts.in_engine(turn, task, node_id)
@@ -41,10 +45,13 @@ def run(turn: Turn, node: Node, node_id: str, inputs: LiteralMap) -> None:
     for name, output in pairs:
         if name in inputs.literals:
             outputs.literals[output].CopyFrom(inputs.literals[name])
-    ref = turn.write(f"{scheduled.output_prefix}/outputs.pb", outputs)
+    uri, ref = f"{scheduled.output_prefix}/outputs.pb", None
+    if turn.state.nodes[node_id].element is None or node.cache is not None:
+        ref = turn.write(uri, outputs)
+    else:
+        turn.hold(uri, outputs)
     turn.emit(facts.AttemptSucceeded(node_id=node_id, attempt=scheduled.attempt, outputs=ref, occurred_at=turn.now))
-    turn.emit(facts.NodeSucceeded(node_id=node_id, outputs=ref, occurred_at=turn.now))
-    turn.ended.append(node_id)
+    caching.succeed(turn, node_id, ref)
 
 
 def _pairs(interface: TypedInterface) -> list[tuple[str, str]] | None:

@@ -8,10 +8,12 @@ from dataclasses import replace
 from datetime import UTC
 from typing import Any
 
+from flyteidl.core.catalog_pb2 import CatalogCacheStatus
 from flyteidl.core.execution_pb2 import TaskExecution
 from google.protobuf.message import Message
 
 from flightlog_protos.execution.v1 import facts_pb2 as facts
+from flightlog_protos.log.v1.envelope_pb2 import DataRef
 from services.execution.engine.state import (
     ArrayState,
     AttemptPhase,
@@ -21,6 +23,7 @@ from services.execution.engine.state import (
     NodePhase,
     NodeState,
     PlanState,
+    Reservation,
     SignalState,
     TimerState,
 )
@@ -100,6 +103,10 @@ def _execution_aborted(state: Execution, _: facts.ExecutionAborted) -> Execution
 
 
 def _node_queued(state: Execution, fact: facts.NodeQueued) -> Execution:
+    known = state.nodes.get(fact.node_id)
+    if known is not None and known.phase == NodePhase.ASKING:
+        cache = fact.cache if fact.HasField("cache") else None
+        return _waits(state, replace(known, phase=NodePhase.QUEUED, asked=None, cache=cache))
     order = state.queued
     parent_id = fact.parent_node_id
     scope = state.scope(parent_id)
@@ -111,19 +118,61 @@ def _node_queued(state: Execution, fact: facts.NodeQueued) -> Execution:
         order=order,
         phase=NodePhase.QUEUED,
         data_prefix=fact.data_prefix,
-        inputs=fact.inputs if fact.HasField("inputs") else None,
+        inputs=_inputs(state, fact),
         element=fact.element if fact.HasField("element") else None,
         handles_failure=fact.handles_failure,
+        cache=fact.cache if fact.HasField("cache") else None,
     )
+    scope = replace(scope, open=scope.open + 1, handler=fact.node_id if fact.handles_failure else scope.handler)
+    return _waits(replace(state, scopes=state.scopes.set(parent_id, scope), queued=order + 1), node)
+
+
+def _waits(state: Execution, node: NodeState) -> Execution:
+    """A node is queued; where places are limited, it waits for one, at its place in the order."""
+    nodes = state.nodes.set(node.node_id, node)
     # An array node takes a place among the running nodes for all its elements (engine-semantics §1.6).
-    waits = fact.kind in _LIMITED and node.element is None
-    return replace(
-        state,
-        nodes=state.nodes.set(fact.node_id, node),
-        scopes=state.scopes.set(parent_id, replace(scope, open=scope.open + 1)),
-        queued=order + 1,
-        waiting=state.waiting.set(order, fact.node_id) if waits else state.waiting,
-    )
+    if node.kind not in _LIMITED or node.element is not None:
+        return replace(state, nodes=nodes)
+    waiting = state.waiting.set(node.order, node.node_id)
+    return replace(state, nodes=nodes, waiting=waiting, waiting_from=min(state.waiting_from, node.order))
+
+
+def _cache_asked(state: Execution, fact: facts.CacheAsked) -> Execution:
+    state = _node_queued(state, fact.node)
+    node = replace(_node(state, fact.node.node_id), phase=NodePhase.ASKING, asked=fact.node, cache=None)
+    state = _with_node(state, node)
+    return _no_longer_waiting(state, node.order) if node.order in state.waiting else state
+
+
+def _reservation_asked(state: Execution, fact: facts.ReservationAsked) -> Execution:
+    return _takes_place(state, replace(_node(state, fact.node_id), reservation=Reservation.ASKED))
+
+
+def _reservation_awaited(state: Execution, fact: facts.ReservationAwaited) -> Execution:
+    node = _node(state, fact.node_id)
+    slots = state.slots - node.holds_slot
+    return replace(_with_node(state, replace(node, reservation=Reservation.AWAITED, holds_slot=False)), slots=slots)
+
+
+def _reservation_held(state: Execution, fact: facts.ReservationHeld) -> Execution:
+    node = replace(_node(state, fact.node_id), reservation=Reservation.HELD)
+    if fact.overwrites and node.cache is not None:
+        node = replace(node, cache=facts.CacheUse(key=node.cache.key, overwrites=True, serializes=True))
+    return _with_node(state, node)
+
+
+def _reservation_released(state: Execution, fact: facts.ReservationReleased) -> Execution:
+    return _with_node(state, replace(_node(state, fact.node_id), reservation=Reservation.NONE))
+
+
+def _cache_put_requested(state: Execution, fact: facts.CachePutRequested) -> Execution:
+    return _with_node(state, replace(_node(state, fact.node_id), storing=fact))
+
+
+def _inputs(state: Execution, fact: facts.NodeQueued) -> DataRef | None:
+    if fact.HasField("inputs"):
+        return fact.inputs
+    return _node(state, fact.parent_node_id).inputs if fact.HasField("element") else None
 
 
 def _node_skipped(state: Execution, fact: facts.NodeSkipped) -> Execution:
@@ -170,7 +219,17 @@ def _node_failing(state: Execution, fact: facts.NodeFailing) -> Execution:
 def _node_succeeded(state: Execution, fact: facts.NodeSucceeded) -> Execution:
     node = _node(state, fact.node_id)
     outputs = fact.outputs if fact.HasField("outputs") else None
-    return _ended(state, replace(node, phase=NodePhase.SUCCEEDED, outputs=outputs, holds_slot=False), node)
+    # Who has a result in the cache, or found one there, has given the reservation back by that.
+    cached = fact.cache_status in (CatalogCacheStatus.CACHE_HIT, CatalogCacheStatus.CACHE_POPULATED)
+    ended = replace(
+        node,
+        phase=NodePhase.SUCCEEDED,
+        outputs=outputs,
+        holds_slot=False,
+        storing=None,
+        reservation=Reservation.NONE if cached else node.reservation,
+    )
+    return _ended(state, ended, node)
 
 
 def _node_failed(state: Execution, fact: facts.NodeFailed) -> Execution:
@@ -234,7 +293,9 @@ def _attempt_scheduled(state: Execution, fact: facts.AttemptScheduled) -> Execut
         _node(state, fact.node_id),
         attempt_number=fact.attempt,
         attempt=AttemptState(
-            number=fact.attempt, output_prefix=fact.output_prefix, checkpoint_prefix=fact.checkpoint_prefix
+            number=fact.attempt,
+            output_prefix=fact.results_prefix or fact.output_prefix,
+            checkpoint_prefix=fact.checkpoint_prefix,
         ),
         previous_checkpoint=fact.checkpoint_prefix,
     )
@@ -277,6 +338,7 @@ def _attempt_aborting(state: Execution, fact: facts.AttemptAborting | facts.Chil
         phase=AttemptPhase.ABORTING,
         abort_reason=fact.reason,
         timed_out=fact.timed_out,
+        late=fact.error if isinstance(fact, facts.AttemptAborting) and fact.HasField("error") else None,
     )
     return _with_node(state, replace(node, attempt=attempt))
 
@@ -306,7 +368,8 @@ def _retry_scheduled(state: Execution, fact: facts.RetryScheduled) -> Execution:
         array=None,
         taken="",
     )
-    retried = _with_node(state, node)
+    # A dynamic node left its place to its children, and waits for one again.
+    retried = _with_node(state, node) if node.holds_slot else _waits(state, node)
     if node.node_id in retried.scopes:
         # The next attempt has children of its own.
         return replace(retried, scopes=retried.scopes.delete(node.node_id))
@@ -338,7 +401,8 @@ def _array_planned(state: Execution, fact: facts.ArrayPlanned) -> Execution:
 def _signal_awaited(state: Execution, fact: facts.SignalAwaited) -> Execution:
     known = state.signals.get(fact.signal_id)
     signal = known if known is not None else SignalState(type=fact.type)
-    signal = replace(signal, gates=(*signal.gates, fact.node_id))
+    if fact.node_id and fact.node_id not in signal.gates:
+        signal = replace(signal, gates=(*signal.gates, fact.node_id))
     return replace(state, signals=state.signals.set(fact.signal_id, signal))
 
 
@@ -358,6 +422,7 @@ _CHANGES: dict[type[Message], Callable[[Execution, Any], Execution]] = {
     facts.ExecutionSucceeded: _execution_succeeded,
     facts.ExecutionFailed: _execution_failed,
     facts.ExecutionAborted: _execution_aborted,
+    facts.CacheAsked: _cache_asked,
     facts.NodeQueued: _node_queued,
     facts.NodeStarted: _node_started,
     facts.NodeFailing: _node_failing,
@@ -376,6 +441,11 @@ _CHANGES: dict[type[Message], Callable[[Execution, Any], Execution]] = {
     facts.ChildExecutionRequested: _child_requested,
     facts.ChildExecutionAborting: _attempt_aborting,
     facts.ChildExecutionEnded: _attempt_ended(TaskExecution.UNDEFINED),
+    facts.ReservationAsked: _reservation_asked,
+    facts.ReservationAwaited: _reservation_awaited,
+    facts.ReservationHeld: _reservation_held,
+    facts.ReservationReleased: _reservation_released,
+    facts.CachePutRequested: _cache_put_requested,
     facts.BranchTaken: _branch_taken,
     facts.DynamicPlanned: _dynamic_planned,
     facts.ArrayPlanned: _array_planned,

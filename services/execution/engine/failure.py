@@ -96,6 +96,23 @@ def abort(turn: Turn) -> None:
     drained(turn, ROOT)
 
 
+def abandon(turn: Turn) -> None:
+    """Ends everything of an execution that is being aborted, without waiting for what runs."""
+    for state in turn.state.open_nodes():
+        attempt = state.live_attempt
+        if attempt is not None:
+            turn.emit(
+                facts.AttemptAborted(
+                    node_id=state.node_id,
+                    attempt=attempt.number,
+                    reason=attempt.abort_reason,
+                    abandoned=True,
+                    occurred_at=turn.now,
+                )
+            )
+            attempt_gone(turn, state.node_id)
+
+
 def attempt_gone(turn: Turn, node_id: str) -> None:
     """The attempt that was to be stopped is known to be gone: takes the node's next step."""
     state = turn.state.nodes[node_id]
@@ -105,7 +122,7 @@ def attempt_gone(turn: Turn, node_id: str) -> None:
         _conclude(turn, state)
     else:
         assert attempt.timed_out
-        retries.after_failure(turn, node_id, timeouts.expired(turn, state), recoverable=True)
+        retries.after_failure(turn, node_id, attempt.late or timeouts.expired(turn, state), recoverable=True)
 
 
 def drained(turn: Turn, parent_id: str) -> None:
@@ -193,12 +210,27 @@ def _open_beneath(turn: Turn, parent_id: str) -> list[NodeState]:
     return [state for state in turn.state.open_nodes() if beneath(state)]
 
 
-def _abort_attempt(turn: Turn, state: NodeState, reason: str) -> None:
+def end_late(turn: Turn, state: NodeState, reason: str, error: ExecutionError | None = None) -> None:
+    """Stops an attempt that is late, and may then be retried: it counts as `error`, or as one that ran too long."""
+    _abort_attempt(turn, state, reason, late=True, error=error)
+
+
+def _abort_attempt(
+    turn: Turn, state: NodeState, reason: str, *, late: bool = False, error: ExecutionError | None = None
+) -> None:
     attempt = state.live_attempt
-    if attempt is not None and attempt.phase == AttemptPhase.LIVE:
-        turn.emit(
-            facts.AttemptAborting(node_id=state.node_id, attempt=attempt.number, reason=reason, occurred_at=turn.now)
+    if attempt is None or attempt.phase != AttemptPhase.LIVE:
+        return
+    turn.emit(
+        facts.AttemptAborting(
+            node_id=state.node_id,
+            attempt=attempt.number,
+            reason=reason,
+            timed_out=late,
+            error=error,
+            occurred_at=turn.now,
         )
+    )
 
 
 def _reason(turn: Turn, ending: facts.NodeEnding, error: ExecutionError | None) -> str:

@@ -11,19 +11,30 @@ from typing import Final
 
 from flyteidl.core.compiler_pb2 import CompiledWorkflow, CompiledWorkflowClosure
 from flyteidl.core.condition_pb2 import BooleanExpression
-from flyteidl.core.identifier_pb2 import Identifier
+from flyteidl.core.identifier_pb2 import TASK, Identifier
 from flyteidl.core.literals_pb2 import Binding
-from flyteidl.core.tasks_pb2 import TaskTemplate
+from flyteidl.core.tasks_pb2 import TaskMetadata, TaskTemplate
 from flyteidl.core.types_pb2 import Error
-from flyteidl.core.workflow_pb2 import ArrayNode, BranchNode, GateNode, TaskNodeOverrides, WorkflowMetadata
+from flyteidl.core.workflow_pb2 import (
+    ArrayNode,
+    BranchNode,
+    GateNode,
+    NodeMetadata,
+    TaskNodeOverrides,
+    WorkflowMetadata,
+)
 from flyteidl.core.workflow_pb2 import Node as CompiledNode
+from flyteidl.plugins.array_job_pb2 import ArrayJob
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 
 from flightlog_protos.execution.v1 import facts_pb2
 from services.execution.engine import bindings
 from services.execution.engine.bindings import START_NODE
 
 END_NODE: Final = "end-node"
+CONTAINER_ARRAY: Final = "container_array"
+"""Type of tasks that are arrays by themselves, as older releases of flytekit made them."""
 # A hundred years.
 _LONGEST_SECONDS: Final = 100 * 365 * 86_400
 
@@ -60,6 +71,8 @@ class Node:
     sources: tuple[str, ...]
     upstream: tuple[str, ...]
     downstream: tuple[str, ...]
+    # Branch nodes of which an arm reads what this node gives, while the branch itself does not wait for it.
+    feeds: tuple[str, ...] = ()
     task: Task | None = None
     overrides: TaskNodeOverrides | None = None
     sub_workflow: EntityKey | None = None
@@ -72,6 +85,19 @@ class Node:
     timeout: timedelta | None = None
     # None: the execution's or the workflow's default holds.
     interruptible: bool | None = None
+    # Set when results of this node are to be cached.
+    cache: "Cache | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """How a task's results are cached, as the task says or the node overrides it."""
+
+    version: str
+    # Nodes with the same inputs run one at a time.
+    serializes: bool
+    # Inputs that results do not depend on.
+    ignored: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +119,23 @@ class Array:
     # Every element's node, under the ids `n0`, `n1`, …
     elements: "Workflow"
     element: Node
-    bound_inputs: frozenset[str]
+    # What clients see the elements under, as one task execution.
+    task_id: Identifier
+    # Names of the collections that it gives.
+    outputs: tuple[str, ...]
+    bound_inputs: frozenset[str] = frozenset()
     # None: not said; 0: no limit.
-    parallelism: int | None
-    min_successes: int | None
-    min_success_ratio: float | None
+    parallelism: int | None = None
+    min_successes: int | None = None
+    min_success_ratio: float | None = None
+    # All elements run to their ends, also when the array can only fail any more.
+    runs_all: bool = False
+    # Each element reads inputs of its own, not the array's with an index.
+    individual_inputs: bool = False
+    # Set for a task of type container_array, whose elements write to `<output prefix>/<index>`.
+    is_task: bool = False
+    # The number of elements, where the template has it.
+    size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +166,8 @@ class Program:
     # Policy and default of the primary workflow: they hold for all nodes, nested ones too (engine-semantics §1.3).
     fails_immediately: bool
     interruptible: bool
+    # How long an attempt may wait until it runs; zero: nothing is said.
+    queueing_budget: timedelta = timedelta()
 
     @staticmethod
     def parse(closure: CompiledWorkflowClosure) -> "Program":
@@ -149,6 +189,7 @@ class Program:
             sub_workflows=sub_workflows,
             fails_immediately=primary.template.metadata.on_failure == WorkflowMetadata.FAIL_IMMEDIATELY,
             interruptible=primary.template.metadata_defaults.interruptible,
+            queueing_budget=bounded_duration(primary.template.metadata.quality_of_service.spec.queueing_budget),
         )
 
     @staticmethod
@@ -198,11 +239,16 @@ def _workflow(compiled: CompiledWorkflow, tasks: Mapping[EntityKey, Task]) -> Wo
     inputs.setdefault(START_NODE, ())
     inputs.setdefault(END_NODE, _inputs(template.outputs, aliases))
     upstream, downstream = _edges(compiled, inputs)
-    nodes: dict[str, Node] = {}
-    for node in template.nodes:
-        if node.id not in (START_NODE, END_NODE):
-            parsed = _node(node, aliases, tasks)
-            nodes[node.id] = replace(parsed, upstream=tuple(upstream[node.id]), downstream=tuple(downstream[node.id]))
+    nodes = {node.id: _node(node, aliases, tasks) for node in template.nodes if node.id not in (START_NODE, END_NODE)}
+    feeds = _feeds(nodes, upstream)
+    read = _read_outputs(inputs)
+    for node_id, parsed in nodes.items():
+        nodes[node_id] = replace(
+            _with_outputs(parsed, read.get(node_id, ())),
+            upstream=tuple(upstream[node_id]),
+            downstream=tuple(downstream[node_id]),
+            feeds=tuple(feeds[node_id]),
+        )
     for bound, kind in ((START_NODE, facts_pb2.START), (END_NODE, facts_pb2.END)):
         nodes[bound] = Node(
             id=bound,
@@ -230,6 +276,26 @@ def _inputs(bound: Iterable[Binding], aliases: bindings.Aliases) -> bindings.Inp
 
 def _sources(inputs: bindings.Inputs) -> tuple[str, ...]:
     return tuple(dict.fromkeys(node for _, source in inputs for node in bindings.promised_nodes(source)))
+
+
+def _read_outputs(inputs: Mapping[str, bindings.Inputs]) -> dict[str, list[str]]:
+    """The output variables of each node that others read, in order."""
+    read: dict[str, dict[str, None]] = {}
+    for bound in inputs.values():
+        for _, source in bound:
+            for promise in bindings.promises(source):
+                read.setdefault(promise.node, {})[promise.var] = None
+    return {node_id: sorted(names) for node_id, names in read.items()}
+
+
+def _with_outputs(node: Node, read: Iterable[str]) -> Node:
+    """The node; an array whose elements are no tasks, and name no outputs therefore, gives what is read of it."""
+    if node.branch is not None:
+        arms = {arm_id: _with_outputs(arm, read) for arm_id, arm in node.branch.arms.nodes.items()}
+        return replace(node, branch=replace(node.branch, arms=replace(node.branch.arms, nodes=arms)))
+    if node.array is None or node.array.element.task is not None:
+        return node
+    return replace(node, array=replace(node.array, outputs=tuple(read)))
 
 
 def _edges(
@@ -271,11 +337,37 @@ def _edges(
     return upstream, downstream
 
 
+def _feeds(nodes: Mapping[str, Node], upstream: Mapping[str, dict[str, None]]) -> dict[str, dict[str, None]]:
+    """Branch nodes by the nodes that an arm of theirs waits for when it is taken, but not the branch itself."""
+    feeds: dict[str, dict[str, None]] = {node_id: {} for node_id in nodes}
+    for node in nodes.values():
+        for first in () if node.branch is None else _awaited_by_arms(node.branch):
+            if first == START_NODE or first in upstream[node.id]:
+                continue
+            if first not in feeds:
+                raise ProgramError(f"an arm of [{node.id}] waits for a node that does not exist: [{first}]")
+            feeds[first][node.id] = None
+    return feeds
+
+
+def _awaited_by_arms(branch: Branch) -> Iterator[str]:
+    for arm in branch.arms.nodes.values():
+        yield from arm.upstream
+        if arm.branch is not None:
+            yield from _awaited_by_arms(arm.branch)
+
+
+def _arm(compiled: CompiledNode, aliases: bindings.Aliases, tasks: Mapping[EntityKey, Task]) -> Node:
+    """A node inside a branch. It waits for nodes of the workflow around."""
+    node = _node(compiled, aliases, tasks)
+    return replace(node, upstream=tuple(dict.fromkeys((*compiled.upstream_node_ids, *node.sources))))
+
+
 def _node(compiled: CompiledNode, aliases: bindings.Aliases, tasks: Mapping[EntityKey, Task]) -> Node:
     """A node without its edges."""
     inputs = _inputs(compiled.inputs, aliases)
     metadata = compiled.metadata
-    timeout = _timeout(metadata.timeout)
+    timeout = bounded_duration(metadata.timeout)
     node = Node(
         id=compiled.id,
         kind=facts_pb2.NODE_KIND_UNSPECIFIED,
@@ -295,7 +387,11 @@ def _node(compiled: CompiledNode, aliases: bindings.Aliases, tasks: Mapping[Enti
                 raise ProgramError(f"node [{node.id}] refers to a task that the closure lacks")
             retries = metadata.retries.retries or task.retries
             overrides = compiled.task_node.overrides
-            return replace(node, kind=facts_pb2.TASK, task=task, overrides=overrides, max_attempts=retries + 1)
+            cache = _cache(metadata, task.template.metadata)
+            node = replace(
+                node, kind=facts_pb2.TASK, task=task, overrides=overrides, max_attempts=retries + 1, cache=cache
+            )
+            return node if task.type != CONTAINER_ARRAY else _array_task(node, task)
         case "workflow_node" if compiled.workflow_node.HasField("sub_workflow_ref"):
             key = entity_key(compiled.workflow_node.sub_workflow_ref)
             return replace(node, kind=facts_pb2.SUB_WORKFLOW, sub_workflow=key)
@@ -311,14 +407,24 @@ def _node(compiled: CompiledNode, aliases: bindings.Aliases, tasks: Mapping[Enti
             raise ProgramError(f"node [{node.id}] is of a kind that is not supported: {target}")
 
 
+def _cache(node: NodeMetadata, task: TaskMetadata) -> Cache | None:
+    """What the task says of caching, as far as the node says nothing else. Without a version there is no key."""
+    cacheable = node.cacheable if node.HasField("cacheable") else task.discoverable
+    version = node.cache_version if node.HasField("cache_version") else task.discovery_version
+    if not cacheable or not version.strip(" "):
+        return None
+    serializes = node.cache_serializable if node.HasField("cache_serializable") else task.cache_serializable
+    return Cache(version=version, serializes=serializes, ignored=frozenset(task.cache_ignore_input_vars))
+
+
 def _branch(compiled: BranchNode, aliases: bindings.Aliases, tasks: Mapping[EntityKey, Task]) -> Branch:
     if_else = compiled.if_else
     blocks = (if_else.case, *if_else.other)
-    arms = {block.then_node.id: _node(block.then_node, aliases, tasks) for block in blocks}
+    arms = {block.then_node.id: _arm(block.then_node, aliases, tasks) for block in blocks}
     otherwise = ""
     if if_else.HasField("else_node"):
         otherwise = if_else.else_node.id
-        arms[otherwise] = _node(if_else.else_node, aliases, tasks)
+        arms[otherwise] = _arm(if_else.else_node, aliases, tasks)
     return Branch(
         cases=tuple((block.condition, block.then_node.id) for block in blocks),
         otherwise=otherwise,
@@ -329,14 +435,53 @@ def _branch(compiled: BranchNode, aliases: bindings.Aliases, tasks: Mapping[Enti
 
 def _array(compiled: ArrayNode, aliases: bindings.Aliases, tasks: Mapping[EntityKey, Task]) -> Array:
     element = _node(compiled.node, aliases, tasks)
+    task = element.task
     return Array(
         elements=Workflow(nodes=_Elements(element), declares_outputs=True),
         element=element,
+        task_id=task.id if task is not None else _shown_as_task(element),
+        outputs=tuple(sorted(task.template.interface.outputs.variables)) if task is not None else (),
         bound_inputs=frozenset(compiled.bound_inputs),
         parallelism=compiled.parallelism if compiled.HasField("parallelism") else None,
         min_successes=compiled.min_successes if compiled.HasField("min_successes") else None,
         min_success_ratio=compiled.min_success_ratio if compiled.HasField("min_success_ratio") else None,
+        runs_all=compiled.run_all_sub_nodes,
+        # Only a task that was registered as a map picks its element out of lists.
+        individual_inputs=task is None
+        or compiled.is_original_sub_node_interface.value
+        or compiled.data_mode == ArrayNode.INDIVIDUAL_INPUT_FILES,
     )
+
+
+def _shown_as_task(element: Node) -> Identifier:
+    """What stands for the task where elements are something else: clients see arrays as task executions."""
+    shown = Identifier(name=element.name or element.id)
+    if element.launch_plan is not None:
+        shown.CopyFrom(element.launch_plan)
+    shown.resource_type = TASK
+    return shown
+
+
+def _array_task(node: Node, task: Task) -> Node:
+    """A task of type container_array: an array over itself, which its template describes (engine-semantics §5.6)."""
+    try:
+        job = ParseDict(MessageToDict(task.template.custom), ArrayJob(), ignore_unknown_fields=True)
+    except ParseError as error:
+        raise ProgramError(f"task [{task.id.name}] describes no array: {error}") from error
+    criterion = job.WhichOneof("success_criteria")
+    element = replace(node, timeout=None)
+    array = Array(
+        elements=Workflow(nodes=_Elements(element), declares_outputs=True),
+        element=element,
+        task_id=task.id,
+        outputs=tuple(sorted(task.template.interface.outputs.variables)),
+        parallelism=max(0, job.parallelism),
+        min_successes=max(0, job.min_successes) if criterion == "min_successes" else None,
+        min_success_ratio=job.min_success_ratio if criterion == "min_success_ratio" else None,
+        is_task=True,
+        size=max(0, job.size) if task.template.task_type_version == 0 else None,
+    )
+    return replace(node, kind=facts_pb2.ARRAY, task=None, overrides=None, array=array)
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,7 +502,7 @@ class _Elements(Mapping[str, Node]):
         return 0
 
 
-def _timeout(duration: Duration) -> timedelta:
-    """The duration, whatever its numbers are: a deadline must be a date."""
+def bounded_duration(duration: Duration) -> timedelta:
+    """The duration, within a hundred years whatever its numbers are: what it leads to must be a date."""
     seconds = max(-_LONGEST_SECONDS, min(_LONGEST_SECONDS, duration.seconds))
     return timedelta(seconds=seconds, microseconds=duration.nanos // 1000)

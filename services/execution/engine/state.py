@@ -95,6 +95,8 @@ class AttemptState:
     # Why it is being stopped.
     abort_reason: str = ""
     timed_out: bool = False
+    # What being stopped counts as, where it is not the node's timeout that expired.
+    late: ExecutionError | None = None
     # Name of the child execution of a launch-plan node.
     child: str = ""
 

@@ -6,7 +6,7 @@ The same rules begin and end the top level (engine-semantics §5.2).
 from flyteidl.core.literals_pb2 import LiteralMap
 
 from flightlog_protos.execution.v1 import facts_pb2 as facts
-from services.execution.engine import failure
+from services.execution.engine import caching, failure
 from services.execution.engine.bindings import START_NODE
 from services.execution.engine.state import NodePhase, NodeState
 from services.execution.engine.turn import DataMissing, Frame, Turn
@@ -51,8 +51,6 @@ def _succeed(turn: Turn, end: NodeState) -> None:
         turn.emit(facts.ExecutionSucceeded(outputs=ref, occurred_at=turn.now))
         return
     parent = turn.state.nodes[end.parent_id]
-    fact = facts.NodeSucceeded(node_id=parent.node_id, occurred_at=turn.now)
-    if turn.frame(parent.node_id).workflow.declares_outputs:
-        fact.outputs.CopyFrom(turn.write(f"{parent.data_prefix}/{parent.attempt_number}/outputs.pb", outputs))
-    turn.emit(fact)
-    turn.ended.append(parent.node_id)
+    declares_outputs = turn.frame(parent.node_id).workflow.declares_outputs
+    uri = f"{parent.data_prefix}/{parent.attempt_number}/outputs.pb"
+    caching.succeed(turn, parent.node_id, turn.write(uri, outputs) if declares_outputs else None)

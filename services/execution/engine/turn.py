@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Final
 
 from flyteidl.core.compiler_pb2 import CompiledWorkflowClosure
-from flyteidl.core.literals_pb2 import LiteralMap
+from flyteidl.core.literals_pb2 import Literal, LiteralMap
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -27,6 +27,15 @@ from services.execution.engine.state import ROOT, Execution, ExecutionPhase, Nod
 
 # Bytes of a node's data prefix. Object keys have at most 1024; workflows may lie in one another without end.
 _LONGEST_PREFIX: Final = 600
+
+
+_NODE_ENDS: Final = (
+    facts_pb2.NodeSucceeded,
+    facts_pb2.NodeFailed,
+    facts_pb2.NodeTimedOut,
+    facts_pb2.NodeAborted,
+    facts_pb2.NodeRecovered,
+)
 
 
 class DataMissing(Exception):
@@ -70,8 +79,13 @@ class Frame:
         """Unique id of a node that the inputs of this workflow's nodes are bound to."""
         return self.unique_id(spec_node_id) if self.around is None else self.around.source_id(spec_node_id)
 
-    def data_prefix(self, spec_node_id: str) -> str:
-        nested = f"{self.root}/{spec_node_id}{self.leaf}"
+    @property
+    def source_parent(self) -> str:
+        """Parent of the nodes that the inputs of this workflow's nodes are bound to."""
+        return self.parent_id if self.around is None else self.around.source_parent
+
+    def data_prefix(self, spec_node_id: str, element: int | None = None) -> str:
+        nested = f"{self.root}/{spec_node_id if element is None else element}{self.leaf}"
         if len(nested.encode()) <= _LONGEST_PREFIX:
             return nested
         return f"{self.top}/{self.unique_id(spec_node_id)}/data"
@@ -80,8 +94,8 @@ class Frame:
     def retry_group(self) -> str:
         return str(self.attempt) if self.parent_id else ""
 
-    def queued(self, node: Node, occurred_at: Timestamp) -> facts_pb2.NodeQueued:
-        """The fact that a node is queued, without its inputs."""
+    def queued(self, node: Node, occurred_at: Timestamp, element: int | None = None) -> facts_pb2.NodeQueued:
+        """The fact that a node is queued, without its inputs. `element` is its index in an array."""
         return facts_pb2.NodeQueued(
             node_id=self.unique_id(node.id),
             spec_node_id=node.id,
@@ -89,10 +103,12 @@ class Frame:
             retry_group=self.retry_group,
             kind=node.kind,
             name=node.name,
-            data_prefix=self.data_prefix(node.id),
+            data_prefix=self.data_prefix(node.id, element),
             is_parent=node.sub_workflow is not None or node.branch is not None,
             handles_failure=node.id == self.workflow.failure_node,
             occurred_at=occurred_at,
+            element=element,
+            is_array_task=node.array is not None and node.array.is_task,
         )
 
 
@@ -108,17 +124,32 @@ class Turn:
         # Unique ids of nodes that have just ended, and of nodes whose next attempt may run.
         self.ended: deque[str] = deque()
         self.resumed: deque[str] = deque()
+        # Nodes whose result the catalog does not know: they are to be queued.
+        self.missed: deque[facts_pb2.NodeQueued] = deque()
+        # Parents of failed workflows in which nothing runs any more, and whose failure nodes are to run.
+        self.drained: deque[str] = deque()
         self._facts: list[Message] = []
         self._blobs: list[Blob] = []
         self._produced: dict[str, LiteralMap] = {}
+        self._held: dict[str, LiteralMap] = {}
         self._programs: dict[bytes, Program] = {}
         self._missing: dict[str, None] = {}
+        self._offloaded: dict[str, Literal] = {}
+        self._missing_offloaded: dict[str, None] = {}
         self._frames: dict[str, Frame] = {}
 
     def emit(self, fact: Message) -> None:
         """Adds a fact and folds it into the state."""
         self._facts.append(fact)
         self.state = evolve(self.state, fact)
+        if isinstance(fact, _NODE_ENDS):
+            self._give_back(fact.node_id)
+
+    def _give_back(self, node_id: str) -> None:
+        """A node that ended, in whatever way, reserves no result any more: others wait for it."""
+        state = self.state.nodes[node_id]
+        if state.reservation and state.cache is not None:
+            self.emit(facts_pb2.ReservationReleased(node_id=node_id, key=state.cache.key, occurred_at=self.now))
 
     def decision(self) -> Decision:
         """What has been decided.
@@ -126,8 +157,8 @@ class Turn:
         Raises:
             NeedData: something could not be decided for want of data.
         """
-        if self._missing:
-            raise NeedData(tuple(self._missing))
+        if self._missing or self._missing_offloaded:
+            raise NeedData(tuple(self._missing), tuple(self._missing_offloaded))
         return Decision(tuple(self._facts), tuple(self._blobs), self._produced, self.state, self._programs)
 
     # -- data
@@ -136,6 +167,11 @@ class Turn:
         """Produces a literal map; its bytes are the same for equal content."""
         self._produced[uri] = literals
         return self._store(uri, literals)
+
+    def write_literal(self, uri: str, literal: Literal) -> DataRef:
+        """Produces a single literal, likewise."""
+        self._offloaded[uri] = literal
+        return self._store(uri, literal)
 
     def write_program(self, uri: str, closure: CompiledWorkflowClosure, program: Program) -> DataRef:
         """Produces a compiled workflow, with what it was parsed to."""
@@ -147,6 +183,10 @@ class Turn:
         data = message.SerializeToString(deterministic=True)
         self._blobs.append(Blob(uri, data))
         return DataRef(uri=uri, sha256=hashlib.sha256(data).digest(), size_bytes=len(data))
+
+    def hold(self, uri: str, literals: LiteralMap) -> None:
+        """Remembers a literal map that only this decision needs; nothing is written."""
+        self._held[uri] = literals
 
     def keep(self, uri: str, literals: LiteralMap) -> None:
         """Remembers a literal map that is in the object store already."""
@@ -161,13 +201,27 @@ class Turn:
         """
         found = self._produced.get(uri)
         if found is None:
-            found = self.context.data.get(uri)
-        if found is None and uri in self.context.lost:
-            raise DataLost(f"[{uri}] cannot be read: {self.context.lost[uri]}")
+            found = self._held.get(uri)
         if found is None:
-            self._missing[uri] = None
-            raise DataMissing(uri)
+            found = self.context.data.get(uri)
+        if found is None:
+            raise self._absent(uri, self._missing)
         return found
+
+    def literal(self, uri: str) -> Literal:
+        """A single literal by uri: an offloaded one. Raises DataMissing and DataLost."""
+        found = self._offloaded.get(uri)
+        if found is None:
+            found = self.context.offloaded.get(uri)
+        if found is None:
+            raise self._absent(uri, self._missing_offloaded)
+        return found
+
+    def _absent(self, uri: str, missing: dict[str, None]) -> DataMissing | DataLost:
+        if uri in self.context.lost:
+            return DataLost(f"[{uri}] cannot be read: {self.context.lost[uri]}")
+        missing[uri] = None
+        return DataMissing(uri)
 
     # -- where nodes are
 
@@ -245,7 +299,7 @@ class Turn:
         handles = False
         while parent_id:
             parent = self.state.nodes[parent_id]
-            if parent.phase != NodePhase.RUNNING and not (handles and parent.phase == NodePhase.FAILING):
+            if parent.phase != NodePhase.RUNNING and not (handles and parent.fails):
                 return True
             handles = parent.handles_failure
             parent_id = parent.parent_id
@@ -259,17 +313,18 @@ class Turn:
         if not state.parent_id:
             return self.state.phase != ExecutionPhase.FAILING
         parent = self.state.nodes[state.parent_id]
-        return parent.phase != NodePhase.FAILING or self.halted(parent)
+        return not parent.fails or self.halted(parent)
 
     @cached_property
     def attempt_template(self) -> facts_pb2.AttemptScheduled:
         """What all attempts of this execution that a launcher runs have in common."""
         created = self.state.created
         config = created.config
+        offloading = self.settings.offloading
         template = facts_pb2.AttemptScheduled(
             execution_id=created.id,
             workflow_id=created.workflow_id,
-            envs=config.envs,
+            envs={**(offloading.environment() if offloading is not None else {}), **config.envs},
             labels=config.labels,
             annotations=config.annotations,
             occurred_at=self.now,

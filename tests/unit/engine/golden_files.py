@@ -18,14 +18,16 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
+from flightlog_protos.catalog.v1.cache_pb2 import CacheAnswer
 from flightlog_protos.execution.v1 import facts_pb2
-from tests.unit.engine.story import INPUT, Flow, From, Story
+from services.execution.engine import AnswerCache
+from tests.unit.engine.story import INPUT, Flow, From, Story, literal_map
 
 GOLDEN = Path(__file__).parent / "golden"
 FACTS = tuple(
     GetMessageClass(message)
     for message in facts_pb2.DESCRIPTOR.message_types_by_name.values()
-    if message.name != "ResolvedConfig"
+    if message.name not in ("ResolvedConfig", "ParentAttempt", "CacheUse")
 )
 _DEPTH = 2
 
@@ -135,12 +137,41 @@ def dynamic() -> Story:
     return story
 
 
+def cached() -> Story:
+    flow = Flow()
+    for node_id in ("n0", "n1"):
+        flow.task(node_id, {"a": INPUT})
+        metadata = flow.tasks[node_id].metadata
+        metadata.discoverable, metadata.discovery_version, metadata.cache_serializable = True, "1", True
+    story = Story(flow, {"x": 1}, parallelism=1)
+    story.start()
+
+    def told(node_id: str, kind: CacheAnswer.Kind) -> None:
+        answer = CacheAnswer(kind=kind, key=story.last(facts_pb2.CacheAsked).node.cache.key)
+        answer.node.node_id = node_id
+        answer.result.outputs.CopyFrom(story.put("s3://bucket/another/run/outputs.pb", literal_map({"o0": 2})))
+        story.does(AnswerCache((answer,)))
+
+    for node_id, kind in (
+        ("n0", CacheAnswer.NOT_FOUND),
+        ("n0", CacheAnswer.AWAITING),
+        ("n1", CacheAnswer.NOT_FOUND),
+        ("n1", CacheAnswer.RESERVED),
+        ("n0", CacheAnswer.FOUND),
+    ):
+        told(node_id, kind)
+    story.succeeds("n1")
+    told("n1", CacheAnswer.STORED)
+    return story
+
+
 HISTORIES: dict[str, Callable[[], Story]] = {
     "succeeded": succeeded,
     "retried_and_timed_out": retried_and_timed_out,
     "failed_after_all": failed_after_all,
     "aborted": aborted,
     "dynamic": dynamic,
+    "cached": cached,
 }
 
 

@@ -59,6 +59,9 @@ def state_for(fact: Message) -> engine.Execution:
         scheduled = decoded(read(GOLDEN / "AttemptScheduled.1.json"))
         scheduled.node_id, scheduled.attempt = node_id, attempt  # type: ignore[attr-defined]
         history += [queued] if name == "AttemptScheduled" else [queued, scheduled]
+        if name == "ReservationReleased":
+            history.append(decoded(read(GOLDEN / "ReservationAsked.1.json")))
+            history[-1].node_id = node_id  # type: ignore[attr-defined]
     return engine.fold(history)
 
 

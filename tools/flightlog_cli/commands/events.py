@@ -94,7 +94,7 @@ class _Table:
 
     def __init__(self, log: Log, subject: Subject, console: Console) -> None:
         self._log = log
-        self._launcher = Subject.of("LAUNCHER", *subject.parts)
+        self._told_by = (Subject.of("LAUNCHER", *subject.parts), Subject.of("CATALOG", "answer", *subject.parts))
         self._subject = subject
         self._console = console
         self._history = History()
@@ -102,7 +102,8 @@ class _Table:
 
     async def show(self, batch: list[Recorded | Unreadable]) -> None:
         if any(isinstance(entry, Recorded) and not self._history.knows(entry.envelope.causation_id) for entry in batch):
-            self._history.learn(await self._log.load(self._launcher))
+            for subject in self._told_by:
+                self._history.learn(await self._log.load(subject))
         groups = [self._history.lines(entry) if isinstance(entry, Recorded) else entry for entry in batch]
         lines = [line for group in groups if isinstance(group, list) for line in group]
         if not self._widths:
