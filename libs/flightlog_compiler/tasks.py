@@ -8,6 +8,7 @@ from flightlog_compiler.errors import Problems
 from flightlog_compiler.interfaces import check_declared
 from flightlog_types import quantities
 from flightlog_types.labels import dns_label_problems
+from flightlog_types.retry_pauses import BadPause, retry_pauses
 
 
 def compile_task(template: tasks_pb2.TaskTemplate) -> compiler_pb2.CompiledTask:
@@ -16,6 +17,10 @@ def compile_task(template: tasks_pb2.TaskTemplate) -> compiler_pb2.CompiledTask:
     if not template.HasField("id"):
         problems.add(errors.value_required("root", "Id"))
     check_declared("root", template.interface, problems)
+    try:
+        retry_pauses(template.metadata)
+    except BadPause as bad:
+        problems.add(errors.unrecognized_value(f"annotations.{bad.annotation}", str(bad)))
     match template.WhichOneof("target"):
         case "container":
             _check_container(template, problems)

@@ -10,6 +10,7 @@ from typing import Final
 from flyteidl.core.execution_pb2 import ExecutionError
 
 from flightlog_protos.execution.v1 import facts_pb2 as facts
+from flightlog_types.retry_pauses import BadPause, retry_pauses
 from services.execution.engine import timeouts
 from services.execution.engine.program import Node
 from services.execution.engine.state import NodeState
@@ -23,13 +24,15 @@ def after_failure(turn: Turn, node_id: str, error: ExecutionError, *, recoverabl
     if not recoverable:
         _fail(turn, node_id, error, deck_uri)
         return
-    state = turn.state.nodes[node_id]
-    if error.kind == ExecutionError.SYSTEM:
-        used, budget = state.system_failures, turn.settings.max_system_failures
-        system_failures = used + 1
+    state, settings = turn.state.nodes[node_id], turn.settings
+    system = error.kind == ExecutionError.SYSTEM
+    if settings.ignore_retry_cause:
+        used, budget = state.attempt_number + 1, _max_attempts(turn, turn.node(state))
+    elif system:
+        used, budget = state.system_failures, settings.max_system_failures
     else:
-        used, budget = state.attempt_number + 1 - state.system_failures, turn.node(state).max_attempts
-        system_failures = state.system_failures
+        used, budget = state.attempt_number + 1 - state.system_failures, _max_attempts(turn, turn.node(state))
+    system_failures = state.system_failures + system
     if used < budget:
         _retry(turn, state, system_failures)
     else:
@@ -47,8 +50,8 @@ def exhausted(error: ExecutionError, used: int, budget: int) -> ExecutionError:
 
 
 def interruptible(turn: Turn, node: Node, state: NodeState) -> bool:
-    """Whether the node's next attempt may be pre-empted: never the last one that system failures have left."""
-    if state.system_failures >= turn.settings.max_system_failures:
+    """Whether the node's next attempt may be pre-empted: never the last one that failures have left."""
+    if _on_demand(turn, node, state):
         return False
     if node.interruptible is not None:
         return node.interruptible
@@ -58,6 +61,39 @@ def interruptible(turn: Turn, node: Node, state: NodeState) -> bool:
     return turn.program.interruptible
 
 
+def _max_attempts(turn: Turn, node: Node) -> int:
+    """Attempts a node's own budget allows. A budget of one cannot be told from none (engine-semantics §2.6)."""
+    if node.task is not None and node.max_attempts == 1:
+        return max(1, turn.settings.default_max_attempts)
+    return node.max_attempts
+
+
+def _on_demand(turn: Turn, node: Node, state: NodeState) -> bool:
+    settings = turn.settings
+    if settings.ignore_retry_cause:
+        return 0 < state.attempt_number >= _max_attempts(turn, node) - 1
+    threshold = settings.interruptible_failure_threshold
+    if threshold < 0:
+        threshold += settings.max_system_failures + 1
+    return state.system_failures >= threshold
+
+
+def _pause(turn: Turn, state: NodeState) -> timedelta:
+    """How long to wait before the next attempt: as the task asks for, else as the server is configured."""
+    settings, task = turn.settings, turn.node(state).task
+    base, most = settings.retry_backoff_base, settings.retry_backoff_max
+    try:
+        asked = retry_pauses(task.template.metadata) if task is not None else None
+    except BadPause:
+        # Registration refuses it; a closure of an earlier release may have it all the same.
+        asked = None
+    if asked is not None and asked.base is not None:
+        base, most = asked.base, max(asked.base, most)
+    if asked is not None and asked.most is not None:
+        most = asked.most
+    return backoff(base, most, state.attempt_number + 1)
+
+
 def backoff(base: timedelta, most: timedelta, failures: int) -> timedelta:
     """The pause after the given number of failures, at least 1: doubling from `base`, never above `most`."""
     # 2**32 times any base is above any sensible limit, and timedelta overflows not far beyond.
@@ -65,8 +101,10 @@ def backoff(base: timedelta, most: timedelta, failures: int) -> timedelta:
 
 
 def _retry(turn: Turn, state: NodeState, system_failures: int) -> None:
-    settings = turn.settings
-    pause = backoff(settings.retry_backoff_base, settings.retry_backoff_max, state.attempt_number + 1)
+    pause = _pause(turn, state)
+    if state.plan is not None:
+        # It left its place to what it asked for, and waits for one again: that is pause enough.
+        pause = timedelta()
     attempt = state.attempt_number + 1
     due = timestamp(turn.context.now + pause)
     turn.emit(
@@ -88,7 +126,7 @@ def _retry(turn: Turn, state: NodeState, system_failures: int) -> None:
                 due=due,
             )
         )
-    else:
+    elif state.plan is None:
         turn.resumed.append(state.node_id)
 
 

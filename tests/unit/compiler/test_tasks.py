@@ -34,6 +34,16 @@ def test_a_container_needs_an_image_and_something_to_run(make: Make) -> None:
     ]
 
 
+def test_pauses_between_attempts_are_durations(make: Make) -> None:
+    template = make.task("t", {}, {})
+    template.metadata.metadata.annotations["flightlog/retry-backoff"] = "30s"
+    compile_task(template)
+    template.metadata.metadata.annotations["flightlog/retry-backoff"] = "soon"
+    [(code, place, text)] = problems(template)
+    assert (code, place) == ("UnrecognizedValue", "annotations.flightlog/retry-backoff")
+    assert "30s or 1h30m" in text
+
+
 def test_a_task_needs_an_id_and_types(make: Make) -> None:
     template = make.task("t", {}, {})
     template.ClearField("id")

@@ -1,0 +1,56 @@
+"""Pauses between the attempts of a task, as the task asks for them in its annotations.
+
+Flyte's protocol has a number of retries and nothing on when they happen. `@task(annotations={BASE: "30s"})` says it.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from flyteidl.core.tasks_pb2 import TaskMetadata
+
+BASE: Final = "flightlog/retry-backoff"
+"""Annotation with the pause before the first retry; it doubles with every further one."""
+
+MOST: Final = "flightlog/retry-backoff-max"
+"""Annotation with the longest pause."""
+
+LONGEST: Final = timedelta(days=7)
+"""No pause may be longer."""
+
+_SHAPE: Final = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h))+|0")
+_PART: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_MAX_LENGTH: Final = 32
+
+
+class BadPause(ValueError):
+    """An annotation that is no duration, or a longer one than LONGEST. `annotation` is its key."""
+
+    def __init__(self, annotation: str, value: str) -> None:
+        super().__init__(f"[{value}] is no duration up to {LONGEST.days} days, such as 500ms, 30s or 1h30m")
+        self.annotation = annotation
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPauses:
+    """What a task asks for. None: what the server has configured holds."""
+
+    base: timedelta | None
+    most: timedelta | None
+
+
+def retry_pauses(metadata: TaskMetadata) -> RetryPauses:
+    """Reads a task's annotations. Raises BadPause."""
+    annotations = metadata.metadata.annotations
+    return RetryPauses(*(_duration(key, annotations[key]) if key in annotations else None for key in (BASE, MOST)))
+
+
+def _duration(key: str, text: str) -> timedelta:
+    if len(text) > _MAX_LENGTH or not _SHAPE.fullmatch(text):
+        raise BadPause(key, text[:_MAX_LENGTH])
+    seconds = sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text))
+    if seconds > LONGEST.total_seconds():
+        raise BadPause(key, text)
+    return timedelta(seconds=seconds)
