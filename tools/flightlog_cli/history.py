@@ -259,6 +259,20 @@ def _of_error(fact: facts_pb2.NodeFailed | facts_pb2.ExecutionFailed | facts_pb2
     return _error(fact.error)
 
 
+def _branch_taken(fact: facts_pb2.BranchTaken) -> str:
+    return _joined(f"arm {fact.spec_node_id}", f"case {fact.case}" if fact.HasField("case") else "else")
+
+
+def _signal_awaited(fact: facts_pb2.SignalAwaited) -> str:
+    return f"signal {fact.signal_id} of type {prototext(fact.type)}"
+
+
+def _signal_set(fact: facts_pb2.SignalSet) -> str:
+    return _joined(
+        f"signal {fact.signal_id}: {prototext(fact.value)}", f"by {fact.principal}" if fact.principal else ""
+    )
+
+
 _DETAILS: dict[str, Callable[[Any], str]] = {
     "ExecutionCreated": _created,
     "ExecutionSucceeded": _of_outputs,
@@ -284,20 +298,6 @@ _DETAILS: dict[str, Callable[[Any], str]] = {
     "RetryScheduled": _retry,
     "TimerSet": _timer,
 }
-
-
-def _branch_taken(fact: facts_pb2.BranchTaken) -> str:
-    return _joined(f"arm {fact.spec_node_id}", f"case {fact.case}" if fact.HasField("case") else "else")
-
-
-def _signal_awaited(fact: facts_pb2.SignalAwaited) -> str:
-    return f"signal {fact.signal_id} of type {prototext(fact.type)}"
-
-
-def _signal_set(fact: facts_pb2.SignalSet) -> str:
-    return _joined(
-        f"signal {fact.signal_id}: {prototext(fact.value)}", f"by {fact.principal}" if fact.principal else ""
-    )
 
 
 def _joined(*parts: str) -> str:
