@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 import pytest
 from flyteidl.admin import node_execution_pb2, task_execution_pb2
+from flyteidl.core.catalog_pb2 import CatalogCacheStatus
 from flyteidl.core.execution_pb2 import TaskExecution
 from flyteidl.service import admin_pb2_grpc
 
@@ -111,3 +112,16 @@ def test_dynamic_tasks_and_sub_workflows_in_dynamic_tasks_in_sub_workflows(run: 
     # start and end of five workflows; around's and outer's one and two nodes, twice's two, inner's one
     assert len(node_ids) == len(set(node_ids)) == 5 * 2 + 1 + 1 + 2 + 2 + 1
     assert all(len(node_id) <= 20 for node_id in node_ids)
+
+
+def test_what_a_dynamic_task_came_to_is_remembered(run: Run, admin: Any) -> None:
+    first = run("remembering", {"n": 2})
+    assert first.outputs["o0"] == 3
+    assert first.node_executions["n0"].metadata.is_dynamic
+    second = run("remembering", {"n": 2})
+    assert second.outputs["o0"] == 3
+    hit = second.node_executions["n0"]
+    assert hit.closure.task_node_metadata.cache_status == CatalogCacheStatus.CACHE_HIT
+    assert not hit.metadata.is_dynamic
+    assert not hit.subworkflow_node_executions
+    assert attempts(admin, hit) == []
