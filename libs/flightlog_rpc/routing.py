@@ -82,7 +82,6 @@ _NOT_SERVED = frozenset(
             ListMatchableAttributes
             """,
         ),
-        *_full(_SIGNAL, "GetOrCreateSignal SetSignal"),
         *_full(_AUTH, "GetOAuth2Metadata GetPublicClientConfig"),
         *_full(_IDENTITY, "UserInfo"),
         *_OWNED["catalog"],

@@ -210,7 +210,7 @@ def _attempt_failed(fact: facts_pb2.AttemptFailed) -> str:
 
 
 def _attempt_aborted(fact: facts_pb2.AttemptAborted) -> str:
-    return _joined(fact.reason, _usage(fact.usage))
+    return _joined(fact.reason, "not waited for" if fact.abandoned else "", _usage(fact.usage))
 
 
 def _retry(fact: facts_pb2.RetryScheduled) -> str:
@@ -223,7 +223,7 @@ def _timer(fact: facts_pb2.TimerSet) -> str:
 
 
 def _abort(fact: facts_pb2.AbortRequested) -> str:
-    return _joined(fact.cause, f"by {fact.principal}" if fact.principal else "")
+    return _joined(fact.cause, f"by {fact.principal}" if fact.principal else "", "by force" if fact.force else "")
 
 
 def _of_outputs(fact: facts_pb2.ExecutionSucceeded) -> str:

@@ -13,7 +13,7 @@ from services.execution.api.data import Data
 from services.execution.api.downloads import Downloads
 from services.execution.api.executions import Executions
 from services.execution.api.node_executions import NodeExecutions
-from services.execution.api.signals import list_signals
+from services.execution.api.signals import Signals
 from services.execution.api.task_executions import TaskExecutions
 from services.execution.api.version import get_version
 from services.execution.creation.created import Places
@@ -42,6 +42,7 @@ def methods(
     nodes = NodeExecutions(reads, data)
     tasks = TaskExecutions(reads, data)
     downloads = Downloads(reads, data, nodes)
+    signals = Signals(shell, reads)
     found: dict[str, Implementation] = {
         f"{_ADMIN}CreateExecution": creating.create,
         f"{_ADMIN}RelaunchExecution": creating.relaunch,
@@ -62,7 +63,9 @@ def methods(
         f"{_DATA}GetData": downloads.get_data,
         f"{_DATA}CreateDownloadLink": downloads.create_download_link,
         f"{_DATA}CreateDownloadLocation": downloads.create_download_location,
-        f"{_SIGNAL}ListSignals": list_signals,
+        f"{_SIGNAL}GetOrCreateSignal": signals.get_or_create,
+        f"{_SIGNAL}ListSignals": signals.list,
+        f"{_SIGNAL}SetSignal": signals.set,
     }
     return {name: _patient(implementation) for name, implementation in found.items()}
 

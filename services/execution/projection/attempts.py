@@ -48,6 +48,8 @@ def scheduled(rows: Rows, at: At, fact: facts.AttemptScheduled) -> None:
     closure.metadata.generated_name = fact.generated_name
     closure.metadata.plugin_identifier = fact.task_type if fact.in_engine else _CONTAINER
     closure.event_version = 1
+    if not fact.in_engine:
+        _explain(closure, "task submitted to the launcher", fact.occurred_at)
     rows.tasks[key] = row
 
 
@@ -90,6 +92,17 @@ def aborted(rows: Rows, at: At, fact: facts.AttemptAborted) -> None:
         return
     _explain(row.message.closure, fact.reason, fact.occurred_at)
     _ended(row, TaskExecution.ABORTED, fact)
+
+
+def retried(rows: Rows, at: At, fact: facts.RetryScheduled) -> None:
+    """Says on the attempt that has ended what follows; what consists of other nodes has no row of its own."""
+    if (at.key, fact.node_id, fact.attempt - 1) not in rows.tasks:
+        return
+    row = rows.task(at, fact.node_id, fact.attempt - 1)
+    if row is None:
+        return
+    pause = (fact.due.ToNanoseconds() - fact.occurred_at.ToNanoseconds()) / 1e9
+    _explain(row.message.closure, f"tried again in {pause:g} s" if pause > 0 else "tried again at once", fact.occurred_at)
 
 
 def _keep_checkpoint(rows: Rows, at: At, row: TaskRow) -> None:

@@ -86,10 +86,43 @@ CREATE TABLE task_executions (
     input_uri text NOT NULL,
     output_prefix text NOT NULL,
     checkpoint_uri text NOT NULL,
+    elements integer NOT NULL,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
     started_at timestamptz,
     duration bigint NOT NULL,
     message bytea NOT NULL,
     PRIMARY KEY (execution_project, execution_domain, execution_name, node_id, retry_attempt)
+);
+
+-- Attempts of the elements of array nodes, which clients see inside the task execution of the array's attempt.
+CREATE TABLE array_elements (
+    id bigint NOT NULL,
+    sequence bigint NOT NULL,
+    execution_project text NOT NULL,
+    execution_domain text NOT NULL,
+    execution_name text NOT NULL,
+    node_id text NOT NULL,
+    retry_attempt integer NOT NULL,
+    array_id text NOT NULL,
+    array_attempt integer NOT NULL,
+    element integer NOT NULL,
+    message bytea NOT NULL,
+    PRIMARY KEY (execution_project, execution_domain, execution_name, node_id, retry_attempt)
+);
+
+CREATE INDEX array_elements_in_order ON array_elements
+    (execution_project, execution_domain, execution_name, array_id, array_attempt, element, retry_attempt);
+
+CREATE TABLE signals (
+    id bigint NOT NULL,
+    sequence bigint NOT NULL,
+    execution_project text NOT NULL,
+    execution_domain text NOT NULL,
+    execution_name text NOT NULL,
+    signal_id text NOT NULL,
+    created_at timestamptz NOT NULL,
+    updated_at timestamptz NOT NULL,
+    message bytea NOT NULL,
+    PRIMARY KEY (execution_project, execution_domain, execution_name, signal_id)
 );

@@ -109,6 +109,11 @@ TASK_EXECUTION = Entity(
 
 SIGNAL = Entity(
     "signal",
-    tuple(Column(name, f"s.{name}") for name in (*_OF_EXECUTION, "signal_id", "type", "value"))
-    + tuple(Column(name, f"s.{name}", "timestamp") for name in ("created_at", "updated_at", "deleted_at")),
+    (
+        Column("id", "s.id", "int"),
+        *(Column(name, f"s.{name}") for name in (*_OF_EXECUTION, "signal_id")),
+        Column("created_at", "s.created_at", "timestamp"),
+        Column("updated_at", "s.updated_at", "timestamp"),
+        Column("deleted_at", "NULL::timestamptz", "timestamp"),
+    ),
 )

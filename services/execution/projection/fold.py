@@ -13,8 +13,8 @@ from google.protobuf.message import Message
 
 from flightlog_log import Recorded, Subject
 from flightlog_protos.execution.v1 import facts_pb2 as facts
-from services.execution.projection import attempts, executions, nodes
-from services.execution.projection.rows import At, NodeKey, Rows, TaskKey
+from services.execution.projection import attempts, elements, executions, nodes, signals
+from services.execution.projection.rows import At, NodeKey, Rows, SignalKey, TaskKey
 from services.execution.subjects import ExecutionKey
 
 _CHANGES: Mapping[type[Message], Callable[[Rows, At, Any], None]] = {
@@ -34,11 +34,16 @@ _CHANGES: Mapping[type[Message], Callable[[Rows, At, Any], None]] = {
     facts.NodeAborted: nodes.aborted,
     facts.NodeSkipped: nodes.skipped,
     facts.DynamicPlanned: nodes.planned,
+    facts.ArrayPlanned: elements.planned,
+    facts.ArrayEnded: elements.ended,
+    facts.SignalAwaited: signals.awaited,
+    facts.SignalSet: signals.given,
     facts.AttemptScheduled: attempts.scheduled,
     facts.AttemptProgressed: attempts.progressed,
     facts.AttemptSucceeded: attempts.succeeded,
     facts.AttemptFailed: attempts.failed,
     facts.AttemptAborted: attempts.aborted,
+    facts.RetryScheduled: attempts.retried,
 }
 
 
@@ -49,6 +54,9 @@ class Needs:
     executions: frozenset[ExecutionKey]
     nodes: frozenset[NodeKey]
     tasks: frozenset[TaskKey]
+    signals: frozenset[SignalKey]
+    # Those of the nodes that are elements of arrays unless they have a row of their own.
+    elements: frozenset[NodeKey]
 
 
 def execution_key(subject: str) -> ExecutionKey:
@@ -65,9 +73,12 @@ def apply(rows: Rows, recorded: Recorded) -> None:
     """
     key = execution_key(recorded.subject)
     for index, fact in enumerate(recorded.facts):
+        at = At(key, recorded.sequence, index)
         change = _CHANGES.get(type(fact))
-        if change is not None:
-            change(rows, At(key, recorded.sequence, index), fact)
+        if elements.concerns(rows, at, fact):
+            elements.apply(rows, at, fact)
+        elif change is not None:
+            change(rows, at, fact)
 
 
 def needs(batch: Sequence[Recorded]) -> Needs:
@@ -75,6 +86,8 @@ def needs(batch: Sequence[Recorded]) -> Needs:
     executions_: set[ExecutionKey] = set()
     nodes_: set[NodeKey] = set()
     tasks_: set[TaskKey] = set()
+    made: set[NodeKey] = set()
+    signals_: set[SignalKey] = set()
     born: set[ExecutionKey] = set()
     for recorded in batch:
         key = execution_key(recorded.subject)
@@ -90,11 +103,14 @@ def needs(batch: Sequence[Recorded]) -> Needs:
                     nodes_.add((key, fact.node_id))
                     if fact.parent_node_id:
                         nodes_.add((key, fact.parent_node_id))
+                    if isinstance(fact, facts.NodeSkipped) or not fact.HasField("element"):
+                        made.add((key, fact.node_id))
                 case (
                     facts.AttemptProgressed()
                     | facts.AttemptSucceeded()
                     | facts.AttemptFailed()
                     | facts.AttemptAborted()
+                    | facts.ArrayEnded()
                 ):
                     nodes_.add((key, fact.node_id))
                     tasks_.add((key, fact.node_id, fact.attempt))
@@ -105,11 +121,22 @@ def needs(batch: Sequence[Recorded]) -> Needs:
                     | facts.NodeTimedOut()
                     | facts.NodeAborted()
                     | facts.DynamicPlanned()
+                    | facts.NodeRecovered()
+                    | facts.ArrayPlanned()
                     | facts.AttemptScheduled()
+                    | facts.ChildExecutionRequested()
+                    | facts.ChildExecutionEnded()
                 ):
                     nodes_.add((key, fact.node_id))
+                case facts.RetryScheduled():
+                    nodes_.add((key, fact.node_id))
+                    tasks_.add((key, fact.node_id, fact.attempt - 1))
+                case facts.SignalAwaited() | facts.SignalSet():
+                    signals_.add(signals.key_of(key, fact.signal_id))
                 case _ if type(fact) in _CHANGES:
                     executions_.add(key)
                 case _:
                     pass
-    return Needs(frozenset(executions_), frozenset(nodes_), frozenset(tasks_))
+    return Needs(
+        frozenset(executions_), frozenset(nodes_), frozenset(tasks_), frozenset(signals_), frozenset(nodes_ - made)
+    )

@@ -17,6 +17,8 @@ def queued(rows: Rows, at: At, fact: facts.NodeQueued) -> None:
     message.input_uri = fact.inputs.uri
     if fact.is_parent:
         message.metadata.is_parent_node = True
+    if fact.kind == facts.ARRAY and not fact.is_array_task:
+        message.metadata.is_array = True
     message.closure.phase = NodeExecution.QUEUED
 
 
@@ -66,7 +68,7 @@ def succeeded(rows: Rows, at: At, fact: facts.NodeSucceeded) -> None:
     if row is None:
         return
     # The end node's outputs are the execution's, and are named there.
-    if row.kind != facts.END:
+    if row.kind != facts.END and fact.outputs.uri:
         row.message.closure.output_uri = fact.outputs.uri
     _show_checkpoint(row)
     if fact.HasField("catalog_key"):

@@ -1,4 +1,4 @@
-"""The read model of executions: envelopes in, rows of three tables out, a whole batch at a time."""
+"""The read model of executions: envelopes in, rows of five tables out, a whole batch at a time."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
@@ -6,7 +6,15 @@ from typing import Any, TypeVar
 from flightlog_log import Recorded
 from services.execution.projection import fold
 from services.execution.projection.rows import NodeKey, Row, Rows, TaskKey
-from services.execution.projection.tables import DDL, EXECUTIONS, NODE_EXECUTIONS, TASK_EXECUTIONS, Table
+from services.execution.projection.signals import SIGNALS
+from services.execution.projection.tables import (
+    ARRAY_ELEMENTS,
+    DDL,
+    EXECUTIONS,
+    NODE_EXECUTIONS,
+    TASK_EXECUTIONS,
+    Table,
+)
 from services.execution.subjects import ExecutionKey
 
 R = TypeVar("R", bound=Row)
@@ -14,6 +22,9 @@ R = TypeVar("R", bound=Row)
 _LOAD_EXECUTIONS, _UPSERT_EXECUTIONS = EXECUTIONS.load(), EXECUTIONS.upsert()
 _LOAD_NODES, _UPSERT_NODES = NODE_EXECUTIONS.load(), NODE_EXECUTIONS.upsert()
 _LOAD_TASKS, _UPSERT_TASKS = TASK_EXECUTIONS.load(), TASK_EXECUTIONS.upsert()
+_LOAD_SIGNALS, _UPSERT_SIGNALS = SIGNALS.load(), SIGNALS.upsert()
+# All attempts of an element: its key is theirs without the last part.
+_LOAD_ELEMENTS, _UPSERT_ELEMENTS = ARRAY_ELEMENTS.load(-1), ARRAY_ELEMENTS.upsert()
 
 
 class ExecutionProjection:
@@ -21,7 +32,7 @@ class ExecutionProjection:
 
     name = "execution"
     stream = "EXECUTION"
-    version = 2
+    version = 3
 
     def ddl(self) -> str:
         """Tables and indexes, with unqualified names."""
@@ -39,6 +50,8 @@ class ExecutionProjection:
         await _write(connection, EXECUTIONS, _UPSERT_EXECUTIONS, rows.executions.values())
         await _write(connection, NODE_EXECUTIONS, _UPSERT_NODES, rows.nodes.values())
         await _write(connection, TASK_EXECUTIONS, _UPSERT_TASKS, rows.tasks.values())
+        await _write(connection, SIGNALS, _UPSERT_SIGNALS, rows.signals.values())
+        await _write(connection, ARRAY_ELEMENTS, _UPSERT_ELEMENTS, rows.elements.values())
 
 
 async def _load(connection: Any, needs: fold.Needs) -> Rows:
@@ -52,6 +65,13 @@ async def _load(connection: Any, needs: fold.Needs) -> Rows:
     if needs.tasks:
         tasks = await _rows(connection, TASK_EXECUTIONS, _LOAD_TASKS, _flat_tasks(needs.tasks))
         rows.tasks.update((row.key, row) for row in tasks)
+    if needs.signals:
+        signals = await _rows(connection, SIGNALS, _LOAD_SIGNALS, _flat_nodes(needs.signals))
+        rows.signals.update((row.key, row) for row in signals)
+    unknown = needs.elements - rows.nodes.keys()
+    if unknown:
+        for row in await _rows(connection, ARRAY_ELEMENTS, _LOAD_ELEMENTS, _flat_nodes(unknown)):
+            rows.add_element(row)
     return rows
 
 

@@ -10,13 +10,16 @@ from typing import Any, Protocol
 
 from flyteidl.admin.execution_pb2 import Execution
 from flyteidl.admin.node_execution_pb2 import NodeExecution
+from flyteidl.admin.signal_pb2 import Signal
 from flyteidl.admin.task_execution_pb2 import TaskExecution
 from flyteidl.core.identifier_pb2 import Identifier
 
 from flightlog_log import Log
 from flightlog_read import Database, Page, SqlWhere, equals
 from services.execution import subjects
+from services.execution.projection import elements
 from services.execution.projection.entities import EXECUTION
+from services.execution.projection.tables import storable
 from services.execution.subjects import ExecutionKey
 
 _OF_EXECUTION = "execution_project = $1 AND execution_domain = $2 AND execution_name = $3"
@@ -24,8 +27,14 @@ _GET_EXECUTION = f"SELECT message, inputs_uri, user_inputs_uri FROM execution.ex
 _GET_NODE = f"SELECT message FROM execution.node_executions WHERE {_OF_EXECUTION} AND node_id = $4"
 _GET_CLOSURE = f"SELECT dynamic_closure_uri FROM execution.node_executions WHERE {_OF_EXECUTION} AND node_id = $4"
 _GET_TASK = (
-    f"SELECT message FROM execution.task_executions WHERE {_OF_EXECUTION} AND node_id = $4 AND retry_attempt = $5"
+    "SELECT message, elements FROM execution.task_executions "
+    f"WHERE {_OF_EXECUTION} AND node_id = $4 AND retry_attempt = $5"
 )
+_GET_ELEMENTS = (
+    "SELECT element, message FROM execution.array_elements "
+    f"WHERE {_OF_EXECUTION} AND array_id = $4 AND array_attempt = $5 ORDER BY element, retry_attempt"
+)
+_GET_SIGNAL = f"SELECT message FROM execution.signals WHERE {_OF_EXECUTION} AND signal_id = $4"
 _COUNT_ACTIVE = """SELECT count(*) FROM execution.executions WHERE launch_entity = 'launch_plan'
     AND launch_project = $1 AND launch_domain = $2 AND launch_name = $3 AND phase IN ('QUEUED', 'RUNNING')"""
 _JOIN_EXECUTION = " JOIN execution.executions e USING (execution_project, execution_domain, execution_name)"
@@ -83,7 +92,7 @@ class Reads:
         if attempt > 0x7FFFFFFF or not await self._fresh(key):
             return None
         row = await self._row(_GET_TASK, *key, node_id, attempt)
-        return None if row is None else TaskExecution.FromString(row["message"])
+        return None if row is None else await self._shown(key, row)
 
     async def executions(self, where: SqlWhere, order: str, page: Page) -> list[Execution]:
         """A page of executions; `where` and `order` speak of `e`."""
@@ -118,14 +127,38 @@ class Reads:
         """A page of a node's attempts."""
         if not await self._fresh(key):
             return []
-        select = "SELECT te.message FROM execution.task_executions te"
+        select = "SELECT te.message, te.elements FROM execution.task_executions te"
         if any(field.startswith("execution.") for field in where.fields):
             select += _JOIN_EXECUTION
         if any(field.startswith("node_execution.") for field in where.fields):
             select += _JOIN_NODE
         own = _of("te", key) & SqlWhere("te.node_id = $1", (node_id,))
         rows = await self._rows(select, own & where, order, page)
-        return [TaskExecution.FromString(row["message"]) for row in rows]
+        return [await self._shown(key, row) for row in rows]
+
+    async def _shown(self, key: ExecutionKey, row: Any) -> TaskExecution:
+        """A task execution as clients get it: an array's with its elements."""
+        task = TaskExecution.FromString(row["message"])
+        if row["elements"]:
+            arguments = (*key, task.id.node_execution_id.node_id, task.id.retry_attempt)
+            async with self._database.reading() as connection:
+                stored = await connection.fetch(_GET_ELEMENTS, *arguments)
+            elements.show(task, row["elements"], ((item["element"], item["message"]) for item in stored))
+        return task
+
+    async def signal(self, key: ExecutionKey, signal_id: str) -> Signal | None:
+        """One signal of an execution."""
+        if not await self._fresh(key):
+            return None
+        row = await self._row(_GET_SIGNAL, *key, storable(signal_id))
+        return None if row is None else Signal.FromString(row["message"])
+
+    async def signals(self, key: ExecutionKey, where: SqlWhere, order: str, page: Page) -> list[Signal]:
+        """A page of an execution's signals."""
+        if not await self._fresh(key):
+            return []
+        rows = await self._rows("SELECT s.message FROM execution.signals s", _of("s", key) & where, order, page)
+        return [Signal.FromString(row["message"]) for row in rows]
 
     async def _fresh(self, key: ExecutionKey) -> bool:
         """Waits until the tables show the execution as the log has it; False when the log has none."""

@@ -6,11 +6,14 @@ is one place that says what a fact does.
 """
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TypeVar
 
 from flyteidl.admin.execution_pb2 import Execution, ExecutionState
 from flyteidl.admin.node_execution_pb2 import NodeExecution
+from flyteidl.admin.signal_pb2 import Signal
 from flyteidl.admin.task_execution_pb2 import TaskExecution
+from flyteidl.event.event_pb2 import ExternalResourceInfo
 
 from services.execution.subjects import ExecutionKey
 
@@ -18,6 +21,9 @@ NodeKey = tuple[ExecutionKey, str]
 """Execution and unique node id."""
 TaskKey = tuple[ExecutionKey, str, int]
 """Execution, unique node id and attempt."""
+
+SignalKey = tuple[ExecutionKey, str]
+"""Execution and signal id."""
 
 # A row's id is `sequence << ID_BITS | index of the fact in its envelope`: it grows in order of insertion, and a rebuild
 # gives the same.
@@ -69,6 +75,26 @@ class TaskRow(Row):
     phase_version: int = 0
     output_prefix: str = ""
     checkpoint_uri: str = ""
+    # Of an array's attempt: how many elements it has, which lie in a table of their own.
+    elements: int = 0
+
+
+@dataclass(slots=True)
+class ElementRow(Row):
+    """One attempt of an element of an array node; `key` has the element's own node id."""
+
+    key: TaskKey = (("", "", ""), "", 0)
+    message: ExternalResourceInfo = field(default_factory=ExternalResourceInfo)
+    array_id: str = ""
+    array_attempt: int = 0
+
+
+@dataclass(slots=True)
+class SignalRow(Row):
+    key: SignalKey = (("", "", ""), "")
+    message: Signal = field(default_factory=Signal)
+    created_at: datetime = datetime.min
+    updated_at: datetime = datetime.min
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +120,10 @@ class Rows:
     executions: dict[ExecutionKey, ExecutionRow] = field(default_factory=dict[ExecutionKey, ExecutionRow])
     nodes: dict[NodeKey, NodeRow] = field(default_factory=dict[NodeKey, NodeRow])
     tasks: dict[TaskKey, TaskRow] = field(default_factory=dict[TaskKey, TaskRow])
+    signals: dict[SignalKey, SignalRow] = field(default_factory=dict[SignalKey, SignalRow])
+    elements: dict[TaskKey, ElementRow] = field(default_factory=dict[TaskKey, ElementRow])
+    # Number of the latest attempt of each element.
+    latest_elements: dict[NodeKey, int] = field(default_factory=dict[NodeKey, int])
 
     def execution(self, at: At) -> ExecutionRow | None:
         """The execution's row to change; None when it already contains this envelope."""
@@ -106,6 +136,21 @@ class Rows:
     def task(self, at: At, node_id: str, attempt: int) -> TaskRow | None:
         """The attempt's row to change; None when it already contains this envelope."""
         return _current(self.tasks.get((at.key, node_id, attempt)), at, f"{node_id} attempt {attempt}")
+
+    def element(self, at: At, node_id: str, attempt: int) -> ElementRow | None:
+        """The row of an element's attempt to change; None when it already contains this envelope."""
+        return _current(self.elements.get((at.key, node_id, attempt)), at, f"element {node_id} attempt {attempt}")
+
+    def add_element(self, row: ElementRow) -> None:
+        """Takes in an element's row, made or loaded."""
+        execution, node_id, attempt = row.key
+        self.elements[row.key] = row
+        known = self.latest_elements.get((execution, node_id), 0)
+        self.latest_elements[execution, node_id] = max(known, attempt)
+
+    def signal(self, at: At, key: SignalKey) -> SignalRow | None:
+        """The signal's row to change; None when it already contains this envelope."""
+        return _current(self.signals.get(key), at, f"signal {key[1]}")
 
 
 def _current(row: _R | None, at: At, what: str) -> _R | None:

@@ -12,8 +12,9 @@ from flyteidl.admin.node_execution_pb2 import NodeExecution
 from flyteidl.admin.task_execution_pb2 import TaskExecution
 from flyteidl.core import catalog_pb2, execution_pb2
 from flyteidl.core.identifier_pb2 import ResourceType
+from flyteidl.event.event_pb2 import ExternalResourceInfo
 
-from services.execution.projection.rows import ExecutionRow, NodeRow, Row, TaskRow
+from services.execution.projection.rows import ElementRow, ExecutionRow, NodeRow, Row, TaskRow
 from services.execution.projection.times import instant, nanoseconds
 
 DDL = Path(__file__).with_name("ddl.sql").read_text()
@@ -38,7 +39,7 @@ _error_kind = _name(execution_pb2.ExecutionError.ErrorKind)
 _cache_status = _name(catalog_pb2.CatalogCacheStatus)
 
 
-def _text(text: str) -> str:
+def storable(text: str) -> str:
     """Text that clients chose freely: the database cannot hold its NUL characters (the message keeps them)."""
     return text.replace("\0", "") if "\0" in text else text
 
@@ -74,11 +75,11 @@ class Table(Generic[R]):
             f"WHERE {self.name}.sequence < excluded.sequence"
         )
 
-    def load(self) -> str:
-        """The stored rows of given keys; a parameter is one column of the keys."""
-        kinds = [self.columns[name] for name in self.key]
-        arrays = ", ".join(f"${index}::{kind}[]" for index, kind in enumerate(kinds, start=1))
-        names = ", ".join(self.key)
+    def load(self, parts: int | None = None) -> str:
+        """The stored rows of given keys; a parameter is one column of the keys, or of their first parts."""
+        key = self.key[:parts]
+        arrays = ", ".join(f"${index}::{self.columns[name]}[]" for index, name in enumerate(key, start=1))
+        names = ", ".join(key)
         return f"SELECT * FROM {self.name} JOIN unnest({arrays}) AS wanted ({names}) USING ({names})"
 
     def parameters(self, rows: Iterable[R]) -> Sequence[tuple[Any, ...]]:
@@ -111,10 +112,10 @@ def _execution_values(row: ExecutionRow) -> tuple[Any, ...]:
         workflow.domain,
         workflow.name,
         workflow.version,
-        _text(spec.metadata.principal),
-        _text(closure.abort_metadata.cause),
+        storable(spec.metadata.principal),
+        storable(closure.abort_metadata.cause),
         _error_kind(error.kind) if error else None,
-        _text(error.code) if error else None,
+        storable(error.code) if error else None,
         row.inputs_uri,
         row.user_inputs_uri,
         row.metadata_prefix,
@@ -122,7 +123,7 @@ def _execution_values(row: ExecutionRow) -> tuple[Any, ...]:
         instant(closure.updated_at),
         instant(closure.started_at) if closure.HasField("started_at") else None,
         nanoseconds(closure.duration),
-        _text("\x1f".join(spec.tags)),
+        storable("\x1f".join(spec.tags)),
         json.dumps(dict(spec.labels.values), sort_keys=True) if spec.labels.values else "{}",
         message.SerializeToString(deterministic=True),
     )
@@ -205,7 +206,7 @@ def _node_values(row: NodeRow) -> tuple[Any, ...]:
         row.checkpoint_uri,
         row.dynamic_closure_uri,
         _error_kind(error.kind) if error else None,
-        _text(error.code) if error else None,
+        storable(error.code) if error else None,
         _cache_status(task.cache_status) if task else None,
         instant(closure.created_at),
         instant(closure.updated_at),
@@ -285,6 +286,7 @@ def _task_values(row: TaskRow) -> tuple[Any, ...]:
         message.input_uri,
         row.output_prefix,
         row.checkpoint_uri,
+        row.elements,
         instant(closure.created_at),
         instant(closure.updated_at),
         instant(closure.started_at) if closure.HasField("started_at") else None,
@@ -307,6 +309,7 @@ def _task_row(stored: Mapping[str, Any]) -> TaskRow:
         phase_version=stored["phase_version"],
         output_prefix=stored["output_prefix"],
         checkpoint_uri=stored["checkpoint_uri"],
+        elements=stored["elements"],
     )
 
 
@@ -330,6 +333,7 @@ TASK_EXECUTIONS: Table[TaskRow] = Table(
         "input_uri": "text",
         "output_prefix": "text",
         "checkpoint_uri": "text",
+        "elements": "integer",
         "created_at": "timestamptz",
         "updated_at": "timestamptz",
         "started_at": "timestamptz",
@@ -338,4 +342,58 @@ TASK_EXECUTIONS: Table[TaskRow] = Table(
     },
     values=_task_values,
     restore=_task_row,
+)
+
+
+def _element_values(row: ElementRow) -> tuple[Any, ...]:
+    (project, domain, name), node_id, attempt = row.key
+    return (
+        row.id,
+        row.sequence,
+        project,
+        domain,
+        name,
+        node_id,
+        attempt,
+        row.array_id,
+        row.array_attempt,
+        row.message.index,
+        row.message.SerializeToString(deterministic=True),
+    )
+
+
+def _element_row(stored: Mapping[str, Any]) -> ElementRow:
+    return ElementRow(
+        id=stored["id"],
+        sequence=stored["sequence"],
+        stored=stored["sequence"],
+        key=(
+            (stored["execution_project"], stored["execution_domain"], stored["execution_name"]),
+            stored["node_id"],
+            stored["retry_attempt"],
+        ),
+        message=ExternalResourceInfo.FromString(stored["message"]),
+        array_id=stored["array_id"],
+        array_attempt=stored["array_attempt"],
+    )
+
+
+ARRAY_ELEMENTS: Table[ElementRow] = Table(
+    name="array_elements",
+    key=("execution_project", "execution_domain", "execution_name", "node_id", "retry_attempt"),
+    columns={
+        "id": "bigint",
+        "sequence": "bigint",
+        "execution_project": "text",
+        "execution_domain": "text",
+        "execution_name": "text",
+        "node_id": "text",
+        "retry_attempt": "integer",
+        "array_id": "text",
+        "array_attempt": "integer",
+        "element": "integer",
+        "message": "bytea",
+    },
+    values=_element_values,
+    restore=_element_row,
 )

@@ -24,12 +24,12 @@ RECORDINGS = Path(__file__).parents[2] / "recordings"
 VERSION = "recorded"
 
 RUNS = (
-    "w01_chain", "w02_subworkflow", "w05_dynamic", "w08_user_error", "w09_recoverable", "w10_on_failure", "w12_types",
-    "w13_data", "w14_timeout", "w16_fail_after", "w17_echo",
+    "w01_chain", "w02_subworkflow", "w04_branch", "w05_dynamic", "w08_user_error", "w09_recoverable",
+    "w10_on_failure", "w12_types", "w13_data", "w14_timeout", "w16_fail_after", "w17_echo",
 )  # fmt: skip
 WORKFLOWS = {
-    "w01_chain", "w02_subworkflow", "w05_dynamic", "w08_user_error", "w09_recoverable", "w10_on_failure", "w11_cache",
-    "w12_types", "w13_data", "w14_timeout", "w15_abort", "w16_fail_after", "w17_echo",
+    "w01_chain", "w02_subworkflow", "w04_branch", "w05_dynamic", "w07_gates", "w08_user_error", "w09_recoverable",
+    "w10_on_failure", "w11_cache", "w12_types", "w13_data", "w14_timeout", "w15_abort", "w16_fail_after", "w17_echo",
 }  # fmt: skip
 
 _VOLATILE = {
@@ -153,6 +153,52 @@ def test_aborted_run_gives_the_recorded_tree(register: Callable[[str], Any], rem
     remote.terminate(execution, cause="enough")
     remote.wait(execution, timeout=timedelta(seconds=60), poll_interval=timedelta(milliseconds=100), sync_nodes=False)
     compare(recorded("w15_abort"), tree(admin, execution.id.name), execution.id.name)
+
+
+def test_run_with_gates_gives_the_recorded_tree(register: Callable[[str], Any], remote: Any, admin: Any) -> None:
+    execution = remote.execute(register("w07_gates"), inputs={})
+    name = execution.id.name
+    awaited(remote, name, "value")
+    remote.set_input("value", name, 41)
+    awaited(remote, name, "ok")
+    remote.approve("ok", name)
+    remote.wait(execution, timeout=timedelta(seconds=60), poll_interval=timedelta(milliseconds=100), sync_nodes=False)
+    compare(recorded("w07_gates"), tree(admin, name), name)
+
+
+def test_cached_runs_give_the_recorded_trees(register: Callable[[str], Any], remote: Any, admin: Any) -> None:
+    """The second run finds what the first one made, and says so."""
+    names: list[str] = []
+    for _ in range(2):
+        execution = remote.execute(register("w11_cache"), inputs={})
+        remote.wait(
+            execution, timeout=timedelta(seconds=60), poll_interval=timedelta(milliseconds=100), sync_nodes=False
+        )
+        names.append(execution.id.name)
+    made, found = (tree(admin, name) for name in names)
+    artifact = artifact_id(made)
+    assert artifact_id(found) == artifact
+    for name, actual, recording in zip(names, (made, found), ("w11_cache", "w11_cache-second"), strict=True):
+        expected = recorded(recording)
+        text = json.dumps(expected).replace(artifact_id(expected), artifact)
+        # The recorded first run is the source of the second.
+        text = text.replace(recorded("w11_cache")["execution"]["id"]["name"], names[0])
+        compare(json.loads(text), actual, name)
+
+
+def artifact_id(run: dict[str, Any]) -> str:
+    (node,) = (row["node"] for row in run["nodes"] if row["node"]["id"]["node_id"] == "n0")
+    return node["closure"]["task_node_metadata"]["catalog_key"]["artifact_tag"]["artifact_id"]
+
+
+def awaited(remote: Any, name: str, signal_id: str) -> None:
+    """Returns once a gate waits for the signal."""
+    import time
+
+    deadline = time.monotonic() + 60
+    while signal_id not in [signal.id.signal_id for signal in remote.list_signals(name)]:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def test_relaunched_run_gives_the_recorded_tree(register: Callable[[str], Any], remote: Any, admin: Any) -> None:
