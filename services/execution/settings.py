@@ -19,8 +19,28 @@ class RetrySettings(BaseModel):
 
     max_system_failures: Annotated[int, Field(ge=0)] = 3
     """Further attempts after failures of the system, beside the user's own budget."""
-    backoff_base: timedelta = timedelta(milliseconds=100)
-    backoff_max: timedelta = timedelta(seconds=30)
+    default_max_attempts: Annotated[int, Field(ge=1)] = 1
+    """Attempts of tasks whose authors said nothing about retries."""
+    ignore_cause: bool = False
+    """One budget for failures of all kinds, the user's own; `max_system_failures` then means nothing."""
+    interruptible_failure_threshold: int = -1
+    """System failures from which on a task is not interruptible any more; -1: its last attempt, -2: the last two, …"""
+    backoff_base: Annotated[timedelta, Field(ge=timedelta())] = timedelta(milliseconds=100)
+    """Pause before the first retry; doubles up to `backoff_max`. Tasks may ask for others by annotation."""
+    backoff_max: Annotated[timedelta, Field(ge=timedelta())] = timedelta(seconds=30)
+
+
+class DeadlineSettings(BaseModel):
+    """Deadlines of those who set none themselves; 0 is none."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    attempt: Annotated[timedelta, Field(ge=timedelta())] = timedelta()
+    """Of an attempt of a task, a map or a launch plan without a timeout."""
+    node: Annotated[timedelta, Field(ge=timedelta())] = timedelta()
+    """Of all attempts together."""
+    queueing: Annotated[timedelta, Field(ge=timedelta())] = timedelta()
+    """How long an attempt may wait until it runs, unless execution, launch plan or workflow have a queueing budget."""
 
 
 class OffloadingSettings(BaseModel):
@@ -60,11 +80,14 @@ class ExecutionSettings(BaseModel):
     """Default and longest validity of signed addresses."""
     cached_executions: Annotated[int, Field(gt=0)] = 4096
     """Folded executions kept at hand."""
+    cached_nodes: Annotated[int, Field(gt=0)] = 50_000
+    """Nodes of compiled workflows kept at hand."""
     cached_data_bytes: Annotated[int, Field(ge=0)] = 64 * _MIB
     """Memory for literal maps kept at hand."""
     caching: bool = True
     """Whether results are cached: without it, tasks run as if none were cacheable, and need no catalog."""
     retries: RetrySettings = RetrySettings()
+    deadlines: DeadlineSettings = DeadlineSettings()
     offloading: OffloadingSettings = OffloadingSettings()
 
 

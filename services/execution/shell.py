@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from flyteidl.core.compiler_pb2 import CompiledWorkflowClosure
-from flyteidl.core.literals_pb2 import LiteralMap
+from flyteidl.core.literals_pb2 import Literal, LiteralMap
 from google.protobuf.message import DecodeError
 
 from flightlog_blobs import BlobCorrupt, BlobError, BlobMissing, BlobStore
@@ -33,6 +33,7 @@ from services.execution.engine import (
     NeedData,
     NeedProgram,
     ObserveAttempt,
+    Offloading,
     Program,
     ProgramError,
     Refusal,
@@ -41,14 +42,14 @@ from services.execution.engine import (
     decide,
     fold,
 )
-from services.execution.literals import LiteralCache
+from services.execution.literals import LiteralCache, load_offloaded
 from services.execution.lookup import Lookup
+from services.execution.programs import ProgramCache
 from services.execution.results import load_result
 from services.execution.settings import ExecutionSettings
 from services.execution.subjects import ExecutionKey
 
 _MAX_CONFLICTS = 50
-_KEPT_PROGRAMS = 512
 _STARTS_AT_ONCE = 4
 # How long an execution waits at most to be started while create calls are being answered: callers go before runs.
 _BURST_SECONDS = 1.0
@@ -86,14 +87,12 @@ class Shell:
         self._kept = settings.cached_executions
         self._read_bytes = settings.read_bytes
         self._futures_bytes = settings.futures_bytes
-        self._engine = EngineSettings(
-            max_system_failures=settings.retries.max_system_failures,
-            retry_backoff_base=settings.retries.backoff_base,
-            retry_backoff_max=settings.retries.backoff_max,
-        )
+        self._engine = _engine_settings(settings)
         self._lanes: OrderedDict[ExecutionKey, _Lane] = OrderedDict()
-        self._programs: OrderedDict[bytes, Program] = OrderedDict()
-        self._literals = LiteralCache(settings.cached_data_bytes)
+        self._programs = ProgramCache(settings.cached_nodes)
+        self._literals = LiteralCache[LiteralMap](settings.cached_data_bytes)
+        self._offloaded = LiteralCache[Literal](settings.cached_data_bytes)
+        self._offloaded_bytes = settings.offloading.read_bytes
         self._starting = asyncio.Semaphore(_STARTS_AT_ONCE)
         self._creating = 0
         self._calm = asyncio.Event()
@@ -162,7 +161,13 @@ class Shell:
                 if state is None or lane.head is None:
                     raise Refused(Refusal.NOT_FOUND)
                 program = await self._program_or_why(state.created.closure)
-                decision = await self._decide(state, await self._with_result(state, command), program)
+                try:
+                    decision = await self._decide(state, await self._with_result(state, command), program)
+                except Refused:
+                    if await self._is_current(key, lane.head):
+                        raise
+                    lane.head = None
+                    continue
                 if not decision.facts:
                     if isinstance(command, StartExecution) or await self._is_current(key, lane.head):
                         return None
@@ -181,7 +186,7 @@ class Shell:
                 for uri, literals in decision.data.items():
                     self._literals.keep(uri, literals)
                 for digest, program in decision.programs.items():
-                    self._keep_program(digest, program)
+                    self._programs.keep(digest, program)
                 metrics.facts_total.inc(len(decision.facts))
                 return recorded
         raise LogUnavailable(f"execution {'/'.join(key)} is changed by others all the time")
@@ -218,21 +223,25 @@ class Shell:
         needed: dict[str, LiteralMap] = {}
         lost: dict[str, str] = {}
         data: Mapping[str, LiteralMap] = ChainMap(needed, self._literals)  # pyright: ignore[reportArgumentType]
-        programs: dict[bytes, Program] = {}
+        loaded: dict[bytes, Program] = {}
+        programs: Mapping[bytes, Program] = ChainMap(loaded, self._programs)  # pyright: ignore[reportArgumentType]
+        offloaded: dict[str, Literal] = {}
+        at_hand: Mapping[str, Literal] = ChainMap(offloaded, self._offloaded)  # pyright: ignore[reportArgumentType]
         started = time.perf_counter()
         waited = 0.0
         try:
             while True:
-                context = Context(self._clock(), program, data, self._engine, lost, programs)
+                context = Context(self._clock(), program, data, self._engine, lost, programs, at_hand)
                 try:
                     return decide(state, command, context)
                 except NeedData as need:
                     before = time.perf_counter()
                     await self._read(need.uris, needed, lost)
+                    await self._read_offloaded(need.offloaded, offloaded, lost)
                     waited += time.perf_counter() - before
                 except NeedProgram as need:
                     before = time.perf_counter()
-                    programs[need.closure.sha256] = await self._program_or_why(need.closure)
+                    loaded[need.closure.sha256] = await self._program_or_why(need.closure)
                     waited += time.perf_counter() - before
         finally:
             metrics.decision_seconds.labels(type(command).__name__).observe(time.perf_counter() - started - waited)
@@ -246,19 +255,13 @@ class Shell:
         """
         program = self._programs.get(closure.sha256)
         if program is not None:
-            self._programs.move_to_end(closure.sha256)
             return program
         try:
             program = Program.parse(CompiledWorkflowClosure.FromString(await self._blobs.verified(closure)))
         except (BlobMissing, BlobCorrupt, DecodeError) as error:
             raise ProgramError(f"the compiled workflow cannot be read: {error}") from error
-        self._keep_program(closure.sha256, program)
+        self._programs.keep(closure.sha256, program)
         return program
-
-    def _keep_program(self, digest: bytes, program: Program) -> None:
-        self._programs[digest] = program
-        if len(self._programs) > _KEPT_PROGRAMS:
-            self._programs.popitem(last=False)
 
     async def _program_or_why(self, closure: DataRef) -> Program:
         try:
@@ -278,6 +281,15 @@ class Shell:
                 lost[uri] = "it holds no literals"
             else:
                 self._literals.keep(uri, found[uri])
+
+    async def _read_offloaded(self, uris: Sequence[str], found: dict[str, Literal], lost: dict[str, str]) -> None:
+        for uri in uris:
+            loaded = await load_offloaded(self._blobs, uri, self._offloaded_bytes)
+            if isinstance(loaded, str):
+                lost[uri] = loaded
+            else:
+                found[uri] = loaded
+                self._offloaded.keep(uri, loaded)
 
     @asynccontextmanager
     async def _lane(self, key: ExecutionKey) -> AsyncGenerator[_Lane]:
@@ -308,3 +320,20 @@ def _subject(key: ExecutionKey) -> Subject:
     if subject is None:
         raise Refused(Refusal.NOT_FOUND)
     return subject
+
+
+def _engine_settings(settings: ExecutionSettings) -> EngineSettings:
+    retries, deadlines, offloading = settings.retries, settings.deadlines, settings.offloading
+    return EngineSettings(
+        max_system_failures=retries.max_system_failures,
+        ignore_retry_cause=retries.ignore_cause,
+        default_max_attempts=retries.default_max_attempts,
+        interruptible_failure_threshold=retries.interruptible_failure_threshold,
+        attempt_timeout=deadlines.attempt,
+        node_timeout=deadlines.node,
+        queueing_budget=deadlines.queueing,
+        retry_backoff_base=retries.backoff_base,
+        retry_backoff_max=retries.backoff_max,
+        offloading=Offloading(min_mib=offloading.min_mib, max_mib=offloading.max_mib) if offloading.enabled else None,
+        caching=settings.caching,
+    )
