@@ -84,27 +84,30 @@ class Catalog:
 
     async def _serve(self, key: CacheKey, requests: list[Request], recorded: Recorded) -> tuple[CacheAnswer, ...]:
         """Decide about one entry and record it, once; returns what is to be told."""
-        subject = subjects.entry(key)
-        at = recorded.envelope.occurred_at
         async with self._looking:
             while True:
-                records = await self._log.load(subject)
-                before = list(takewhile(lambda record: record.envelope.causation_id != recorded.event_id, records))
-                entry = entries.fold(fact for record in before for fact in record.facts)
-                outcome = entries.decide(entry, key, requests, at)
-                if len(before) < len(records) or not outcome.facts:
-                    return outcome.answers
-                head = records[-1].head if records else Head.EMPTY
                 try:
-                    await self._log.append(subject, outcome.facts, head=head, cause=Cause.service(SERVICE, recorded))
+                    return await self._decide(key, requests, recorded)
                 except Conflict:
                     continue
                 except LogUnavailable:
                     raise
                 except LogError as error:
-                    _log.error("entry.refused", subject=str(subject), reason=str(error))
-                    return entries.refusals(key, requests, str(error), at)
-                return outcome.answers
+                    # An entry that cannot be read, or takes no facts, is no reason to stop a run.
+                    _log.error("entry.refused", subject=str(subjects.entry(key)), reason=str(error))
+                    return entries.refusals(key, requests, str(error), recorded.envelope.occurred_at)
+
+    async def _decide(self, key: CacheKey, requests: list[Request], recorded: Recorded) -> tuple[CacheAnswer, ...]:
+        """Raises `Conflict` when another envelope came first."""
+        subject = subjects.entry(key)
+        records = await self._log.load(subject)
+        before = list(takewhile(lambda record: record.envelope.causation_id != recorded.event_id, records))
+        entry = entries.fold(fact for record in before for fact in record.facts)
+        outcome = entries.decide(entry, key, requests, recorded.envelope.occurred_at)
+        if outcome.facts and len(before) == len(records):
+            head = records[-1].head if records else Head.EMPTY
+            await self._log.append(subject, outcome.facts, head=head, cause=Cause.service(SERVICE, recorded))
+        return outcome.answers
 
 
 def _requests(recorded: Recorded) -> Iterable[tuple[CacheKey, list[Request]]]:
