@@ -84,6 +84,21 @@ def events(
 
 
 @app.command()
+def terminate(
+    execution: Annotated[str, typer.Argument(help="Execution as `name` or `project/domain/name`.")],
+    cause: Annotated[str, typer.Option(help="Why; clients see it.")] = "",
+    force: Annotated[
+        bool, typer.Option("--force", help="End it at once, without waiting until what runs is gone.")
+    ] = False,
+    data: Data = _DEFAULT_DATA,
+) -> None:
+    """Abort an execution. `--force` is for one that cannot end: its launcher is gone and nothing can be cleaned up."""
+    from .commands.terminate import terminate as run
+
+    _run(run(data, execution, cause=cause, force=force))
+
+
+@app.command()
 def rebuild(
     service: Annotated[str | None, typer.Argument(help="Rebuild this service's tables alone.")] = None,
     data: Data = _DEFAULT_DATA,

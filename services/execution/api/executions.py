@@ -31,6 +31,7 @@ from services.execution.projection.entities import EXECUTION
 from services.execution.projection.queries import Reads, StoredExecution, of_project
 from services.execution.shell import Shell
 
+_FORCE = "flightlog-force"
 _ACTIVE_ONLY = SqlWhere("e.state = $1", (0,))
 
 
@@ -85,9 +86,13 @@ class Executions:
         return ExecutionUpdateResponse()
 
     async def terminate(self, request: ExecutionTerminateRequest, call: CallContext) -> ExecutionTerminateResponse:
-        """TerminateExecution: ABORTING at once, ABORTED when all that runs is gone."""
+        """TerminateExecution: ABORTING at once, ABORTED when all that runs is gone.
+
+        With the metadata `flightlog-force: true` it is ABORTED at once, whatever still runs.
+        """
         identifier = answers.execution_id(request)
-        await self._obey(identifier, TerminateExecution(request.cause, call.principal), call)
+        force = call.value(_FORCE) == "true"
+        await self._obey(identifier, TerminateExecution(request.cause, call.principal, force), call)
         return ExecutionTerminateResponse()
 
     async def _obey(self, identifier: WorkflowExecutionIdentifier, command: Command, call: CallContext) -> None:

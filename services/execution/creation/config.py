@@ -51,6 +51,10 @@ def resolve_config(
     interruptible = _first(source.interruptible for source in (spec, launch_plan) if source.HasField("interruptible"))
     if interruptible is not None:
         config.interruptible = interruptible.value
+    for source in (spec.quality_of_service, launch_plan.quality_of_service):
+        if source.spec.HasField("queueing_budget"):
+            config.queueing_budget.CopyFrom(source.spec.queueing_budget)
+            break
     envs = spec.envs.values or launch_plan.envs.values
     for pair in envs:
         config.envs[pair.key] = pair.value

@@ -124,6 +124,12 @@ def _fire(turn: Turn, command: FireTimer) -> None:
 def _terminate(turn: Turn, command: TerminateExecution) -> None:
     if turn.state.phase.terminal:
         raise Refused(Refusal.ALREADY_TERMINAL)
-    turn.emit(facts.AbortRequested(cause=command.cause, principal=command.principal, occurred_at=turn.now))
+    turn.emit(
+        facts.AbortRequested(
+            cause=command.cause, principal=command.principal, force=command.force, occurred_at=turn.now
+        )
+    )
     failure.abort(turn)
+    if command.force:
+        failure.abandon(turn)
     graph.settle(turn)

@@ -102,7 +102,9 @@ def retried(rows: Rows, at: At, fact: facts.RetryScheduled) -> None:
     if row is None:
         return
     pause = (fact.due.ToNanoseconds() - fact.occurred_at.ToNanoseconds()) / 1e9
-    _explain(row.message.closure, f"tried again in {pause:g} s" if pause > 0 else "tried again at once", fact.occurred_at)
+    _explain(
+        row.message.closure, f"tried again in {pause:g} s" if pause > 0 else "tried again at once", fact.occurred_at
+    )
 
 
 def _keep_checkpoint(rows: Rows, at: At, row: TaskRow) -> None:

@@ -266,19 +266,25 @@ def test_terminate_of_an_ended_execution_tells_its_phase(
     assert reason.already_in_terminal_state.current_phase == "SUCCEEDED"
 
 
-def test_terminate_is_visible_at_once_may_be_repeated_and_stops_the_process(admin: Any, tmp_path: Path) -> None:
-    started, let_go = tmp_path / "started", tmp_path / "let-go"
+def stubborn(admin: Any, folder: Path) -> identifier_pb2.WorkflowExecutionIdentifier:
+    """A running execution whose task does not end when told to, until there is a file `let-go` in the folder."""
+    started, let_go = folder / "started", folder / "let-go"
     script = (
-        f"trap 'while ! test -e {let_go}; do sleep 0.02; done; exit 0' TERM; touch {started}; "
+        f"trap 'while ! test -e {let_go}; do sleep 0.02; done; touch {folder}/gone; exit 0' TERM; touch {started}; "
         "while true; do sleep 0.02; done"
     )
-    registration = chain_of_one("stubborn")
+    registration = chain_of_one(folder.name)
     template = registration.task.spec.template
     template.type = "raw-container"
     template.container.image = "none"
     template.container.command.extend(["sh", "-c", script])
     identifier = create(admin, register(admin, registration))
     eventually(started.exists)
+    return identifier
+
+
+def test_terminate_is_visible_at_once_may_be_repeated_and_stops_the_process(admin: Any, tmp_path: Path) -> None:
+    identifier, let_go = stubborn(admin, tmp_path), tmp_path / "let-go"
     request = execution_pb2.ExecutionTerminateRequest(id=identifier, cause="first")
     admin.TerminateExecution(request)
     closure = get(admin, identifier).closure
@@ -296,7 +302,37 @@ def test_terminate_is_visible_at_once_may_be_repeated_and_stops_the_process(admi
     attempts = task_execution_pb2.TaskExecutionListRequest(node_execution_id=node.id, limit=9)
     (attempt,) = admin.ListTaskExecutions(attempts).task_executions
     assert attempt.closure.phase == TaskExecution.ABORTED
+    assert [reason.message for reason in attempt.closure.reasons][-1] == "Workflow aborted."
     assert refused(admin.TerminateExecution, request).code() == grpc.StatusCode.FAILED_PRECONDITION
+
+
+def test_terminate_by_force_does_not_wait_for_what_runs(stack: Any, admin: Any, tmp_path: Path) -> None:
+    identifier = stubborn(admin, tmp_path)
+    request = execution_pb2.ExecutionTerminateRequest(id=identifier, cause="politely")
+    admin.TerminateExecution(request)
+    assert get(admin, identifier).closure.phase == WorkflowExecution.ABORTING
+    ended = stack.cli("terminate", identifier.name, "--force", "--cause", "the launcher is gone")
+    assert ended.returncode == 0, ended.stderr
+    closure = get(admin, identifier).closure
+    assert (closure.phase, closure.abort_metadata.cause) == (WorkflowExecution.ABORTED, "the launcher is gone")
+    events = stack.cli("events", identifier.name).stdout
+    assert "by force" in events
+    assert "not waited for" in events
+    # The process was told to end all the same, and that it does changes nothing any more.
+    (tmp_path / "let-go").touch()
+    eventually((tmp_path / "gone").exists)
+    again = stack.cli("terminate", identifier.name, "--force")
+    assert again.returncode == 1
+    assert "FAILED_PRECONDITION" in again.stderr
+
+
+def test_terminate_by_force_of_what_runs(admin: Any, tmp_path: Path) -> None:
+    identifier = stubborn(admin, tmp_path)
+    request = execution_pb2.ExecutionTerminateRequest(id=identifier, cause="at once")
+    admin.TerminateExecution(request, metadata=(("flightlog-force", "true"),))
+    assert get(admin, identifier).closure.phase == WorkflowExecution.ABORTED
+    (tmp_path / "let-go").touch()
+    eventually((tmp_path / "gone").exists)
 
 
 def test_nodes_are_listed_in_order_with_their_data(

@@ -488,8 +488,8 @@ class Story:
     def start(self) -> list[str]:
         return self.does(engine.StartExecution())
 
-    def terminate(self, cause: str = "enough") -> list[str]:
-        return self.does(engine.TerminateExecution(cause, "user"))
+    def terminate(self, cause: str = "enough", *, force: bool = False) -> list[str]:
+        return self.does(engine.TerminateExecution(cause, "user", force))
 
     def sets(self, signal_id: str, value: Any) -> list[str]:
         return self.does(engine.SetSignal(signal_id, literal(value), "user"))

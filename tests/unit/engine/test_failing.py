@@ -423,6 +423,78 @@ def test_abort_while_failing() -> None:
     assert story.sees("b", "KILLED")[-1] == "ExecutionAborted"
 
 
+# ---------------------------------------------------------------------------------------------------- by force
+
+
+def test_abort_by_force_waits_for_nothing() -> None:
+    story = started(Flow().task("a").sub("s", Flow("inner").task("i"), {"x": INPUT}))
+    assert story.terminate(force=True) == [
+        "AbortRequested",
+        "AttemptAborting a#0",
+        "AttemptAborting s-0-i#0",
+        "AttemptAborted a#0",
+        "NodeAborted a NodeAborted",
+        "AttemptAborted s-0-i#0",
+        "NodeAborted s-0-i NodeAborted",
+        "NodeAborted s NodeAborted",
+        "ExecutionAborted",
+    ]
+    aborted = story.last(facts.AttemptAborted, node_id="a")
+    assert (aborted.abandoned, aborted.reason) == (True, "Workflow aborted.")
+    assert story.last(facts.AbortRequested).force
+    assert story.last(facts.NodeAborted, node_id="s").error.message == "Workflow aborted."
+
+
+def test_abort_by_force_after_one_that_never_ends() -> None:
+    story = started(Flow().task("a"))
+    story.terminate()
+    assert story.terminate(force=True) == [
+        "AbortRequested",
+        "AttemptAborted a#0",
+        "NodeAborted a NodeAborted",
+        "ExecutionAborted",
+    ]
+
+
+def test_what_is_seen_after_an_abort_by_force_changes_nothing() -> None:
+    story = started(Flow().task("a", timeout=8, retries=1).task("b"))
+    story.terminate(force=True)
+    assert story.sees("a", "RUNNING") == []
+    assert story.sees("a", "KILLED") == []
+    assert story.succeeds("b") == []
+    assert story.fire("a/0/attempt") == []
+    with pytest.raises(engine.Refused):
+        story.terminate(force=True)
+
+
+def test_abort_by_force_of_what_fails_retries_or_has_not_begun() -> None:
+    story = Story(Flow().task("a"), {"x": 1})
+    assert story.terminate(force=True) == ["AbortRequested", "ExecutionAborted"]
+    story = started(Flow().task("a").task("b"))
+    story.fails("a")
+    assert story.terminate(force=True)[-1] == "ExecutionAborted"
+    settings = engine.EngineSettings(retry_backoff_base=timedelta(seconds=1))
+    story = started(Flow().task("a", retries=1).task("b"), settings=settings, parallelism=1)
+    story.fails("a", recoverable=True)
+    assert story.terminate(force=True)[-1] == "ExecutionAborted"
+
+
+def test_abort_by_force_ends_a_failure_node() -> None:
+    story = started(Flow().task("a").task("fn0").on_failure())
+    story.fails("a")
+    assert story.terminate(force=True)[-3:] == [
+        "AttemptAborted fn0#0",
+        "NodeAborted fn0 NodeAborted",
+        "ExecutionAborted",
+    ]
+
+
+def test_abort_by_force_of_a_workflow_that_is_lost() -> None:
+    story = started(Flow().task("a").sub("s", Flow("inner").task("i"), {"x": INPUT}))
+    story.program = engine.Program.unrunnable("gone")
+    assert story.terminate(force=True)[-1] == "ExecutionAborted"
+
+
 # ---------------------------------------------------------------------------------------------------- observations
 
 

@@ -78,7 +78,7 @@ HISTORY: Sequence[Recorded] = (
     envelope(
         20,
         facts.AttemptFailed(node_id="n0", error=ERROR, recoverable=True, occurred_at=at(6)),
-        facts.RetryScheduled(node_id="n0", attempt=1),
+        facts.RetryScheduled(node_id="n0", attempt=1, due=at(6.5), occurred_at=at(6)),
         scheduled("n0", 1, 6.5),
     ),
     envelope(
@@ -162,7 +162,10 @@ def test_each_attempt_has_a_row_and_keeps_its_end() -> None:
     first, second = task(rows).message.closure, task(rows, 1).message.closure
     assert (first.phase, first.error) == (Task.FAILED, ERROR)
     assert first.duration.ToTimedelta().total_seconds() == 1
-    assert [reason.message for reason in first.reasons] == ["runs"]
+    reasons = ["task submitted to the launcher", "runs", "tried again in 0.5 s"]
+    assert [reason.message for reason in first.reasons] == reasons
+    assert first.reason == reasons[-1]
+    assert [reason.message for reason in second.reasons] == reasons[:1]
     assert second.phase == Task.SUCCEEDED
     assert second.output_uri == "s3://b/m/p-d-run/n0/data/1/outputs.pb", "named though the task declares no outputs"
     assert not second.HasField("started_at")
