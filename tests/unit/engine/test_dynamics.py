@@ -11,7 +11,7 @@ from flightlog_protos.execution.v1 import facts_pb2 as facts
 from flightlog_protos.launcher.v1.observations_pb2 import Exit
 from flightlog_protos.log.v1.envelope_pb2 import DataRef
 from services.execution import engine
-from tests.unit.engine.story import INPUT, WORKFLOW_DIR, Flow, From, Story, identifier
+from tests.unit.engine.story import INPUT, WORKFLOW_DIR, Flow, From, Story, identifier, when
 
 
 def asked() -> Flow:
@@ -128,7 +128,29 @@ def test_ids_stay_short_however_deep() -> None:
     assert all(len(node_id) <= 20 for node_id in story.phases())
 
 
-def test_conditionals_maps_and_launch_plans_are_planned_like_others() -> None:
+def test_conditionals_and_gates_may_be_asked_for() -> None:
+    story = started(Flow().task("n0", {"x": INPUT}).returns(o0=From("n0")))
+    arm = Flow("arm").task("taken", {"a": From("dn0")})
+    other = Flow("arm").task("other", {"a": From("dn0")})
+    flow = Flow("asked").task("dn0", {"a": 7}).sleeps("dn1", 5)
+    flow.branch("dn2", (when(From("dn0"), "GT", 5), arm), otherwise=other, after=["dn1"]).returns(o0=From("dn2"))
+    story.asks("n0", flow)
+    story.succeeds("n0-0-dn0", outputs={"o0": 8})
+    assert "AttemptScheduled n0-0-dn2-0-dn2-taken#0" in story.fire(story.last(facts.TimerSet).timer_id)
+    story.succeeds("n0-0-dn2-0-dn2-taken", outputs={"o0": 9})
+    assert story.outputs() == {"o0": 9}
+
+
+def test_maps_may_be_asked_for() -> None:
+    story = started(Flow().task("n0", {"x": INPUT}).returns(o0=From("n0")))
+    story.asks("n0", Flow("asked").map("dn0", {"a": [1, 2]}, original=True).returns(o0=7))
+    for index in range(2):
+        story.succeeds(f"n0-0-dn0-0-n{index}", outputs={"o0": index})
+    assert story.data(story.last(facts.NodeSucceeded, node_id="n0-0-dn0").outputs) == {"o0": [0, 1]}
+    assert story.outputs() == {"o0": 7}
+
+
+def test_launch_plans_are_planned_when_they_are_known() -> None:
     launch_plan_id = identifier("LAUNCH_PLAN", "lp")
     flow = asked()
     node = flow.nodes[1]
