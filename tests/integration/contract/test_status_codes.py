@@ -12,11 +12,11 @@ from uuid import uuid4
 
 import grpc
 import pytest
-from flyteidl.admin import event_pb2, execution_pb2, launch_plan_pb2, project_pb2, signal_pb2, workflow_pb2
+from flyteidl.admin import event_pb2, execution_pb2, launch_plan_pb2, project_pb2, workflow_pb2
 from flyteidl.admin.common_pb2 import ObjectGetRequest, ResourceListRequest
 from flyteidl.core import execution_pb2 as core_execution_pb2
 from flyteidl.core import identifier_pb2, tasks_pb2
-from flyteidl.service import admin_pb2_grpc, auth_pb2, auth_pb2_grpc, signal_pb2_grpc
+from flyteidl.service import admin_pb2_grpc, auth_pb2, auth_pb2_grpc
 from grpc_status import rpc_status
 
 from flightlog_bench.workflows import chain
@@ -154,11 +154,10 @@ def test_no_version_is_asked_of_a_launch_plan_that_is_not_there(admin: Any) -> N
     assert refused(admin.GetLaunchPlan, ObjectGetRequest(id=missing)).code() == Code.NOT_FOUND
 
 
-def test_methods_of_later_releases_say_so(channel: grpc.Channel) -> None:
-    signals = signal_pb2_grpc.SignalServiceStub(channel)
-    error = refused(signals.GetOrCreateSignal, signal_pb2.SignalGetOrCreateRequest())
+def test_methods_of_later_releases_say_so(admin: Any) -> None:
+    error = refused(admin.GetExecutionMetrics, execution_pb2.WorkflowExecutionGetMetricsRequest())
     assert error.code() == Code.UNIMPLEMENTED
-    assert "GetOrCreateSignal" in error.details()
+    assert "GetExecutionMetrics" in error.details()
 
 
 def test_without_authentication_its_services_are_unimplemented(channel: grpc.Channel) -> None:
