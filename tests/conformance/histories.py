@@ -25,6 +25,7 @@ from google.protobuf.message import Message
 from flightlog_blobs import BlobStore
 from flightlog_cli.access import Access, open_log
 from flightlog_log import Log, Recorded, Unreadable
+from flightlog_protos.catalog.v1.cache_pb2 import CacheAnswer
 from flightlog_protos.execution.v1 import facts_pb2
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
 from flightlog_protos.log.v1.envelope_pb2 import DataRef
@@ -35,7 +36,7 @@ from services.execution.results import load_result
 from services.execution.settings import ExecutionSettings
 from tests.unit.engine.replaying import HISTORIES, History, Player, Step, dumped, loaded, write
 
-_STREAMS = ("EXECUTION", "LAUNCHER")
+_STREAMS = ("EXECUTION", "LAUNCHER", "CATALOG")
 
 
 class NotRedecided(Exception):
@@ -152,6 +153,9 @@ class Historian:
             yield from asked(record.facts)
             return
         cause = self._events.get(record.envelope.causation_id)
+        answers = tuple(fact for fact in (cause.facts if cause is not None else ()) if isinstance(fact, CacheAnswer))
+        if answers:
+            yield engine.AnswerCache(answers)
         for fact in cause.facts if cause is not None else ():
             if isinstance(fact, facts_pb2.ExecutionCreated):
                 yield engine.StartExecution()
