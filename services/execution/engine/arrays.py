@@ -75,7 +75,10 @@ def element_ended(turn: Turn, element: NodeState) -> None:
     elif done:
         _succeed(turn, node_id)
     else:
-        _start_elements(turn, node_id)
+        try:
+            _start_elements(turn, node_id)
+        except DataMissing:
+            return
 
 
 def inputs_of(turn: Turn, element: NodeState) -> LiteralMap:
@@ -155,17 +158,20 @@ def _start_elements(turn: Turn, node_id: str) -> None:
 def _start(turn: Turn, frame: Frame, array: Array, state: NodeState, index: int) -> None:
     node = frame.workflow.node(f"n{index}")
     queued = frame.queued(node, turn.now, element=index)
-    # Tasks that pick their element by its index read the array's own inputs.
-    if array.individual_inputs and not echo.runs(node):
+    in_engine = echo.runs(node)
+    if in_engine or array.individual_inputs or node.cache is not None:
         inputs = _item(turn, array, _inputs(turn, state), index)
-        queued.inputs.CopyFrom(turn.write(f"{queued.data_prefix}/inputs.pb", inputs))
-    if node.cache is not None and caching.asks(turn, node, queued, _item(turn, array, _inputs(turn, state), index)):
-        return
+        # Tasks that pick their element by its index read the array's own inputs.
+        if array.individual_inputs and not in_engine:
+            queued.inputs.CopyFrom(turn.write(f"{queued.data_prefix}/inputs.pb", inputs))
+        if caching.asks(turn, node, queued, inputs):
+            return
+        if in_engine and not queued.cache.serializes:
+            turn.emit(queued)
+            echo.run(turn, node, queued.node_id, inputs)
+            return
     turn.emit(queued)
-    if echo.runs(node):
-        echo.run(turn, node, queued.node_id, _item(turn, array, _inputs(turn, state), index))
-    else:
-        turn.resumed.append(queued.node_id)
+    turn.resumed.append(queued.node_id)
 
 
 def _item(turn: Turn, array: Array, inputs: LiteralMap, index: int) -> LiteralMap:

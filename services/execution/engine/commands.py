@@ -13,6 +13,7 @@ from flyteidl.admin.execution_pb2 import ExecutionState
 from flyteidl.core.compiler_pb2 import CompiledTask
 from flyteidl.core.dynamic_job_pb2 import DynamicJobSpec
 from flyteidl.core.errors_pb2 import ErrorDocument
+from flyteidl.core.execution_pb2 import ExecutionError, WorkflowExecution
 from flyteidl.core.literals_pb2 import Literal, LiteralMap
 from flyteidl.core.types_pb2 import LiteralType
 from google.protobuf.message import Message
@@ -95,6 +96,20 @@ class AnswerCache:
 
 
 @dataclass(frozen=True, slots=True)
+class ObserveChild:
+    """Take in that the execution of a launch-plan node's attempt is over, or cannot be created. Harmless when late.
+
+    `outputs` is set when it SUCCEEDED, `error` when it FAILED.
+    """
+
+    node_id: str
+    attempt: int
+    phase: WorkflowExecution.Phase
+    outputs: DataRef | None = None
+    error: ExecutionError | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TerminateExecution:
     """Abort the execution. With force it ends at once: what runs is told to stop, and not waited for."""
 
@@ -133,6 +148,7 @@ Command = (
     | StartExecution
     | ObserveAttempt
     | AnswerCache
+    | ObserveChild
     | FireTimer
     | TerminateExecution
     | ChangeState

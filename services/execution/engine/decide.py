@@ -5,7 +5,16 @@ from typing import Final
 from flyteidl.core.execution_pb2 import ExecutionError
 
 from flightlog_protos.execution.v1 import facts_pb2 as facts
-from services.execution.engine import alarms, attempts, caching, failure, gates, graph, subworkflows
+from services.execution.engine import (
+    alarms,
+    attempts,
+    caching,
+    child_executions,
+    failure,
+    gates,
+    graph,
+    subworkflows,
+)
 from services.execution.engine.commands import (
     AnswerCache,
     AwaitSignal,
@@ -16,6 +25,7 @@ from services.execution.engine.commands import (
     Decision,
     FireTimer,
     ObserveAttempt,
+    ObserveChild,
     Refusal,
     Refused,
     SetSignal,
@@ -62,6 +72,9 @@ def _obey(turn: Turn, command: Command) -> None:
             _observe(turn, command)
         case AnswerCache():
             _answer(turn, command)
+        case ObserveChild():
+            child_executions.observe(turn, command)
+            graph.settle(turn)
         case FireTimer():
             _fire(turn, command)
         case TerminateExecution():

@@ -6,7 +6,8 @@ the last of them is known to be gone (engine-semantics §1.3, §1.5).
 
 from typing import Final
 
-from flyteidl.core.execution_pb2 import ExecutionError, TaskExecution
+from flyteidl.core.execution_pb2 import ExecutionError, TaskExecution, WorkflowExecution
+from flyteidl.core.identifier_pb2 import WorkflowExecutionIdentifier
 
 from flightlog_protos.execution.v1 import facts_pb2 as facts
 from services.execution.engine import handlers, retries, timeouts
@@ -14,6 +15,7 @@ from services.execution.engine.bindings import START_NODE
 from services.execution.engine.state import (
     ROOT,
     AttemptPhase,
+    AttemptState,
     ExecutionPhase,
     NodePhase,
     NodeState,
@@ -101,16 +103,30 @@ def abandon(turn: Turn) -> None:
     for state in turn.state.open_nodes():
         attempt = state.live_attempt
         if attempt is not None:
-            turn.emit(
-                facts.AttemptAborted(
-                    node_id=state.node_id,
-                    attempt=attempt.number,
-                    reason=attempt.abort_reason,
-                    abandoned=True,
-                    occurred_at=turn.now,
-                )
-            )
+            _abandon(turn, state, attempt)
             attempt_gone(turn, state.node_id)
+
+
+def _abandon(turn: Turn, state: NodeState, attempt: AttemptState) -> None:
+    if attempt.child:
+        turn.emit(
+            facts.ChildExecutionEnded(
+                node_id=state.node_id,
+                attempt=attempt.number,
+                phase=WorkflowExecution.ABORTING,
+                occurred_at=turn.now,
+            )
+        )
+        return
+    turn.emit(
+        facts.AttemptAborted(
+            node_id=state.node_id,
+            attempt=attempt.number,
+            reason=attempt.abort_reason,
+            abandoned=True,
+            occurred_at=turn.now,
+        )
+    )
 
 
 def attempt_gone(turn: Turn, node_id: str) -> None:
@@ -136,11 +152,11 @@ def drained(turn: Turn, parent_id: str) -> None:
         if not parent.phase.terminal:
             _conclude(turn, parent)
     elif turn.state.phase == ExecutionPhase.ABORTING:
-        turn.emit(facts.ExecutionAborted(occurred_at=turn.now))
+        turn.emit(facts.ExecutionAborted(parent=turn.awaited_by, occurred_at=turn.now))
     elif turn.state.phase == ExecutionPhase.FAILING:
         assert turn.state.error is not None
         error = handlers.final_error(turn, ROOT, turn.state.error)
-        turn.emit(facts.ExecutionFailed(error=error, occurred_at=turn.now))
+        turn.emit(facts.ExecutionFailed(error=error, parent=turn.awaited_by, occurred_at=turn.now))
 
 
 def _conclude(turn: Turn, state: NodeState) -> None:
@@ -220,6 +236,21 @@ def _abort_attempt(
 ) -> None:
     attempt = state.live_attempt
     if attempt is None or attempt.phase != AttemptPhase.LIVE:
+        return
+    if attempt.child:
+        created = turn.state.created
+        turn.emit(
+            facts.ChildExecutionAborting(
+                node_id=state.node_id,
+                attempt=attempt.number,
+                execution_id=WorkflowExecutionIdentifier(
+                    project=created.id.project, domain=created.id.domain, name=attempt.child
+                ),
+                reason=reason,
+                timed_out=late,
+                occurred_at=turn.now,
+            )
+        )
         return
     turn.emit(
         facts.AttemptAborting(

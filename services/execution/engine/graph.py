@@ -16,6 +16,7 @@ from services.execution.engine import (
     attempts,
     branches,
     caching,
+    child_executions,
     echo,
     failure,
     gates,
@@ -75,6 +76,8 @@ def _run(turn: Turn, node_id: str) -> None:
             gates.run(turn, node_id)
         case facts.ARRAY:
             arrays.run(turn, node_id)
+        case facts.LAUNCH_PLAN:
+            child_executions.request(turn, node_id)
         case kind:
             raise ProgramError(f"node [{node_id}] is of a kind that is not supported: {facts.NodeKind.Name(kind)}")
 

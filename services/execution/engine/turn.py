@@ -151,6 +151,12 @@ class Turn:
         if state.reservation and state.cache is not None:
             self.emit(facts_pb2.ReservationReleased(node_id=node_id, key=state.cache.key, occurred_at=self.now))
 
+    @property
+    def awaited_by(self) -> facts_pb2.ParentAttempt | None:
+        """The launch-plan node that waits for the end of this execution, if one does."""
+        created = self.state.created
+        return created.parent if created.HasField("parent") else None
+
     def decision(self) -> Decision:
         """What has been decided.
 

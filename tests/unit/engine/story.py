@@ -23,7 +23,7 @@ from flyteidl.core import (
     types_pb2,
     workflow_pb2,
 )
-from flyteidl.core.execution_pb2 import ExecutionError, TaskExecution
+from flyteidl.core.execution_pb2 import ExecutionError, TaskExecution, WorkflowExecution
 from flyteidl.plugins import array_job_pb2
 from google.protobuf import json_format
 from google.protobuf.message import Message
@@ -290,6 +290,20 @@ class Flow:
         json_format.ParseDict(json_format.MessageToDict(array_job_pb2.ArrayJob(**job)), template.custom)
         return self
 
+    def launches(
+        self,
+        node_id: str,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        launch_plan: str = "echo",
+        after: Iterable[str] = (),
+        **metadata: Any,
+    ) -> Flow:
+        """A node that runs a launch plan."""
+        node = self._node(node_id, inputs or {}, after, metadata)
+        node.workflow_node.launchplan_ref.CopyFrom(identifier("LAUNCH_PLAN", launch_plan))
+        return self
+
     def _arm(self, branch_id: str, flow: Flow) -> workflow_pb2.Node:
         (node,) = flow.nodes
         self.tasks |= {f"{branch_id}-{flow.name}-{key}": template for key, template in flow.tasks.items()}
@@ -539,6 +553,19 @@ class Story:
     def exits(self, node: str, code: int, attempt: int = 0, **how: Any) -> list[str]:
         observation = self.observation(node, "EXITED", attempt, exit=Exit(code=code, **how))
         return self.does(engine.ObserveAttempt(observation, engine.AttemptResult()))
+
+    def child_succeeds(self, node: str, attempt: int = 0, outputs: Mapping[str, Any] | None = None) -> list[str]:
+        child = self.last(facts_pb2.ChildExecutionRequested, node_id=node, attempt=attempt).execution_id.name
+        literals = literal_map(outputs if outputs is not None else {"o0": 1})
+        ref = self.put(f"s3://bucket/metadata/propeller/p-d-{child}/end-node/data/0/outputs.pb", literals)
+        return self.does(engine.ObserveChild(node, attempt, WorkflowExecution.SUCCEEDED, ref))
+
+    def child_fails(self, node: str, attempt: int = 0, *, code: str = "USER:Boom", message: str = "boom") -> list[str]:
+        error = ExecutionError(code=code, message=message, kind=ExecutionError.USER)
+        return self.does(engine.ObserveChild(node, attempt, WorkflowExecution.FAILED, error=error))
+
+    def child_aborted(self, node: str, attempt: int = 0) -> list[str]:
+        return self.does(engine.ObserveChild(node, attempt, WorkflowExecution.ABORTED))
 
     def does(self, command: engine.Command) -> list[str]:
         return [told(fact) for fact in self.decided(command)]
