@@ -90,8 +90,13 @@ async def database_settings(servers: Servers) -> DatabaseSettings:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackProcess]:
-    """A running `flightlog up` shared by the tests of this process: leave it as you found it."""
-    with StackProcess(tmp_path_factory.mktemp("stack")) as running:
+    """A running `flightlog up` shared by the tests of this process: leave it as you found it.
+
+    Its tasks may ask for secrets that tests put into `secrets` of its folder.
+    """
+    data = tmp_path_factory.mktemp("stack")
+    environment = {"FLIGHTLOG_LAUNCHER__SECRETS__DIRECTORY": str(data / "secrets")}
+    with StackProcess(data, environment=environment) as running:
         yield running
 
 

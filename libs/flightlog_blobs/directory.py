@@ -113,6 +113,12 @@ class DirectoryDriver:
         except OSError:
             return False
 
+    async def has_any(self, bucket: str, folder: str) -> bool:
+        try:
+            return await asyncio.to_thread(_holds_a_file, self._file(bucket, folder))
+        except OSError as error:
+            raise BlobError(f"s3://{bucket}/{folder} cannot be read: {error}") from error
+
     async def stat(self, bucket: str, key: str) -> BlobStat | None:
         file = self._file(bucket, key)
         try:
@@ -141,6 +147,10 @@ class DirectoryDriver:
         if any(part in ("", ".", "..") for part in key.split("/")):
             raise BlobError(f"s3://{bucket}/{key}: a folder cannot hold an object of that name")
         return f"{self._root}/{bucket}/{key}"
+
+
+def _holds_a_file(folder: str) -> bool:
+    return any(files for _, _, files in os.walk(folder))
 
 
 def _sync_folder(folder: str) -> None:

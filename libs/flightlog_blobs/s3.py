@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
+from urllib.parse import quote
 
 import aiohttp
 from yarl import URL
@@ -51,6 +52,14 @@ class S3Driver:
     async def has(self, bucket: str, key: str, size: int) -> bool:
         found = await self.stat(bucket, key)
         return found is not None and found.size == size
+
+    async def has_any(self, bucket: str, folder: str) -> bool:
+        query = f"list-type=2&max-keys=1&prefix={quote(f'{folder}/', safe='-_.~')}"
+        try:
+            async with _Request(self, "GET", bucket, "", query=query) as response:
+                return b"<Contents>" in await response.read()
+        except BlobMissing:
+            return False
 
     async def stat(self, bucket: str, key: str) -> BlobStat | None:
         try:
@@ -98,12 +107,15 @@ class S3Driver:
 class _Request:
     """One signed request, tried again when it failed in passing. Raises `BlobMissing` for 404, else `BlobError`."""
 
-    def __init__(self, driver: S3Driver, method: str, bucket: str, key: str, data: bytes = b"") -> None:
+    def __init__(
+        self, driver: S3Driver, method: str, bucket: str, key: str, data: bytes = b"", *, query: str = ""
+    ) -> None:
         self._driver = driver
         self._method = method
         self._bucket = bucket
         self._key = key
         self._data = data
+        self._query = query
         self._response: aiohttp.ClientResponse | None = None
 
     async def __aenter__(self) -> aiohttp.ClientResponse:
@@ -113,7 +125,9 @@ class _Request:
         for attempt in range(_ATTEMPTS):
             if attempt:
                 await asyncio.sleep(0.05 * 4**attempt)
-            url, headers = self._driver.signer.request(self._method, self._bucket, self._key, {}, digest)
+            url, headers = self._driver.signer.request(
+                self._method, self._bucket, self._key, {}, digest, query=self._query
+            )
             try:
                 response = await self._driver.session().request(
                     self._method,

@@ -31,10 +31,13 @@ class Signer:
         self._keys: dict[str, bytes] = {}
 
     def request(
-        self, method: str, bucket: str, key: str, headers: Mapping[str, str], sha256: str
+        self, method: str, bucket: str, key: str, headers: Mapping[str, str], sha256: str, *, query: str = ""
     ) -> tuple[str, dict[str, str]]:
-        """URL and headers of a request that we make ourselves. `sha256` is the hex digest of its body."""
-        url = f"{self._endpoint}{_path(bucket, key)}"
+        """URL and headers of a request that we make ourselves.
+
+        `sha256` is the hex digest of its body; the names of `query` are in their order, its values quoted.
+        """
+        url = f"{self._endpoint}{_path(bucket, key)}" + (f"?{query}" if query else "")
         parts = urlsplit(url)
         now = datetime.now(UTC)
         signed = {

@@ -89,6 +89,11 @@ class BlobStore:
         bucket, key = split(uri)
         return await self._driver.stat(bucket, key)
 
+    async def has_any(self, folder: str) -> bool:
+        """Whether there is an object below `<folder>/`."""
+        bucket, key = split(folder)
+        return await self._driver.has_any(bucket, key.rstrip("/"))
+
     async def delete(self, uri: str) -> None:
         """Delete an object. One that is not there is no error."""
         bucket, key = split(uri)

@@ -130,6 +130,9 @@ class Page:
 def parse_filters(text: str, entity: Entity) -> SqlWhere:
     """Reads a filter expression; "" is TRUE.
 
+    Filters of one entity whose rows are elsewhere are about one row of it: `eq(execution_tag.key,k)` and
+    `eq(execution_tag.value,v)` want a tag that is both, as Flyte's join does.
+
     >>> parse_filters("value_in(phase,SUCCEEDED;FAILED)", EXECUTION)
     SqlWhere(clause='e.phase = ANY($1::text[])', args=(['SUCCEEDED', 'FAILED'],), …)
 
@@ -138,10 +141,17 @@ def parse_filters(text: str, entity: Entity) -> SqlWhere:
     """
     if not text:
         return SqlWhere()
-    where = SqlWhere()
-    for expression in text.split("+"):
-        where = where & _parse_expression(expression, entity)
-    return where
+    # By what is around them and whose they are; each of the others stands for itself.
+    parts: dict[tuple[str, str], SqlWhere] = {}
+    for number, expression in enumerate(text.split("+")):
+        within, target, where = _parse_expression(expression, entity)
+        key = (within, target if within else str(number))
+        parts[key] = parts.get(key, SqlWhere()) & where
+    whole = SqlWhere()
+    for (within, _), where in parts.items():
+        clause = within.replace("{}", where.clause) if within else where.clause
+        whole = whole & SqlWhere(clause, where.args, where.fields)
+    return whole
 
 
 def equals(entity: Entity, name: str, value: str) -> SqlWhere:
@@ -223,7 +233,8 @@ def _nanoseconds(number: str, unit: int) -> int:
     return int(whole or "0") * unit + (int(fraction) * unit // 10 ** len(fraction) if fraction else 0)
 
 
-def _parse_expression(expression: str, entity: Entity) -> SqlWhere:
+def _parse_expression(expression: str, entity: Entity) -> tuple[str, str, SqlWhere]:
+    """What is around the predicate, the entity's name, and the predicate."""
     shape = _SHAPE.fullmatch(expression)
     if shape is None:
         raise InvalidQuery("invalid value for filters")
@@ -244,8 +255,8 @@ def _parse_expression(expression: str, entity: Entity) -> SqlWhere:
     if predicate is None:
         raise InvalidQuery(f"unrecognized filter function: {function}")
     where = predicate(column, value)
-    clause = column.within.replace("{}", where.clause) if column.within else where.clause
-    return SqlWhere(clause, where.args, frozenset({f"{target.name}.{column_name}"}))
+    named = SqlWhere(where.clause, where.args, frozenset({f"{target.name}.{column_name}"}))
+    return column.within, target.name, named
 
 
 def _compare(column: Column, operator: str, text: str) -> SqlWhere:

@@ -197,11 +197,19 @@ class Planner:
             output_prefix=scheduled.output_prefix,
             raw_output_prefix=scheduled.raw_output_prefix,
             checkpoint_prefix=scheduled.checkpoint_prefix,
-            previous_checkpoint_prefix=scheduled.previous_checkpoint_prefix,
+            previous_checkpoint_prefix=await self._previous_checkpoint(scheduled),
             task_template_uri=template_uri,
             generated_name=scheduled.generated_name,
             namespace=f"{execution.project}-{execution.domain}",
         )
+
+    async def _previous_checkpoint(self, scheduled: AttemptScheduled) -> str:
+        """Where the attempt before left its checkpoint, if it left one: flytekit fails where it finds none."""
+        prefix = scheduled.previous_checkpoint_prefix
+        # Elsewhere users keep their data with keys of their own.
+        if not prefix.startswith(self.blobs.uri("")):
+            return prefix
+        return prefix if await self.blobs.has_any(prefix) else ""
 
     async def _inputs(self, scheduled: AttemptScheduled) -> literals_pb2.LiteralMap:
         if not scheduled.inputs.uri:

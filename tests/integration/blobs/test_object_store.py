@@ -97,6 +97,18 @@ async def test_deleted_object_is_gone_and_may_be_deleted_again(store: BlobStore,
     assert await other.get_or_none(uri) is None
 
 
+async def test_folder_with_an_object_somewhere_below_it_has_one(store: BlobStore, other: BlobStore, uri: str) -> None:
+    folder = uri.rpartition("/")[0]
+    above = folder.rpartition("/")[0]
+    assert not await store.has_any(above)
+    await other.put(uri, b"1")
+    assert await store.has_any(above)
+    assert await store.has_any(f"{folder}/")
+    # No folder, only the beginning of one's name; and an object, which nothing is below.
+    assert not await store.has_any(folder[:-1])
+    assert not await store.has_any(uri)
+
+
 async def test_object_above_the_limit_is_not_read(store: BlobStore, uri: str) -> None:
     await store.put(uri, b"0123456789")
     assert await store.get(uri, limit=10) == b"0123456789"

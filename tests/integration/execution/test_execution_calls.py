@@ -228,6 +228,15 @@ def test_filter_by_tag_and_label_finds_the_execution(admin: Any, launch_plan: id
         assert [execution.id for execution in found] == [identifier]
 
 
+def test_key_and_value_are_those_of_one_label(admin: Any, launch_plan: identifier_pb2.Identifier) -> None:
+    value = f"t{uuid4().hex}"
+    identifier = create(admin, launch_plan, labels=common_pb2.Labels(values={"team": value, "owner": "else"}))
+    for key, found in (("team", [identifier]), ("owner", [])):
+        filters = f"value_in(execution_tag.key,{key})+value_in(execution_tag.value,{value})"
+        listed = admin.ListExecutions(listing(filters=filters)).executions
+        assert [execution.id for execution in listed] == found
+
+
 def test_archived_execution_leaves_the_default_list_only(admin: Any, launch_plan: identifier_pb2.Identifier) -> None:
     identifier = create(admin, launch_plan)
     admin.UpdateExecution(execution_pb2.ExecutionUpdateRequest(id=identifier, state=execution_pb2.EXECUTION_ARCHIVED))

@@ -147,3 +147,23 @@ async def test_input_without_a_text_form_is_an_error_of_the_user(plan: Planning)
     with pytest.raises(NotLaunchable, match="'x'") as refused:
         await plan(template, {"x": literals_pb2.Literal(map={})})
     assert (refused.value.code, refused.value.system) == ("FailedToBuildResource", False)
+
+
+@pytest.mark.parametrize(
+    ("previous", "rendered"),
+    [
+        ("", '""'),
+        ("s3://b/left/_flytecheckpoints", "s3://b/left/_flytecheckpoints"),
+        ("s3://b/nothing-left/_flytecheckpoints", '""'),
+        ("gs://elsewhere/_flytecheckpoints", "gs://elsewhere/_flytecheckpoints"),
+    ],
+)
+async def test_checkpoint_of_the_attempt_before_is_named_where_there_is_one(
+    plan: Planning, tmp_path: Path, previous: str, rendered: str
+) -> None:
+    left = tmp_path / "b" / "left" / "_flytecheckpoints" / "model"
+    left.mkdir(parents=True)
+    (left / "weights").write_bytes(b"1")
+    template = container()
+    template.container.args[:] = ["run", "{{.prevCheckpointPrefix}}"]
+    assert (await plan(template, previous_checkpoint_prefix=previous)).argv == ("run", rendered)

@@ -60,6 +60,12 @@ EXECUTION = Entity(
         ("value_not_in(state,0;1)", "NOT (e.state = ANY($1::bigint[]))", ([0, 1],)),
         ("eq(workflow.name,w)", "e.workflow_name = $1::text", ("w",)),
         ("eq(execution_name,x)+eq(state,0)", "e.name = $1::text AND e.state = $2::bigint", ("x", 0)),
+        (
+            "ne(tag,t)+eq(state,1)+contains(tag,u)",
+            "EXISTS (SELECT FROM tags g WHERE g.execution = e.id "
+            "AND g.key <> $1::text AND g.key LIKE $2::text ESCAPE '') AND e.state = $3::bigint",
+            ("t", "%u%", 1),
+        ),
         ("eq(tag,t)", "EXISTS (SELECT FROM tags g WHERE g.execution = e.id AND g.key = $1::text)", ("t",)),
         ("eq(execution_name,a)b)", "e.name = $1::text", ("a)b",)),
     ],
