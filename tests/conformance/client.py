@@ -97,13 +97,17 @@ class Backend:
         """Seconds that one execution may take."""
         return 600 if self.is_flyte else 90
 
-    def launch(self, start: Start) -> Run:
-        """Starts it, unless it has been; does not wait. Raises what flytekit raised."""
+    def try_to_launch(self, start: Start) -> None:
+        """Starts it, unless it has been; does not wait. Whoever launches it later is told what went wrong."""
         if start.key not in self._runs:
             try:
                 self._runs[start.key] = self.begin(start)
-            except Exception as error:  # noqa: BLE001  # told to the test that wanted it, not to all others
+            except Exception as error:  # noqa: BLE001  # told to the test that wants it, not to all others
                 self._runs[start.key] = error
+
+    def launch(self, start: Start) -> Run:
+        """The execution, started if it has not been; does not wait. Raises what flytekit raised."""
+        self.try_to_launch(start)
         found = self._runs[start.key]
         if isinstance(found, Exception):
             raise found

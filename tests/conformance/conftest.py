@@ -50,7 +50,7 @@ def backend(request: pytest.FixtureRequest, client_environment: dict[str, str]) 
     """The endpoint with all workflows of the suite registered, and everything started that any test wants."""
     version = f"conformance-{uuid4().hex[:12]}"
     image = request.config.getoption("--endpoint-image")
-    register(client_environment, WORKFLOWS, version, image)
+    register(client_environment, WORKFLOWS, version, image, [path.name for path in sorted(WORKFLOWS.glob("*.py"))])
     from flytekit.configuration import Config, PlatformConfig
     from flytekit.remote import FlyteRemote
 
@@ -58,10 +58,7 @@ def backend(request: pytest.FixtureRequest, client_environment: dict[str, str]) 
     remote = FlyteRemote(Config(PlatformConfig(endpoint=endpoint, insecure=True)), PROJECT, DOMAIN)
     backend = Backend(endpoint, remote, version)
     for start in wanted(request.session.items):
-        try:
-            backend.launch(start)
-        except Exception:  # noqa: BLE001  # the test that wants it asks again, and is told
-            continue
+        backend.try_to_launch(start)
     yield backend
     for run in backend.runs:
         if run.phase in ("UNDEFINED", "QUEUED", "RUNNING"):
@@ -87,13 +84,13 @@ def wanted(items: list[pytest.Item]) -> list[Start]:
     return [start for item in items for mark in item.iter_markers("runs") for start in mark.args]
 
 
-def register(environment: dict[str, str], folder: Path, version: str, image: str) -> None:
+def register(environment: dict[str, str], folder: Path, version: str, image: str, files: list[str]) -> None:
     """`pyflyte register`. Entities that are refused are left out: the tests that want them fail, the others do not."""
     command = [
         str(Path(sys.executable).with_name("pyflyte")), "register",
         "--project", PROJECT, "--domain", DOMAIN, "--version", version, "--image", image,
         "--skip-errors", "--resource-requests", REQUESTS, "--resource-limits", LIMITS,
-        *(path.name for path in sorted(folder.glob("*.py"))),
+        *files,
     ]  # fmt: skip
     result = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import grpc
 import pytest
 
 from tests.conformance.client import Backend, Run, Start, literal
@@ -36,8 +37,8 @@ def test_else_that_fails_gives_its_message(run: Run) -> None:
 
 @rows(26, 27)
 @pytest.mark.parametrize("name", ["branches.size", "branches.both"])
-def test_values_of_different_types_cannot_be_compared(name: str, backend: Backend) -> None:
-    """An integer with a float: at once, and on the right of a conjunction whose left side is false already."""
+def test_types_that_never_match_are_told_at_registration(name: str, backend: Backend) -> None:
+    """An integer with a float: at once, and on the right of a conjunction."""
 
     def change(template: Any) -> None:
         (node,) = [node for node in template.nodes if node.HasField("branch_node")]
@@ -46,11 +47,21 @@ def test_values_of_different_types_cannot_be_compared(name: str, backend: Backen
             condition = condition.conjunction.right_expression
         condition.comparison.right_value.primitive.CopyFrom(literal(2.5).scalar.primitive)
 
-    changed = f"{name}.changed.{backend.version}"
-    backend.register_changed(name, changed, change)
-    run = backend.create(changed, {"x": 1} if name == "branches.size" else {"x": 1, "y": 2}).fail()
-    assert run.error.code == "MalformedBranchUserError"
-    assert run.error.kind == 1, "USER"
+    with pytest.raises(grpc.RpcError) as refused:
+        backend.register_changed(name, f"{name}.changed.{backend.version}", change)
+    assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT  # type: ignore[attr-defined]
+    assert "MismatchingTypes" in refused.value.details()  # type: ignore[attr-defined]
+
+
+@rows(26, 27)
+@differs("Flyte refuses unions in conditions at registration")
+@runs(Start("branches.of_union", {"x": 3}), Start("branches.of_union", {"x": "three"}))
+def test_values_of_different_types_cannot_be_compared(runs: list[Run]) -> None:
+    """Also on the right of a conjunction whose left side is false already."""
+    assert runs[0].succeed().output == "low 0"
+    runs[1].fail()
+    assert (runs[1].error.code, runs[1].error.kind) == ("MalformedBranchUserError", 1)
+    assert runs[1].phases() == {"n0": "FAILED"}
 
 
 @rows(27)

@@ -27,7 +27,9 @@ def size(x: int = 7) -> str:
 
 @workflow
 def refused(x: int = 7) -> str:
-    return conditional("size").if_(x < 0).then(low(x=x)).elif_(x > 10).then(high(x=x)).else_().fail("neither low nor high")
+    return (
+        conditional("size").if_(x < 0).then(low(x=x)).elif_(x > 10).then(high(x=x)).else_().fail("neither low nor high")
+    )
 
 
 @workflow
@@ -54,18 +56,18 @@ def failing_arm(x: int = 1) -> str:
 
 @workflow
 def arm_workflow(x: int) -> str:
-    return high(x=x)
+    return low(x=x)
 
 
 @workflow
 def nested(x: int = 1, deep: bool = True) -> str:
-    """An arm that is a conditional, whose arm is a workflow."""
+    """An arm that is a conditional, and one that is a workflow."""
     return (
         conditional("outer")
         .if_(x > 0)
-        .then(conditional("inner").if_(deep.is_true()).then(arm_workflow(x=x)).else_().then(middle(x=x)))
+        .then(conditional("inner").if_(deep.is_true()).then(high(x=x)).else_().then(middle(x=x)))
         .else_()
-        .then(low(x=x))
+        .then(arm_workflow(x=x))
     )
 
 
@@ -82,8 +84,9 @@ def number() -> float:
 @workflow
 def of_task_outputs() -> typing.Tuple[str, str]:
     """Strings by their bytes, floats, and a value that a task made."""
-    first = conditional("words").if_(words() == "beta").then(low(x=1)).else_().then(high(x=1))
-    second = conditional("number").if_(number() >= 2.5).then(low(x=2)).else_().then(high(x=2))
+    word, value = words(), number()
+    first = conditional("word").if_(word == "beta").then(low(x=1)).else_().then(high(x=1))
+    second = conditional("value").if_(value >= 2.5).then(low(x=2)).else_().then(high(x=2))
     return first, second
 
 
@@ -124,3 +127,9 @@ def flags() -> typing.Dict[str, int]:
 def of_attribute() -> str:
     found = flags()
     return conditional("count").if_(found["count"] == 3).then(high(x=3)).else_().then(low(x=0))
+
+
+@workflow
+def of_union(x: typing.Union[int, str] = 3) -> str:
+    """A comparison that fails for text, after one that is false for everything."""
+    return conditional("union").if_((x == 4) & (x == 3)).then(high(x=0)).else_().then(low(x=0))
