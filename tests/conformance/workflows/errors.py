@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+import typing
 
 from flytekit import task, workflow
 from flytekit.exceptions.user import FlyteRecoverableException
@@ -81,8 +82,9 @@ def without_outputs() -> int:
 
 
 @task
-def bulky() -> str:
-    return "x" * (3 * 1024 * 1024)
+def bulky() -> typing.Tuple[str, str]:
+    """Too large together; none is large enough to be offloaded where literals of 2 MiB are."""
+    return "x" * (3 * 512 * 1024), "y" * (3 * 512 * 1024)
 
 
 @task
@@ -92,7 +94,8 @@ def length(text: str) -> int:
 
 @workflow
 def too_large() -> int:
-    return length(text=bulky())
+    text, _ = bulky()
+    return length(text=text)
 
 
 @task
