@@ -114,6 +114,16 @@ def test_dynamic_tasks_and_sub_workflows_in_dynamic_tasks_in_sub_workflows(run: 
     assert all(len(node_id) <= 20 for node_id in node_ids)
 
 
+def test_maps_and_conditionals_in_dynamic_tasks(run: Run) -> None:
+    done = run("deciding", {"n": 3})
+    assert done.is_successful
+    assert done.outputs["o0"] == 7
+    children = done.node_executions["n0"].subworkflow_node_executions
+    kinds = {node_id: (node.metadata.is_array, node.metadata.is_parent_node) for node_id, node in children.items()}
+    assert kinds["n0-0-dn0"] == (True, False)
+    assert kinds["n0-0-dn2"] == (False, True)
+
+
 def test_what_a_dynamic_task_came_to_is_remembered(run: Run, admin: Any) -> None:
     first = run("remembering", {"n": 2})
     assert first.outputs["o0"] == 3

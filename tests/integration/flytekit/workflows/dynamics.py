@@ -2,7 +2,7 @@
 
 from typing import List
 
-from flytekit import LaunchPlan, Resources, conditional, dynamic, map_task, task, workflow
+from flytekit import Resources, conditional, dynamic, map_task, task, workflow
 
 SMALL = Resources(cpu="100m", mem="200Mi")
 
@@ -72,21 +72,16 @@ def nesting(x: int = 1) -> int:
     return around(x=x)
 
 
-launched = LaunchPlan.get_or_create(twice, "dynamics.launched")
-
-
 @dynamic(requests=SMALL)
-def every_kind(n: int) -> int:
-    """A map, a launch plan's run and a conditional, made at run time."""
-    mapped = map_task(increment)(x=list(range(n)))
-    summed = total(xs=mapped)
-    ran = launched(x=summed)
-    return conditional("size").if_(ran > 5).then(increment(x=ran)).else_().then(explode(x=ran))
+def decide(n: int) -> int:
+    """A map, and a conditional over what came of it."""
+    summed = total(xs=map_task(increment)(x=list(range(n))))
+    return conditional("size").if_(summed > 5).then(increment(x=summed)).else_().then(explode(x=summed))
 
 
 @workflow
-def kinds(n: int = 3) -> int:
-    return every_kind(n=n)
+def deciding(n: int = 3) -> int:
+    return decide(n=n)
 
 
 @dynamic(requests=SMALL, cache=True, cache_version="1")
