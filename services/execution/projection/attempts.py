@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from flyteidl.admin.task_execution_pb2 import Reason, TaskExecutionClosure
 from flyteidl.core.execution_pb2 import NodeExecution, TaskExecution, TaskLog
+from flyteidl.event.event_pb2 import TaskExecutionMetadata
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from flightlog_protos.execution.v1 import facts_pb2 as facts
@@ -13,6 +14,7 @@ from services.execution.projection.times import lasted
 
 # Which part ran the task, as clients know it: the console picks its log view by it.
 _CONTAINER = "container"
+_ON_DEMAND, _INTERRUPTIBLE = TaskExecutionMetadata.DEFAULT, TaskExecutionMetadata.INTERRUPTIBLE
 
 _FINAL = frozenset({TaskExecution.SUCCEEDED, TaskExecution.FAILED, TaskExecution.ABORTED})
 _PENDING = frozenset({TaskExecution.QUEUED, TaskExecution.INITIALIZING, TaskExecution.WAITING_FOR_RESOURCES})
@@ -47,6 +49,7 @@ def scheduled(rows: Rows, at: At, fact: facts.AttemptScheduled) -> None:
     closure.task_type = fact.task_type
     closure.metadata.generated_name = fact.generated_name
     closure.metadata.plugin_identifier = fact.task_type if fact.in_engine else _CONTAINER
+    closure.metadata.instance_class = _INTERRUPTIBLE if fact.interruptible else _ON_DEMAND
     closure.event_version = 1
     if not fact.in_engine:
         _explain(closure, "task submitted to the launcher", fact.occurred_at)

@@ -11,7 +11,7 @@ from tests.unit.cli.test_deployment_files import known_names
 from tests.unit.docs.test_architecture_names import PAGES, ROOT
 from tests.unit.telemetry.test_dashboard import sample_names
 
-OF_THE_STACK = {"FLIGHTLOG_DATA", "FLIGHTLOG_READY_FILE"}
+OF_THE_STACK = {"FLIGHTLOG_DATA", "FLIGHTLOG_ENDPOINT", "FLIGHTLOG_READY_FILE"}
 PACKAGES = {path.name for folder in ("libs", "tools") for path in (ROOT / folder).iterdir()}
 
 

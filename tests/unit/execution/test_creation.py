@@ -180,6 +180,15 @@ class TestConfig:
         assert not resolve(spec, launch_plan).interruptible
         assert resolve(execution_pb2.ExecutionSpec(), launch_plan).interruptible
 
+    def test_queueing_budget_is_the_requests_before_the_launch_plans(self) -> None:
+        spec, launch_plan = execution_pb2.ExecutionSpec(), launch_plan_pb2.LaunchPlanSpec()
+        assert not resolve(spec, launch_plan).HasField("queueing_budget")
+        launch_plan.quality_of_service.spec.queueing_budget.seconds = 60
+        assert resolve(spec, launch_plan).queueing_budget.seconds == 60
+        spec.quality_of_service.spec.queueing_budget.SetInParent()
+        assert resolve(spec, launch_plan).HasField("queueing_budget")
+        assert resolve(spec, launch_plan).queueing_budget.seconds == 0
+
     def test_project_labels_fill_what_is_missing(self) -> None:
         spec = execution_pb2.ExecutionSpec(labels=common_pb2.Labels(values={"team": "mine"}))
         resolved = resolve(spec, launch_plan_pb2.LaunchPlanSpec(), team="theirs", cost="9")
