@@ -7,7 +7,6 @@ from flyteidl.core import compiler_pb2, workflow_pb2
 from flightlog_compiler.references import EntityKey, branch_arms, used_sub_workflows
 
 _KINDS = {
-    "array_node": "a map task (array node)",
     "launchplan_ref": "a launch plan node",
 }
 
@@ -46,3 +45,5 @@ def _unsupported_within(node: workflow_pb2.Node) -> Iterator[tuple[workflow_pb2.
     if target == "branch_node":
         for arm in branch_arms(node.branch_node):
             yield from _unsupported_within(arm)
+    elif target == "array_node":
+        yield from _unsupported_within(node.array_node.node)

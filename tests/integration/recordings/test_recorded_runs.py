@@ -24,12 +24,13 @@ RECORDINGS = Path(__file__).parents[2] / "recordings"
 VERSION = "recorded"
 
 RUNS = (
-    "w01_chain", "w02_subworkflow", "w04_branch", "w05_dynamic", "w08_user_error", "w09_recoverable",
-    "w10_on_failure", "w12_types", "w13_data", "w14_timeout", "w16_fail_after", "w17_echo",
+    "w01_chain", "w02_subworkflow", "w04_branch", "w05_dynamic", "w06_map", "w08_user_error",
+    "w09_recoverable", "w10_on_failure", "w12_types", "w13_data", "w14_timeout", "w16_fail_after", "w17_echo",
 )  # fmt: skip
 WORKFLOWS = {
-    "w01_chain", "w02_subworkflow", "w04_branch", "w05_dynamic", "w07_gates", "w08_user_error", "w09_recoverable",
-    "w10_on_failure", "w11_cache", "w12_types", "w13_data", "w14_timeout", "w15_abort", "w16_fail_after", "w17_echo",
+    "w01_chain", "w02_subworkflow", "w04_branch", "w05_dynamic", "w06_map", "w07_gates", "w08_user_error",
+    "w09_recoverable", "w10_on_failure", "w11_cache", "w12_types", "w13_data", "w14_timeout", "w15_abort",
+    "w16_fail_after", "w17_echo",
 }  # fmt: skip
 
 _VOLATILE = {

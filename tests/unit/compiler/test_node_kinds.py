@@ -1,7 +1,7 @@
 """Every kind of node is compiled, also those that this release's engine does not run yet."""
 
 import pytest
-from flyteidl.core import interface_pb2, workflow_pb2
+from flyteidl.core import compiler_pb2, interface_pb2, workflow_pb2
 
 from flightlog_compiler import LaunchPlanInterface, requirements, unsupported_in_closure, unsupported_nodes
 from tests.unit.compiler.templates import Make
@@ -97,6 +97,7 @@ def test_a_comparison_with_none_compiles(make: Make) -> None:
     [
         ("INTEGER", {"integer": 1}, []),
         ("STRING", {"stringValue": "a"}, []),
+        ("enum", {"stringValue": "a"}, []),
         ("NONE", {"integer": 1}, [("MismatchingTypes", "n0")]),
         ("STRING", {"boolean": True}, [("MismatchingTypes", "n0")]),
     ],
@@ -104,7 +105,8 @@ def test_a_comparison_with_none_compiles(make: Make) -> None:
 def test_a_union_is_compared_with_one_of_its_variants(
     make: Make, kind: str, constant: dict[str, object], problems: list[tuple[str, str]]
 ) -> None:
-    optional = {"unionType": {"variants": [{"simple": "FLOAT"}, {"simple": kind, "structure": {"tag": "t"}}]}}
+    variant = {"enumType": {"values": ["a"]}} if kind == "enum" else {"simple": kind, "structure": {"tag": "t"}}
+    optional = {"unionType": {"variants": [{"simple": "FLOAT"}, variant]}}
     of_optional = make.task("of_optional", {"x": optional}, {"o0": "INTEGER"})
     condition = {"comparison": {"leftValue": {"var": ".x"}, "rightValue": {"primitive": constant}}}
     node = make.target(
@@ -281,10 +283,14 @@ def test_two_different_sub_workflows_of_one_id_are_refused(make: Make) -> None:
 
 
 def test_what_the_engine_cannot_run_is_told_in_a_sentence(make: Make) -> None:
-    node = make.target("n1", {"arrayNode": {"node": arm("n0")}}, x=make.scalar(1))
+    launch_plan = {"project": "p", "domain": "d", "name": "lp", "version": "v"}
+    mapped = {"id": "n0", "workflowNode": {"launchplanRef": launch_plan}}
+    node = make.target("n1", {"arrayNode": {"node": mapped}}, x=make.scalar(1))
     sub = make.workflow(node, name="sub")
     primary = make.workflow(sub_node(make, "n0", "sub"))
-    expected = ["Node [n1] of workflow [sub] is a map task (array node), which this release cannot execute."]
+    expected = ["Node [n0] of workflow [sub] is a launch plan node, which this release cannot execute."]
     assert unsupported_nodes(primary, [sub]) == expected
     assert unsupported_nodes(primary) == []
-    assert unsupported_in_closure(make.compile(primary, sub)) == expected
+    closure = compiler_pb2.CompiledWorkflowClosure(primary=compiler_pb2.CompiledWorkflow(template=primary))
+    closure.sub_workflows.add().template.CopyFrom(sub)
+    assert unsupported_in_closure(closure) == expected

@@ -56,7 +56,11 @@ def finish(story: Story, recording: dict[str, Any]) -> None:
         moved = False
         assert story.state is not None
         for state in story.state.open_nodes():
-            if state.live_attempt is not None:
+            if state.element is not None:
+                task = tasks[state.parent_id, 0]
+                items = task["data"]["full_outputs"]["literals"]["o0"]["collection"]["literals"]
+                moved |= bool(story.succeeds(state.node_id, 0, literals({"literals": {"o0": items[state.element]}})))
+            elif state.live_attempt is not None:
                 task = tasks[state.node_id, state.live_attempt.number]
                 story.sees(state.node_id, "RUNNING", state.live_attempt.number)
                 moved |= bool(end(story, state.node_id, state.live_attempt.number, task))
@@ -93,7 +97,7 @@ def end(story: Story, node_id: str, attempt: int, task: dict[str, Any]) -> list[
 @pytest.mark.parametrize(
     "name",
     [
-        "w01_chain", "w02_subworkflow", "w04_branch", "w07_gates", "w08_user_error", "w09_recoverable",
+        "w01_chain", "w02_subworkflow", "w04_branch", "w06_map", "w07_gates", "w08_user_error", "w09_recoverable",
         "w10_on_failure", "w12_types", "w13_data", "w14_timeout", "w15_abort", "w16_fail_after", "w17_echo",
     ],
 )  # fmt: skip
@@ -102,7 +106,8 @@ def test_run_as_recorded(name: str) -> None:
     story = started(recording)
     finish(story, recording)
     assert story.phase == recording["execution"]["closure"]["phase"]
-    assert story.phases() == {n["node"]["id"]["node_id"]: n["node"]["closure"]["phase"] for n in recording["nodes"]}
+    phases = {key: phase for key, phase in story.phases().items() if story.node(key).element is None}
+    assert phases == {n["node"]["id"]["node_id"]: n["node"]["closure"]["phase"] for n in recording["nodes"]}
     for node in recording["nodes"]:
         check_node(story, node)
         check_attempts(story, node)
@@ -150,6 +155,9 @@ def check_attempts(story: Story, recorded_node: dict[str, Any]) -> None:
     for recorded_task in recorded_node["tasks"]:
         task, closure = recorded_task["task"], recorded_task["task"]["closure"]
         key = {"node_id": recorded_node["node"]["id"]["node_id"], "attempt": task["id"].get("retry_attempt", 0)}
+        if closure["task_type"] == "container_array":
+            check_elements(story, task, key)
+            continue
         scheduled = story.last(facts.AttemptScheduled, **key)
         assert MessageToDict(scheduled.task_id, preserving_proto_field_name=True) == task["id"]["task_id"]
         assert scheduled.task_type == closure["task_type"]
@@ -166,6 +174,16 @@ def check_attempts(story: Story, recorded_node: dict[str, Any]) -> None:
     if checkpoint:
         scheduled = story.last(facts.AttemptScheduled, node_id=recorded_node["node"]["id"]["node_id"])
         assert scheduled.checkpoint_prefix == checkpoint
+
+
+def check_elements(story: Story, task: dict[str, Any], key: dict[str, Any]) -> None:
+    closure = task["closure"]
+    planned = story.last(facts.ArrayPlanned, **key)
+    assert MessageToDict(planned.task_id, preserving_proto_field_name=True) == task["id"]["task_id"]
+    for resource in closure["metadata"]["external_resources"]:
+        scheduled = story.last(facts.AttemptScheduled, node_id=f"{key['node_id']}-0-n{resource.get('index', 0)}")
+        assert scheduled.generated_name == resource["external_id"]
+    assert story.last(facts.ArrayEnded, **key).outputs.uri == closure["output_uri"]
 
 
 def check_end(story: Story, recording: dict[str, Any]) -> None:
