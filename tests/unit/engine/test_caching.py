@@ -476,3 +476,29 @@ def test_every_history_folds_to_the_state_it_was_decided_in() -> None:
         answers(story, "n0", kind)
         history: list[Message] = story.history
         assert engine.fold(history) == story.state
+
+
+# ---------------------------------------------------------------------------------------------------- failure nodes
+
+
+def failing_with_a_cached_handler() -> Story:
+    flow = cached(Flow().task("n0").task("fn0", {"a": INPUT}), "fn0").on_failure()
+    story = started(flow)
+    assert story.fails("n0")[-2:] == ["ExecutionFailing USER:Boom", "CacheAsked fn0"]
+    return story
+
+
+def test_failure_node_that_is_cached() -> None:
+    story = failing_with_a_cached_handler()
+    assert answers(story, "fn0", "FOUND")[-1] == "ExecutionFailed USER:Boom"
+    story = failing_with_a_cached_handler()
+    assert answers(story, "fn0", "NOT_FOUND") == ["NodeQueued fn0", "AttemptScheduled fn0#0", "NodeStarted fn0"]
+    assert story.last(facts.NodeQueued, node_id="fn0").handles_failure
+    story.succeeds("fn0")
+    assert answers(story, "fn0", "STORED")[-1] == "ExecutionFailed USER:Boom"
+
+
+def test_abort_while_a_failure_node_asks() -> None:
+    story = failing_with_a_cached_handler()
+    assert story.terminate()[-1] == "ExecutionAborted"
+    assert answers(story, "fn0", "NOT_FOUND") == []
