@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from flyteidl.core import identifier_pb2
 
 from flightlog_bench.client import Client
-from flightlog_bench.workflows import Registration, chain, fan_out, graph, identifier
+from flightlog_bench.workflows import Registration, chain, fan_out, graph, identifier, mapped
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,21 @@ async def dynamic_100(client: Client) -> Measure:
     return Measure("dynamic task of 100 echo nodes (process runtime)", "s", samples, "–", "–", "–")
 
 
+async def _map(client: Client, size: int, times: int) -> Measure:
+    registration = mapped(size)
+    await client.register(registration)
+    samples = await _repeat(times, lambda: client.run(registration.launch_plan_id, {}))
+    return Measure(f"map of {size:,} echo elements", "s", samples, "–", "–", "–")
+
+
+async def map_1000(client: Client) -> Measure:
+    return await _map(client, 1000, 5)
+
+
+async def map_10000(client: Client) -> Measure:
+    return await _map(client, 10_000, 3)
+
+
 async def load(client: Client) -> Measure:
     """100 runs of a chain of 10 started at once: seconds until the last one ended."""
     registration = chain(10)
@@ -149,6 +164,8 @@ ALL = (
     graph_100,
     graph_1000,
     graph_10000,
+    map_1000,
+    map_10000,
     load,
     creates,
 )

@@ -25,8 +25,11 @@ def integer(value: int) -> literals_pb2.Literal:
     return literals_pb2.Literal(scalar=literals_pb2.Scalar(primitive=literals_pb2.Primitive(integer=value)))
 
 
-def _variables(*names: str) -> interface_pb2.VariableMap:
-    kind = types_pb2.LiteralType(simple=types_pb2.INTEGER)
+_INTEGER = types_pb2.LiteralType(simple=types_pb2.INTEGER)
+_INTEGERS = types_pb2.LiteralType(collection_type=_INTEGER)
+
+
+def _variables(*names: str, kind: types_pb2.LiteralType = _INTEGER) -> interface_pb2.VariableMap:
     return interface_pb2.VariableMap(variables={name: interface_pb2.Variable(type=kind) for name in names})
 
 
@@ -48,12 +51,12 @@ class Registration:
         return self.launch_plan.id
 
 
-def _echo_task() -> task_pb2.TaskCreateRequest:
-    task_id = identifier(identifier_pb2.TASK, "bench.echo")
+def _echo_task(name: str = "bench.echo", kind: types_pb2.LiteralType = _INTEGER) -> task_pb2.TaskCreateRequest:
+    task_id = identifier(identifier_pb2.TASK, name)
     metadata = tasks_pb2.TaskMetadata(
         runtime=tasks_pb2.RuntimeMetadata(type=tasks_pb2.RuntimeMetadata.FLYTE_SDK, version="1.16.0", flavor="python")
     )
-    interface = interface_pb2.TypedInterface(inputs=_variables("a"), outputs=_variables("o0"))
+    interface = interface_pb2.TypedInterface(inputs=_variables("a", kind=kind), outputs=_variables("o0", kind=kind))
     template = tasks_pb2.TaskTemplate(id=task_id, type="echo", metadata=metadata, interface=interface)
     return task_pb2.TaskCreateRequest(id=task_id, spec=task_pb2.TaskSpec(template=template))
 
@@ -116,3 +119,41 @@ def graph(size: int) -> Registration:
             node.upstream_node_ids.append(f"n{neighbour}")
         nodes.append(node)
     return _registration(f"bench.graph_{size}", nodes, nodes[-1].id)
+
+
+def mapped(size: int) -> Registration:
+    """One array node of `size` echo elements. Its list is fixed in the launch plan: runs take no inputs."""
+    name = f"bench.map_{size}"
+    task = _echo_task("bench.mapped_echo", _INTEGERS)
+    element = core_workflow_pb2.Node(
+        id="echo",
+        inputs=[_promise("a", "", "xs")],
+        task_node=core_workflow_pb2.TaskNode(reference_id=task.id),
+    )
+    array = core_workflow_pb2.Node(
+        id="n0",
+        metadata=core_workflow_pb2.NodeMetadata(name="mapped echo"),
+        inputs=[_promise("a", "", "xs")],
+        array_node=core_workflow_pb2.ArrayNode(node=element),
+    )
+    workflow_id = identifier(identifier_pb2.WORKFLOW, name)
+    template = core_workflow_pb2.WorkflowTemplate(
+        id=workflow_id,
+        metadata=core_workflow_pb2.WorkflowMetadata(),
+        metadata_defaults=core_workflow_pb2.WorkflowMetadataDefaults(),
+        interface=interface_pb2.TypedInterface(
+            inputs=_variables("xs", kind=_INTEGERS), outputs=_variables("o0", kind=_INTEGERS)
+        ),
+        nodes=[array],
+        outputs=[_promise("o0", "n0", "o0")],
+    )
+    fixed = literals_pb2.LiteralMap()
+    fixed.literals["xs"].collection.literals.extend(map(integer, range(size)))
+    return Registration(
+        task=task,
+        workflow=workflow_pb2.WorkflowCreateRequest(id=workflow_id, spec=workflow_pb2.WorkflowSpec(template=template)),
+        launch_plan=launch_plan_pb2.LaunchPlanCreateRequest(
+            id=identifier(identifier_pb2.LAUNCH_PLAN, name),
+            spec=launch_plan_pb2.LaunchPlanSpec(workflow_id=workflow_id, fixed_inputs=fixed),
+        ),
+    )
