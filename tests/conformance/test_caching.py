@@ -112,3 +112,13 @@ def test_failures_are_not_remembered(run: Run, backend: Backend) -> None:
     run.fail()
     again = backend.begin(Start("caching.failing", {"token": TOKEN})).fail()
     assert len(again.node("n0").tasks) == 1
+
+
+@rows(59)
+@runs(Start("caching.keyed"))
+def test_keys_are_those_that_flyte_makes(run: Run) -> None:
+    """As recorded of Flyte 1.16.8 for the same interface, cache version and input."""
+    key = run.succeed().node("n0").closure.task_node_metadata.catalog_key
+    assert key.dataset_id.name == "flyte_task-caching.times_ten"
+    assert key.dataset_id.version == "1-BgPQX4Pd-PmK8qF6C"
+    assert key.artifact_tag.name == "flyte_cached-qqAlqAgGTLhOTcTGx9dHM6iCwO2o--LdG3I5V8n0oZ0"

@@ -133,7 +133,7 @@ def test_long_message_is_cut_in_its_middle(run: Run) -> None:
     assert message.rstrip().endswith("the end")
 
 
-@rows(91)
+@rows(90)
 @runs(Start("errors.user_error"))
 def test_attempts_tell_their_reasons_in_order(run: Run) -> None:
     task = run.fail().node("n0").task

@@ -103,3 +103,13 @@ def fails_first(token: str) -> int:
 @workflow
 def failing(token: str) -> int:
     return fails_first(token=token)
+
+
+@task(cache=True, cache_version="1")
+def times_ten(x: int) -> int:
+    return x * 10
+
+
+@workflow
+def keyed(x: int = 4) -> int:
+    return times_ten(x=x)
