@@ -87,7 +87,7 @@ class Shell:
         self._kept = settings.cached_executions
         self._read_bytes = settings.read_bytes
         self._futures_bytes = settings.futures_bytes
-        self._engine = _engine_settings(settings)
+        self._engine = engine_settings(settings)
         self._lanes: OrderedDict[ExecutionKey, _Lane] = OrderedDict()
         self._programs = ProgramCache(settings.cached_nodes)
         self._literals = LiteralCache[LiteralMap](settings.cached_data_bytes)
@@ -153,6 +153,19 @@ class Shell:
             return await self._dispatch(key, command, cause)
         except BlobError as error:
             raise LogUnavailable(f"execution {'/'.join(key)}: {error}") from error
+
+    async def state(self, key: ExecutionKey) -> Execution | None:
+        """The execution as the log has it now; None when there is none of this name.
+
+        Raises:
+            LogUnavailable: the log cannot be read.
+        """
+        if subjects.execution(key) is None:
+            return None
+        async with self._lane(key) as lane:
+            if lane.head is not None and not await self._is_current(key, lane.head):
+                lane.head = None
+            return await self._current(key, lane)
 
     async def _dispatch(self, key: ExecutionKey, command: Command, cause: Cause) -> Recorded | None:
         async with self._lane(key) as lane:
@@ -322,7 +335,8 @@ def _subject(key: ExecutionKey) -> Subject:
     return subject
 
 
-def _engine_settings(settings: ExecutionSettings) -> EngineSettings:
+def engine_settings(settings: ExecutionSettings) -> EngineSettings:
+    """What of the service's settings decisions depend on."""
     retries, deadlines, offloading = settings.retries, settings.deadlines, settings.offloading
     return EngineSettings(
         max_system_failures=retries.max_system_failures,
