@@ -100,9 +100,15 @@ def _operand_type(
 
 
 def _variants(literal_type: types_pb2.LiteralType) -> set[str]:
-    """The types that a value may have when it is compared: a union's are its variants', and tags don't count."""
-    if literal_type.WhichOneof("type") == "union_type":
+    """The types that a value may have when it is compared: a union's are its variants', and tags don't count.
+
+    Values of enums are texts.
+    """
+    kind = literal_type.WhichOneof("type")
+    if kind == "union_type":
         return {found for variant in literal_type.union_type.variants for found in _variants(variant)}
+    if kind == "enum_type":
+        return {prototext(types_pb2.LiteralType(simple=types_pb2.STRING))}
     bare = types_pb2.LiteralType()
     bare.CopyFrom(literal_type)
     for field in ("metadata", "annotation", "structure"):

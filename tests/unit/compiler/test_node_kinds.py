@@ -1,9 +1,9 @@
 """Every kind of node is compiled, also those that this release's engine does not run yet."""
 
 import pytest
-from flyteidl.core import compiler_pb2, interface_pb2, workflow_pb2
+from flyteidl.core import interface_pb2, workflow_pb2
 
-from flightlog_compiler import LaunchPlanInterface, requirements, unsupported_in_closure, unsupported_nodes
+from flightlog_compiler import LaunchPlanInterface, requirements
 from tests.unit.compiler.templates import Make
 
 X_ABOVE_5 = {"comparison": {"operator": "GT", "leftValue": {"var": ".x"}, "rightValue": {"primitive": {"integer": 5}}}}
@@ -280,17 +280,3 @@ def test_two_different_sub_workflows_of_one_id_are_refused(make: Make) -> None:
     primary = make.workflow(sub_node(make, "n0", "sub"))
     make.compile(primary, sub, sub)
     assert [code for code, _ in make.problems(primary, sub, other)] == ["DuplicateId"]
-
-
-def test_what_the_engine_cannot_run_is_told_in_a_sentence(make: Make) -> None:
-    launch_plan = {"project": "p", "domain": "d", "name": "lp", "version": "v"}
-    mapped = {"id": "n0", "workflowNode": {"launchplanRef": launch_plan}}
-    node = make.target("n1", {"arrayNode": {"node": mapped}}, x=make.scalar(1))
-    sub = make.workflow(node, name="sub")
-    primary = make.workflow(sub_node(make, "n0", "sub"))
-    expected = ["Node [n0] of workflow [sub] is a launch plan node, which this release cannot execute."]
-    assert unsupported_nodes(primary, [sub]) == expected
-    assert unsupported_nodes(primary) == []
-    closure = compiler_pb2.CompiledWorkflowClosure(primary=compiler_pb2.CompiledWorkflow(template=primary))
-    closure.sub_workflows.add().template.CopyFrom(sub)
-    assert unsupported_in_closure(closure) == expected
