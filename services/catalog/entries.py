@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from flyteidl.core.identifier_pb2 import NodeExecutionIdentifier, WorkflowExecutionIdentifier
 from google.protobuf.message import Message
@@ -213,12 +213,19 @@ class _Turn:
         )
 
 
+_REFUSALS: Final = {
+    LookUp: CacheAnswer.NOT_FOUND,
+    Reserve: CacheAnswer.NOT_RESERVED,
+    Put: CacheAnswer.NOT_STORED,
+}
+
+
 def refusals(key: CacheKey, requests: Sequence[Request], reason: str, at: Timestamp) -> tuple[CacheAnswer, ...]:
     """What is told when an entry takes no facts: nothing is cached, and whoever waits for an answer goes on."""
     return tuple(
         CacheAnswer(
             node=request.asker.identifier,
-            kind=CacheAnswer.NOT_STORED if isinstance(request, Put) else CacheAnswer.NOT_FOUND,
+            kind=_REFUSALS[type(request)],
             key=key,
             reason=reason,
             occurred_at=at,

@@ -147,8 +147,8 @@ def _reserved(turn: Turn, state: NodeState, answer: CacheAnswer) -> None:
             if state.reservation is Reservation.ASKED:
                 turn.emit(facts.ReservationAwaited(node_id=state.node_id, occurred_at=turn.now))
             return
-        case CacheAnswer.RESERVED | CacheAnswer.NOT_FOUND:
-            # Not found: the catalog cannot keep reservations. Running twice is better than not at all.
+        case CacheAnswer.RESERVED | CacheAnswer.NOT_RESERVED:
+            # Running twice is better than not at all.
             pass
         case _:
             return

@@ -185,7 +185,7 @@ async def test_an_entry_nobody_can_read_stops_no_run(log: Log, log_settings: Log
     await client.jetstream().publish(str(subjects.entry(key)), b"no envelope")
     await client.close()
     await Catalog(log).take(await execution.says(asked(key), reserving(key, "n1"), put(key, "n2"), released(key, "n3")))
-    assert await execution.heard() == [("n0", "NOT_FOUND"), ("n1", "NOT_FOUND"), ("n2", "NOT_STORED")]
+    assert await execution.heard() == [("n0", "NOT_FOUND"), ("n1", "NOT_RESERVED"), ("n2", "NOT_STORED")]
 
 
 async def test_the_running_service_answers_what_is_said(log: Log) -> None:

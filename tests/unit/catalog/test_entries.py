@@ -150,7 +150,7 @@ def test_an_entry_that_takes_no_facts_lets_everybody_go_on() -> None:
     answers = refusals(KEY, [LookUp(A), Reserve(B), Put(C, result(C)), Release(A)], "no room", AT)
     assert [(Asker.of(answer.node), CacheAnswer.Kind.Name(answer.kind)) for answer in answers] == [
         (A, "NOT_FOUND"),
-        (B, "NOT_FOUND"),
+        (B, "NOT_RESERVED"),
         (C, "NOT_STORED"),
     ]
     assert {answer.reason for answer in answers} == {"no room"}

@@ -83,6 +83,7 @@ class CacheAnswer(_message.Message):
         AWAITING: _ClassVar[CacheAnswer.Kind]
         STORED: _ClassVar[CacheAnswer.Kind]
         NOT_STORED: _ClassVar[CacheAnswer.Kind]
+        NOT_RESERVED: _ClassVar[CacheAnswer.Kind]
     KIND_UNSPECIFIED: CacheAnswer.Kind
     FOUND: CacheAnswer.Kind
     NOT_FOUND: CacheAnswer.Kind
@@ -90,6 +91,7 @@ class CacheAnswer(_message.Message):
     AWAITING: CacheAnswer.Kind
     STORED: CacheAnswer.Kind
     NOT_STORED: CacheAnswer.Kind
+    NOT_RESERVED: CacheAnswer.Kind
     NODE_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     KEY_FIELD_NUMBER: _ClassVar[int]
