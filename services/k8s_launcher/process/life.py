@@ -29,7 +29,7 @@ from services.k8s_launcher.process.attempts import Aborting, Claim, Ended, Recor
 from services.k8s_launcher.process.capacity import CPU, MEMORY, Capacity, Grant, Request
 from services.k8s_launcher.process.code import CodeCache
 from services.k8s_launcher.process.devices import Device, visible_devices
-from services.k8s_launcher.process.secret_requests import Secrets
+from services.k8s_launcher.process.secret_requests import Granted, Secrets
 from services.k8s_launcher.process.workers import (
     EnvironmentBroken,
     StartFailed,
@@ -176,9 +176,8 @@ class Life:
         plan = await self._until_abort(self._planned(self._scheduled))
         python = self._place.python_for(plan.image)
         machine = _machine_environment(self._place.machine, python, self.record)
-        folder = self.record.temporary / "secrets"
-        secrets = await asyncio.to_thread(self._place.secrets.granted, plan.secrets, folder)
-        own = {**plan.environment, **secrets.variables}
+        # Those that are missing are missed before it waits, and the others read again when it starts.
+        own = {**plan.environment, **(await self._secrets(plan)).variables}
         environment = {**machine, **own}
         warm = is_entry_point(plan.argv) and not needs_own_process(own, self._place.machine)
         argv = list(plan.argv)
@@ -187,7 +186,9 @@ class Life:
         grant = await self._until_abort(self._room(plan))
         environment |= visible_devices(grant.devices, self._place.devices)
         await asyncio.to_thread(self.record.make_work)
-        await asyncio.to_thread(secrets.write, folder)
+        secrets = await self._secrets(plan)
+        environment |= secrets.variables
+        await asyncio.to_thread(secrets.write, self._secrets_folder)
         code = await self._until_abort(self._place.code.directory_for(argv)) if warm else None
         order = {
             "directory": str(self.record.directory),
@@ -203,6 +204,15 @@ class Life:
             what = "starting a process" if zygote is None else "the Python environment is being loaded"
             await self._report(AttemptObserved.INITIALIZING, reason=what)
         return await self._until_abort(self._ordered(zygote, order))
+
+    @property
+    def _secrets_folder(self) -> Path:
+        return self.record.temporary / "secrets"
+
+    async def _secrets(self, plan: Plan) -> Granted:
+        if not plan.secrets:
+            return Granted()
+        return await asyncio.to_thread(self._place.secrets.granted, plan.secrets, self._secrets_folder)
 
     async def _ordered(self, zygote: Zygote | None, order: Mapping[str, Any]) -> Claim:
         failure = ""

@@ -67,6 +67,16 @@ async def test_plain_command_gets_its_variable(start_launcher: Any, executions: 
     assert (end.stage, end.exit.code) == (AttemptObserved.EXITED, 0)
 
 
+async def test_secret_that_is_not_there_is_missed_before_there_is_room(
+    start_launcher: Any, executions: Any, given: Path
+) -> None:
+    template = executions.program("true", gpu="1")
+    template.security_context.secrets.add(group="Db", key="no-such-key")
+    async with start_launcher(secrets=given):
+        end = await executions.end(await executions.schedule(template))
+    assert end.error.code == "SecretNotFound"
+
+
 async def test_secret_that_is_not_there_is_a_clear_failure(start_launcher: Any, executions: Any, given: Path) -> None:
     template = executions.program("true")
     template.security_context.secrets.add(group="Db", key="no-such-key")

@@ -7,11 +7,13 @@ import re
 from typer.main import get_command
 
 from flightlog_cli.main import app
+from services.k8s_launcher.settings import SecretSettings
 from tests.unit.cli.test_deployment_files import known_names
 from tests.unit.docs.test_architecture_names import PAGES, ROOT
 from tests.unit.telemetry.test_dashboard import sample_names
 
 OF_THE_STACK = {"FLIGHTLOG_DATA", "FLIGHTLOG_ENDPOINT", "FLIGHTLOG_READY_FILE"}
+SECRETS = {SecretSettings.model_validate({}).env_prefix.rstrip("_")}
 PACKAGES = {path.name for folder in ("libs", "tools") for path in (ROOT / folder).iterdir()}
 
 
@@ -22,7 +24,7 @@ def found(pattern: str) -> set[str]:
 def test_settings_exist() -> None:
     named = found(r"\bFLIGHTLOG_[A-Z0-9]+(?:_+[A-Z0-9]+)*")
     assert len(named) > 8
-    assert named <= known_names() | OF_THE_STACK
+    assert named <= known_names() | OF_THE_STACK | SECRETS
 
 
 def test_metrics_exist() -> None:

@@ -528,11 +528,13 @@ class Story:
         """A dynamic task ends well, and asks for the nodes of a flow."""
         return self.does(self.asking(node, flow, attempt, **found))
 
-    def asking(self, node: str, flow: Flow, attempt: int = 0, **found: Any) -> engine.ObserveAttempt:
+    def asking(
+        self, node: str, flow: Flow, attempt: int = 0, *, deck: bool = False, **found: Any
+    ) -> engine.ObserveAttempt:
         spec = flow.job_spec()
         uri, data = f"{self.output_prefix(node)}/futures.pb", spec.SerializeToString(deterministic=True)
         ref = DataRef(uri=uri, sha256=hashlib.sha256(data).digest(), size_bytes=len(data))
-        result = engine.AttemptResult(futures=engine.Futures(ref, spec, **found))
+        result = engine.AttemptResult(futures=engine.Futures(ref, spec, **found), deck=deck)
         return engine.ObserveAttempt(self.observation(node, "EXITED", attempt), result)
 
     def fails(

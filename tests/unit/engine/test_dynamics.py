@@ -91,6 +91,13 @@ def test_a_task_without_outputs_may_ask_for_nodes_too() -> None:
     assert story.phase == "SUCCEEDED"
 
 
+@pytest.mark.parametrize("deck", [False, True])
+def test_deck_of_the_task_is_named_with_its_plan(deck: bool) -> None:
+    story = started(Flow().task("n0"))
+    story.asks("n0", asked(), deck=deck)
+    assert story.last(facts.DynamicPlanned).deck_uri == (f"{WORKFLOW_DIR}/n0/data/0/deck.html" if deck else "")
+
+
 def test_dynamics_nest_and_hold_sub_workflows() -> None:
     story = started()
     sub = Flow("sub").task("s0", {"a": INPUT}).returns(o0=From("s0"))

@@ -186,6 +186,8 @@ def test_long_messages_keep_head_and_tail() -> None:
 def test_deck_is_named_when_there_is_one(deck: bool | None, expected: bool) -> None:
     uri = f"{WORKFLOW_DIR}/n0/data/0/deck.html" if expected else ""
     story = started(Flow().task("n0", deck=deck))
+    # Only a task that says so is known to have one before it ends.
+    assert story.last(facts.AttemptScheduled).deck_uri == (uri if deck else "")
     story.succeeds("n0", deck=True)
     assert story.last(facts.NodeSucceeded, node_id="n0").deck_uri == uri
     story = started(Flow().task("n0", deck=deck))

@@ -197,12 +197,14 @@ def test_overrides_of_the_node_reach_the_attempt() -> None:
     closure = Flow().task("n0").closure()
     node = next(node for node in closure.primary.template.nodes if node.id == "n0")
     node.task_node.overrides.container_image = "other:1"
+    node.task_node.overrides.pod_template.primary_container_name = "main"
     node.task_node.overrides.resources.requests.add(name=1, value="2")
     node.task_node.overrides.extended_resources.gpu_accelerator.device = "a100"
     story = Story(closure)
     story.start()
     scheduled = story.last(facts.AttemptScheduled)
     assert scheduled.container_image == "other:1"
+    assert scheduled.pod_template.primary_container_name == "main"
     assert scheduled.resources.requests[0].value == "2"
     assert scheduled.extended_resources.gpu_accelerator.device == "a100"
 

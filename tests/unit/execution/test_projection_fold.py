@@ -177,6 +177,32 @@ def test_node_shows_the_checkpoint_of_the_attempt_that_ended_by_itself() -> None
     assert closure.task_node_metadata.checkpoint_uri == "s3://b/raw/1/_flytecheckpoints"
 
 
+def with_deck(attempt: int, second: float) -> facts.AttemptScheduled:
+    fact = scheduled("n0", attempt, second)
+    fact.deck_uri = f"s3://b/{attempt}/deck.html"
+    return fact
+
+
+def test_deck_is_shown_while_the_task_runs_and_at_its_end_if_there_is_one() -> None:
+    for written in ("s3://b/1/deck.html", ""):
+        rows = folded([HISTORY[0], envelope(9, queued("n0"), with_deck(0, 3), facts.NodeStarted(node_id="n0"))])
+        closure = node(rows).message.closure
+        assert (closure.phase, closure.deck_uri) == (Node.RUNNING, "s3://b/0/deck.html")
+        fold.apply(rows, envelope(10, facts.AttemptFailed(node_id="n0", occurred_at=at(4)), with_deck(1, 4)))
+        assert closure.deck_uri == "s3://b/1/deck.html"
+        fold.apply(rows, envelope(11, facts.NodeFailed(node_id="n0", deck_uri=written, occurred_at=at(5))))
+        assert closure.deck_uri == written
+
+
+def test_deck_of_a_dynamic_node_outlasts_its_task() -> None:
+    rows = folded([HISTORY[0], envelope(9, queued("n0"), with_deck(0, 3), facts.NodeStarted(node_id="n0"))])
+    plan = planned(0, second=4)
+    plan.deck_uri = "s3://b/0/deck.html"
+    fold.apply(rows, envelope(10, facts.AttemptSucceeded(node_id="n0", occurred_at=at(4)), plan))
+    fold.apply(rows, envelope(11, facts.NodeSucceeded(node_id="n0", occurred_at=at(5))))
+    assert node(rows).message.closure.deck_uri == "s3://b/0/deck.html"
+
+
 def test_node_of_an_aborted_attempt_shows_no_checkpoint() -> None:
     end = envelope(
         14,
