@@ -34,6 +34,7 @@ from services.execution.literals import load_offloaded
 from services.execution.lookup import Lookup
 from services.execution.results import load_result
 from services.execution.settings import ExecutionSettings
+from services.execution.shell import engine_settings
 from tests.unit.engine.replaying import HISTORIES, History, Player, Step, dumped, loaded, write
 
 _STREAMS = ("EXECUTION", "LAUNCHER", "CATALOG")
@@ -89,13 +90,7 @@ class Historian:
         self._events = events
         self._settings = ExecutionSettings()
         self._lookup = Lookup(log, self._settings.domains)
-        offloading = self._settings.offloading
-        self._engine = engine.EngineSettings(
-            max_system_failures=self._settings.retries.max_system_failures,
-            retry_backoff_base=self._settings.retries.backoff_base,
-            retry_backoff_max=self._settings.retries.backoff_max,
-            offloading=engine.Offloading(offloading.min_mib, offloading.max_mib) if offloading.enabled else None,
-        )
+        self._engine = engine_settings(self._settings)
 
     async def history(self, records: Iterable[Recorded]) -> History:
         """The history of one execution. Raises `NotRedecided`."""
@@ -149,20 +144,18 @@ class Historian:
         if isinstance(first, facts_pb2.ExecutionCreated):
             yield engine.CreateExecution(first)
             return
-        if record.envelope.actor.method != "service":
-            yield from asked(record.facts)
-            return
         cause = self._events.get(record.envelope.causation_id)
-        answers = tuple(fact for fact in (cause.facts if cause is not None else ()) if isinstance(fact, CacheAnswer))
-        if answers:
+        seen = cause.facts if cause is not None else ()
+        if answers := tuple(fact for fact in seen if isinstance(fact, CacheAnswer)):
             yield engine.AnswerCache(answers)
-        for fact in cause.facts if cause is not None else ():
+        for fact in seen:
             if isinstance(fact, facts_pb2.ExecutionCreated):
                 yield engine.StartExecution()
             elif isinstance(fact, AttemptObserved):
                 yield engine.ObserveAttempt(fact)
             elif isinstance(fact, facts_pb2.TimerSet):
                 yield engine.FireTimer(fact.timer_id)
+        yield from told(record.facts)
 
     async def _with_result(self, command: engine.Command, state: engine.Execution | None) -> engine.Command:
         if not isinstance(command, engine.ObserveAttempt) or command.observation.stage != AttemptObserved.EXITED:
@@ -181,18 +174,22 @@ class Historian:
         return replace(command, result=result)
 
 
-def asked(facts: Iterable[Message]) -> Iterator[engine.Command]:
-    """What somebody outside asked, from what came of it."""
+def told(facts: Iterable[Message]) -> Iterator[engine.Command]:
+    """What somebody outside of this execution said, as its facts repeat it."""
     for fact in facts:
         match fact:
             case facts_pb2.AbortRequested():
-                yield engine.TerminateExecution(fact.cause, fact.principal)
+                yield engine.TerminateExecution(fact.cause, fact.principal, fact.force)
             case facts_pb2.ExecutionStateChanged():
                 yield engine.ChangeState(fact.state, fact.principal)
             case facts_pb2.SignalAwaited():
                 yield engine.AwaitSignal(fact.signal_id, fact.type)
             case facts_pb2.SignalSet():
                 yield engine.SetSignal(fact.signal_id, fact.value, fact.principal)
+            case facts_pb2.ChildExecutionEnded():
+                outputs = fact.outputs if fact.HasField("outputs") else None
+                error = fact.error if fact.HasField("error") else None
+                yield engine.ObserveChild(fact.node_id, fact.attempt, fact.phase, outputs, error)
             case _:
                 pass
 

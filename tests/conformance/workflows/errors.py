@@ -3,7 +3,6 @@
 import os
 import signal
 import time
-import typing
 
 from flytekit import task, workflow
 from flytekit.exceptions.user import FlyteRecoverableException
@@ -82,7 +81,7 @@ def without_outputs() -> int:
 
 
 @task
-def bulky() -> typing.Tuple[str, str]:
+def bulky() -> tuple[str, str]:
     """Too large together; none is large enough to be offloaded where literals of 2 MiB are."""
     return "x" * (3 * 512 * 1024), "y" * (3 * 512 * 1024)
 
