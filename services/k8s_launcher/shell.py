@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import errno
+from collections import OrderedDict
+from collections.abc import Coroutine
+from typing import Any
 
 import structlog
 from prometheus_client import Counter
@@ -25,6 +28,12 @@ ORDERS = frozenset({AttemptScheduled.DESCRIPTOR.name, AttemptAborting.DESCRIPTOR
 FINAL = frozenset({AttemptObserved.EXITED, AttemptObserved.NOT_LAUNCHED, AttemptObserved.KILLED, AttemptObserved.LOST})
 _RETRY_SECONDS = 1.0
 _OUT_OF_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)
+
+# Executions of which it is kept what was observed before the launcher began.
+_EXECUTIONS_KEPT = 64
+_ORDERS_AT_ONCE = 16
+_Observed = dict[tuple[str, int], set[AttemptObserved.Stage.ValueType]]
+_NOTHING: frozenset[AttemptObserved.Stage.ValueType] = frozenset()
 
 _log = structlog.get_logger(__name__)
 _observed = Counter("flightlog_launcher_observations_total", "Observations published", ["stage"])
@@ -70,6 +79,8 @@ class Launcher:
         self._durable = durable
         self._max_in_flight = max_in_flight
         self._begun_at = 0
+        # What was observed of executions, as far as orders from before the beginning asked for it.
+        self._observed: OrderedDict[str, _Observed] = OrderedDict()
 
     async def run(self) -> None:
         """Take orders until cancelled."""
@@ -82,34 +93,52 @@ class Launcher:
         origin = Origin(recorded.event_id, envelope.correlation_id, envelope.traceparent)
         project, domain, name = Subject.parse(recorded.subject).parts
         try:
+            observed = await self._observed_before(recorded)
+            starting: list[Coroutine[Any, Any, None]] = []
             for fact in recorded.facts:
                 if isinstance(fact, AttemptScheduled) and not fact.in_engine:
-                    seen = await self._seen(recorded, fact)
+                    seen = observed.get((fact.node_id, fact.attempt), _NOTHING)
                     if seen.isdisjoint(FINAL):
-                        await self._runtime.launch(Scheduled(fact, origin), ran=AttemptObserved.RUNNING in seen)
-                elif isinstance(fact, AttemptAborting) and FINAL.isdisjoint(await self._seen(recorded, fact)):
-                    key = AttemptKey(project, domain, name, fact.node_id, fact.attempt)
-                    await self._runtime.abort(key, fact.reason, origin)
+                        ran = AttemptObserved.RUNNING in seen
+                        starting.append(self._runtime.launch(Scheduled(fact, origin), ran=ran))
+                elif isinstance(fact, AttemptAborting):
+                    await _together(starting)
+                    if observed.get((fact.node_id, fact.attempt), _NOTHING).isdisjoint(FINAL):
+                        key = AttemptKey(project, domain, name, fact.node_id, fact.attempt)
+                        await self._runtime.abort(key, fact.reason, origin)
+            await _together(starting)
         except OSError as error:
             if error.errno in _OUT_OF_ROOM:
                 # Not the order's fault: it is to wait, not to be parked.
                 raise LogUnavailable(f"the order cannot be kept: {error}") from error
             raise
 
-    async def _seen(
-        self, recorded: Recorded, fact: AttemptScheduled | AttemptAborting
-    ) -> set[AttemptObserved.Stage.ValueType]:
-        """What was observed of an attempt before this launcher began.
+    async def _observed_before(self, recorded: Recorded) -> _Observed:
+        """What was observed of an execution's attempts before this launcher began.
 
         Orders from then may come again after they were carried out, even all of them when our folder is a new one. What
         comes later is new.
         """
         if recorded.sequence > self._begun_at:
-            return set()
-        observations = await self._log.load(Subject.of("LAUNCHER", *Subject.parse(recorded.subject).parts))
-        return {
-            item.stage
-            for observation in observations
-            for item in observation.facts
-            if isinstance(item, AttemptObserved) and (item.node_id, item.attempt) == (fact.node_id, fact.attempt)
-        }
+            return {}
+        known = self._observed.get(recorded.subject)
+        if known is None:
+            known = self._observed[recorded.subject] = {}
+            for observation in await self._log.load(Subject.of("LAUNCHER", *Subject.parse(recorded.subject).parts)):
+                for item in observation.facts:
+                    if isinstance(item, AttemptObserved):
+                        known.setdefault((item.node_id, item.attempt), set()).add(item.stage)
+            if len(self._observed) > _EXECUTIONS_KEPT:
+                self._observed.popitem(last=False)
+        return known
+
+
+async def _together(orders: list[Coroutine[Any, Any, None]]) -> None:
+    """Carries out orders that wait for nothing but the disk, some at a time. Empties the list."""
+    while orders:
+        some, orders[:] = orders[:_ORDERS_AT_ONCE], orders[_ORDERS_AT_ONCE:]
+        for failure in await asyncio.gather(*some, return_exceptions=True):
+            if failure is not None:
+                for order in orders:
+                    order.close()
+                raise failure

@@ -4,11 +4,16 @@ First come, first served. An attempt that does not fit holds back those behind i
 something that it is short of: a task waiting for a GPU does not stop one that needs none, and a small task cannot
 overtake a large one for ever. A request larger than the machine waits aside and holds back nobody.
 
+Requests that are alike wait in one line: serving costs as much as there are kinds of requests, however many wait.
+
 Pure bookkeeping: no clock, no input, no output.
 """
 
 from __future__ import annotations
 
+import heapq
+import itertools
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -49,6 +54,12 @@ class Waiting:
     on_grant: Callable[[Grant], None]
     reason: str = ""
     impossible: bool = False
+    # Grows in order of arrival.
+    number: int = 0
+
+
+_Kind = tuple[int, int, tuple[tuple[str, int], ...], str]
+"""What makes two requests alike."""
 
 
 class Capacity:
@@ -59,30 +70,39 @@ class Capacity:
         self._devices = tuple(devices)
         self._cpu_free, self._memory_free = cpu_millis, memory_bytes
         self._devices_free = list(devices)
-        self._queue: list[Waiting] = []
+        self._lines: dict[_Kind, OrderedDict[int, Waiting]] = {}
+        # Those that the machine is too small for.
+        self._aside: dict[int, Waiting] = {}
+        self._numbers = itertools.count()
 
     @property
     def waiting(self) -> int:
-        return len(self._queue)
+        return sum(map(len, self._lines.values())) + len(self._aside)
 
     def ask(self, request: Request, on_grant: Callable[[Grant], None]) -> Grant | Waiting:
         """A grant at once, or a place in the queue whose `reason` says what it waits for."""
-        entry = Waiting(request, on_grant)
+        entry = Waiting(request, on_grant, number=next(self._numbers))
         entry.reason = self._impossible(request)
         entry.impossible = bool(entry.reason)
-        if not entry.impossible:
-            held_back = self._held_back(self._queue)
-            grant = self._try(request, held_back)
-            if grant is not None:
-                return grant
-            entry.reason = self._shortage(request, held_back)
-        self._queue.append(entry)
+        if entry.impossible:
+            self._aside[entry.number] = entry
+            return entry
+        held_back = self._held_back()
+        grant = self._try(request, held_back)
+        if grant is not None:
+            return grant
+        entry.reason = self._shortage(request, held_back)
+        self._lines.setdefault(_kind(request), OrderedDict())[entry.number] = entry
         return entry
 
     def leave(self, entry: Waiting) -> None:
         """Give up a place in the queue."""
-        if entry in self._queue:
-            self._queue.remove(entry)
+        self._aside.pop(entry.number, None)
+        kind = _kind(entry.request)
+        line = self._lines.get(kind)
+        if line is not None and line.pop(entry.number, None) is not None:
+            if not line:
+                del self._lines[kind]
             self._serve()
 
     def hold(self, grant: Grant) -> None:
@@ -104,25 +124,35 @@ class Capacity:
     def _serve(self) -> None:
         served: list[tuple[Waiting, Grant]] = []
         short: set[str] = set()
-        remaining: list[Waiting] = []
-        for entry in self._queue:
-            grant = None if entry.impossible else self._try(entry.request, short)
-            if grant is not None:
-                served.append((entry, grant))
+        heads = self._heads()
+        while heads:
+            number, kind = heapq.heappop(heads)
+            line = self._lines[kind]
+            request = line[number].request
+            grant = self._try(request, short)
+            if grant is None:
+                # What one of them cannot have, none behind it in its line can.
+                short |= self._short(request, short)
                 continue
-            if not entry.impossible:
-                short |= self._short(entry.request, short)
-            remaining.append(entry)
-        self._queue = remaining
+            served.append((line.pop(number), grant))
+            if line:
+                heapq.heappush(heads, (next(iter(line)), kind))
+            else:
+                del self._lines[kind]
         for entry, grant in served:
             entry.on_grant(grant)
 
-    def _held_back(self, queue: Sequence[Waiting]) -> set[str]:
+    def _held_back(self) -> set[str]:
         short: set[str] = set()
-        for entry in queue:
-            if not entry.impossible:
-                short |= self._short(entry.request, short)
+        for number, kind in sorted(self._heads()):
+            short |= self._short(self._lines[kind][number].request, short)
         return short
+
+    def _heads(self) -> list[tuple[int, _Kind]]:
+        """The first in each line, as a heap by arrival."""
+        heads = [(next(iter(line)), kind) for kind, line in self._lines.items()]
+        heapq.heapify(heads)
+        return heads
 
     def _try(self, request: Request, held_back: set[str]) -> Grant | None:
         if self._short(request, held_back):
@@ -174,7 +204,11 @@ class Capacity:
         for resource, count in request.devices.items():
             if resource in short:
                 parts.append(f"{count} {resource} ({len(self._free(resource, request.accelerator))} free)")
-        return f"waits for {', '.join(parts)}; {len(self._queue)} ahead"
+        return f"waits for {', '.join(parts)}; {self.waiting} ahead"
+
+
+def _kind(request: Request) -> _Kind:
+    return request.cpu_millis, request.memory_bytes, tuple(sorted(request.devices.items())), request.accelerator
 
 
 def _cores(millis: int) -> str:

@@ -128,3 +128,15 @@ def test_task_without_devices_is_shown_none_of_those_there_are() -> None:
     assert visible_devices([], known)["CUDA_VISIBLE_DEVICES"] == ""
     assert visible_devices(known[1:], known)["CUDA_VISIBLE_DEVICES"] == "1"
     assert visible_devices([], []) == {}
+
+
+def test_those_who_wait_for_the_same_are_served_as_they_came() -> None:
+    capacity, served = _capacity(), list[int]()
+    taken = [_take(capacity, Request(1000, GIB)) for _ in range(2)]
+    for number, cpu in enumerate((1000, 500, 1000, 500)):
+        capacity.ask(Request(cpu, GIB), lambda _, number=number: served.append(number))
+    capacity.release(taken[0])
+    assert served == [0]
+    capacity.release(taken[1])
+    assert served == [0, 1]
+    assert capacity.waiting == 2
