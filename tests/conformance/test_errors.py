@@ -79,9 +79,16 @@ def test_task_that_writes_no_outputs_has_failed(run: Run) -> None:
 
 @rows(39)
 @differs("Flyte fails outputs above 2 MiB unless offloading is switched on")
-@runs(Start("errors.too_large"))
+@runs(Start("errors.large"))
 def test_large_outputs_are_handed_on(run: Run) -> None:
     assert run.succeed().output == 3 * 1024 * 1024
+
+
+@rows(39)
+@runs(Start("errors.too_large"))
+def test_outputs_have_a_largest_size(run: Run) -> None:
+    run.fail()
+    assert "OutputSizeExceeded" in run.error.code
 
 
 @rows(43)

@@ -81,7 +81,12 @@ def without_outputs() -> int:
 
 
 @task
-def bulky() -> tuple[str, str]:
+def bulky() -> str:
+    return "x" * (3 * 1024 * 1024)
+
+
+@task
+def halves() -> tuple[str, str]:
     """Too large together; none is large enough to be offloaded where literals of 2 MiB are."""
     return "x" * (3 * 512 * 1024), "y" * (3 * 512 * 1024)
 
@@ -92,8 +97,13 @@ def length(text: str) -> int:
 
 
 @workflow
+def large() -> int:
+    return length(text=bulky())
+
+
+@workflow
 def too_large() -> int:
-    text, _ = bulky()
+    text, _ = halves()
     return length(text=text)
 
 
