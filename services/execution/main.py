@@ -9,12 +9,14 @@ from flightlog_read import Database, Projector
 from flightlog_rpc import RpcServer
 from flightlog_service import Ready, run_until_stopped, running
 from services.execution.api import methods
+from services.execution.children import Children
 from services.execution.lookup import Lookup
 from services.execution.projection.projection import ExecutionProjection
 from services.execution.projection.queries import Reads
 from services.execution.reactions import Reactions
 from services.execution.settings import Settings
 from services.execution.shell import Shell
+from services.execution.starting import Starter
 
 SERVICE = "execution"
 
@@ -32,10 +34,12 @@ async def run(settings: Settings, ready: Ready) -> None:
         projector = Projector(database, log, ExecutionProjection())
         lookup = Lookup(log, execution.domains)
         shell = Shell(log, blobs, lookup, execution)
-        await stack.enter_async_context(running(projector.run(), Reactions(log, shell).run()))
-        await projector.wait_until_serving()
         reads = Reads(log, database, projector)
-        served = methods(shell, lookup, reads, blobs, execution)
+        starter = Starter(shell, lookup, reads, blobs, execution)
+        reactions = Reactions(log, shell, Children(shell, starter, blobs))
+        await stack.enter_async_context(running(projector.run(), reactions.run()))
+        await projector.wait_until_serving()
+        served = methods(shell, starter, reads, blobs, execution)
         server = RpcServer(settings.rpc, SERVICE, served)
         port = await server.start()
         stack.push_async_callback(server.stop)

@@ -5,6 +5,7 @@ ignores what it has taken in, and alarms are armed under the timer's name.
 """
 
 import asyncio
+from collections.abc import Coroutine, Iterable
 from datetime import UTC, datetime
 
 import structlog
@@ -12,10 +13,19 @@ import structlog
 from flightlog_log import Cause, Log, Recorded, Subject
 from flightlog_protos.catalog.v1.cache_pb2 import CacheAnswer
 from flightlog_protos.execution.v1.alarms_pb2 import Alarm
-from flightlog_protos.execution.v1.facts_pb2 import ExecutionCreated, TimerSet
+from flightlog_protos.execution.v1.facts_pb2 import (
+    ChildExecutionAborting,
+    ChildExecutionRequested,
+    ExecutionAborted,
+    ExecutionCreated,
+    ExecutionFailed,
+    ExecutionSucceeded,
+    TimerSet,
+)
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
 from flightlog_protos.log.v1.envelope_pb2 import Actor
 from services.execution import subjects
+from services.execution.children import Children, End
 from services.execution.engine import AnswerCache, FireTimer, ObserveAttempt, Refusal, Refused
 from services.execution.shell import Shell
 
@@ -23,19 +33,29 @@ _log = structlog.get_logger(__name__)
 
 DURABLE = "execution"
 """Name of this service's consumers on every stream."""
+_REACTED_TO = (
+    ExecutionCreated,
+    TimerSet,
+    ChildExecutionRequested,
+    ChildExecutionAborting,
+    ExecutionSucceeded,
+    ExecutionFailed,
+    ExecutionAborted,
+)
 
 
 class Reactions:
     """The consumers of the execution service."""
 
-    def __init__(self, log: Log, shell: Shell) -> None:
+    def __init__(self, log: Log, shell: Shell, children: Children) -> None:
         self._log = log
         self._shell = shell
+        self._children = children
 
     async def run(self) -> None:
         """Reacts until cancelled."""
         async with asyncio.TaskGroup() as group:
-            facts = frozenset({ExecutionCreated.DESCRIPTOR.name, TimerSet.DESCRIPTOR.name})
+            facts = frozenset(kind.DESCRIPTOR.name for kind in _REACTED_TO)
             group.create_task(self._log.consume(subjects.EXECUTION, DURABLE, self.on_facts, facts=facts))
             observed = frozenset({AttemptObserved.DESCRIPTOR.name})
             group.create_task(self._log.consume(subjects.LAUNCHER, DURABLE, self.on_observation, facts=observed))
@@ -44,12 +64,26 @@ class Reactions:
             group.create_task(self._log.consume_alarms(DURABLE, subjects.ALARM_KIND, self.on_alarm, Alarm))
 
     async def on_facts(self, recorded: Recorded) -> None:
-        """A created execution is started, a timer is armed."""
+        """A created execution is started, a timer is armed, child executions come and go."""
         project, domain, name = Subject.parse(recorded.subject).parts
         key = (project, domain, name)
+        cause = Cause.service("execution", recorded)
+        # Side by side: a decision may ask for many. Who is to be terminated has been asked for before.
+        await _all(
+            self._children.requested(key, fact, cause)
+            for fact in recorded.facts
+            if isinstance(fact, ChildExecutionRequested)
+        )
+        await _all(
+            self._children.aborting(key, fact, cause)
+            for fact in recorded.facts
+            if isinstance(fact, ChildExecutionAborting)
+        )
         for fact in recorded.facts:
             if isinstance(fact, ExecutionCreated):
-                await self._shell.start(key, Cause.service("execution", recorded))
+                await self._shell.start(key, cause)
+            elif isinstance(fact, ExecutionSucceeded | ExecutionFailed | ExecutionAborted):
+                await self._report(fact, cause)
             elif isinstance(fact, TimerSet):
                 alarm = Alarm(
                     execution_id=subjects.identifier_of(key),
@@ -62,6 +96,14 @@ class Reactions:
                 await self._log.schedule(
                     subjects.alarm(key, fact.timer_id), due, alarm, traceparent=recorded.traceparent
                 )
+
+    async def _report(self, end: End, cause: Cause) -> None:
+        try:
+            await self._children.ended(end, cause)
+        except Refused as refused:
+            if refused.reason is not Refusal.NOT_FOUND:
+                raise
+            _log.warning("end.of_unknown_parent", node=end.parent.node.node_id)
 
     async def on_observation(self, recorded: Recorded) -> None:
         """What the launcher saw goes to the engine."""
@@ -98,6 +140,13 @@ class Reactions:
             if refused.reason is not Refusal.NOT_FOUND:
                 raise
             _log.warning("alarm.of_unknown_execution", execution="/".join(key), due=due.isoformat())
+
+
+async def _all(reactions: Iterable[Coroutine[None, None, None]]) -> None:
+    """All of them, side by side; the first failure once all are through, so that none is left running."""
+    for outcome in await asyncio.gather(*reactions, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome
 
 
 def _cause_of(alarm: Alarm) -> Cause:

@@ -16,11 +16,10 @@ from services.execution.api.node_executions import NodeExecutions
 from services.execution.api.signals import Signals
 from services.execution.api.task_executions import TaskExecutions
 from services.execution.api.version import get_version
-from services.execution.creation.created import Places
-from services.execution.lookup import Lookup
 from services.execution.projection.queries import Reads
 from services.execution.settings import ExecutionSettings
 from services.execution.shell import Shell
+from services.execution.starting import Starter
 
 _ADMIN = "/flyteidl.service.AdminService/"
 _DATA = "/flyteidl.service.DataProxyService/"
@@ -28,16 +27,11 @@ _SIGNAL = "/flyteidl.service.SignalService/"
 
 
 def methods(
-    shell: Shell, lookup: Lookup, reads: Reads, blobs: BlobStore, settings: ExecutionSettings
+    shell: Shell, starter: Starter, reads: Reads, blobs: BlobStore, settings: ExecutionSettings
 ) -> Mapping[str, Implementation]:
     """Full method name -> what answers it."""
     data = Data(blobs, settings.inline_bytes, settings.link_expiry)
-    places = Places(
-        metadata_root=blobs.uri(settings.metadata_prefix),
-        raw_output_prefix=blobs.uri(settings.raw_output_prefix),
-        max_parallelism=settings.max_parallelism,
-    )
-    creating = Creating(shell, lookup, reads, blobs, places)
+    creating = Creating(shell, starter, reads, blobs)
     executions = Executions(shell, reads, data)
     nodes = NodeExecutions(reads, data)
     tasks = TaskExecutions(reads, data)

@@ -9,7 +9,7 @@ from flyteidl.core.interface_pb2 import ParameterMap, VariableMap
 from flyteidl.core.literals_pb2 import LiteralMap
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from flightlog_protos.execution.v1.facts_pb2 import ExecutionCreated
+from flightlog_protos.execution.v1.facts_pb2 import ExecutionCreated, ParentAttempt
 from flightlog_protos.log.v1.envelope_pb2 import DataRef
 from services.execution.creation.config import resolve_config, resolve_notifications, resolve_security_context
 
@@ -46,8 +46,13 @@ def execution_created(
     user_inputs: DataRef,
     principal: str,
     now: Timestamp,
+    parent: ParentAttempt | None = None,
 ) -> ExecutionCreated:
-    """The fact. `spec` is the request's, and is completed in place of being copied."""
+    """The fact. `spec` is the request's, and is completed in place of being copied.
+
+    Args:
+        parent: the launch-plan node that waits for the end of this execution.
+    """
     config = resolve_config(
         spec,
         launchable.spec,
@@ -72,6 +77,7 @@ def execution_created(
         notifications=config_notifications,
         config=config,
         created_at=now,
+        parent=parent,
     )
     created.spec.security_context.CopyFrom(security_context)
     return created

@@ -16,7 +16,6 @@ from services.execution.engine.state import AttemptPhase, AttemptState, NodeStat
 from services.execution.engine.turn import DataMissing, Turn
 
 ABORTED: Final = "RemoteChildWorkflowExecutionFailed"
-NOT_CREATED: Final = "RuntimeExecutionError"
 
 
 def request(turn: Turn, node_id: str) -> None:

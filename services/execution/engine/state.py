@@ -100,6 +100,11 @@ class AttemptState:
     # Name of the child execution of a launch-plan node.
     child: str = ""
 
+    @property
+    def stopping(self) -> bool:
+        """Whether its end has been asked for, and is not known yet."""
+        return self.phase == AttemptPhase.ABORTING
+
 
 @dataclass(frozen=True, slots=True)
 class PlanState:

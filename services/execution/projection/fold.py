@@ -34,6 +34,7 @@ _CHANGES: Mapping[type[Message], Callable[[Rows, At, Any], None]] = {
     facts.NodeAborted: nodes.aborted,
     facts.NodeSkipped: nodes.skipped,
     facts.DynamicPlanned: nodes.planned,
+    facts.ChildExecutionRequested: nodes.child_requested,
     facts.ArrayPlanned: elements.planned,
     facts.ArrayEnded: elements.ended,
     facts.SignalAwaited: signals.awaited,

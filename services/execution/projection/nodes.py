@@ -63,6 +63,14 @@ def planned(rows: Rows, at: At, fact: facts.DynamicPlanned) -> None:
     closure.deck_uri = fact.deck_uri
 
 
+def child_requested(rows: Rows, at: At, fact: facts.ChildExecutionRequested) -> None:
+    """Clients follow this to the child; after a retry, to the one that runs now."""
+    row = rows.node(at, fact.node_id)
+    if row is not None:
+        row.message.closure.workflow_node_metadata.executionId.CopyFrom(fact.execution_id)
+        row.message.closure.updated_at.CopyFrom(fact.occurred_at)
+
+
 def succeeded(rows: Rows, at: At, fact: facts.NodeSucceeded) -> None:
     row = rows.node(at, fact.node_id)
     if row is None:

@@ -32,7 +32,7 @@ class ExecutionProjection:
 
     name = "execution"
     stream = "EXECUTION"
-    version = 3
+    version = 4
 
     def ddl(self) -> str:
         """Tables and indexes, with unqualified names."""

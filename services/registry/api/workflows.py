@@ -14,7 +14,6 @@ from flightlog_compiler import (
     LaunchPlanInterface,
     compile_workflow,
     requirements,
-    unsupported_nodes,
 )
 from flightlog_protos.registry.v1 import facts_pb2
 from flightlog_rpc import CallContext
@@ -45,7 +44,7 @@ async def create_workflow(
     template = core_workflow_pb2.WorkflowTemplate()
     template.CopyFrom(request.spec.template)
     template.id.CopyFrom(identifier)
-    _check_nodes(store, template, request.spec.sub_workflows)
+    _check_nodes(store, template)
     closure = await _compiled(store, template, request.spec.sub_workflows)
     content = digest(closure)
     existing = await store.workflow(identifier)
@@ -72,19 +71,12 @@ async def create_workflow(
     raise requests.identical(identifier_pb2.WORKFLOW, _reason(identifier, same=True))
 
 
-def _check_nodes(
-    store: Store,
-    template: core_workflow_pb2.WorkflowTemplate,
-    sub_workflows: Sequence[core_workflow_pb2.WorkflowTemplate],
-) -> None:
+def _check_nodes(store: Store, template: core_workflow_pb2.WorkflowTemplate) -> None:
     most = store.settings.max_workflow_nodes
     if most and len(template.nodes) > most:
         raise invalid(
             f"number of nodes in workflow [{prototext(template.id)}] exceeds limit ({len(template.nodes)} > {most})"
         )
-    unsupported = unsupported_nodes(template, sub_workflows)
-    if unsupported:
-        raise invalid(f"workflow [{prototext(template.id)}] cannot be registered: {' '.join(unsupported[:MAX_NAMED])}")
 
 
 async def _compiled(

@@ -26,7 +26,6 @@ from flightlog_compiler import (
     compile_workflow,
     generated_workflow,
     requirements,
-    unsupported_nodes,
 )
 
 _TESTS = Path(__file__).parents[2]
@@ -149,17 +148,3 @@ def test_a_task_left_out_is_named(recorded_package: Package) -> None:
     spec = next(s for s in recorded_package.workflows.values() if s.template.id.name.endswith(".w01_chain"))
     with pytest.raises(CompileErrors, match="TaskReferenceNotFound"):
         compile_workflow(spec.template, spec.sub_workflows, {}, {})
-
-
-def test_nodes_that_are_not_executable_are_told(recorded_package: Package) -> None:
-    refused = {
-        key.name.partition(".")[2]
-        for key, spec in recorded_package.workflows.items()
-        if unsupported_nodes(spec.template, spec.sub_workflows)
-    }
-    assert refused == {"w03_launchplan_node"}
-    spec = next(s for s in recorded_package.workflows.values() if s.template.id.name.endswith(".w03_launchplan_node"))
-    assert unsupported_nodes(spec.template, spec.sub_workflows) == [
-        "Node [n0] of workflow [workflows.w03_launchplan_node] is a launch plan node, "
-        "which this release cannot execute."
-    ]

@@ -15,7 +15,6 @@ from flightlog_compiler import (
     compile_workflow,
     generated_workflow,
     requirements,
-    unsupported_nodes,
 )
 from flightlog_types import castable, describe, literal_type_of
 from tests.unit.compiler.templates import Make
@@ -106,7 +105,6 @@ def test_any_workflow_compiles_or_has_problems(
 ) -> None:
     before = template.SerializeToString(deterministic=True)
     requirements(template, subs)
-    unsupported_nodes(template, subs)
     with contextlib.suppress(CompileErrors):
         closure = compile_workflow(template, subs, {EntityKey.of(_INC.template.id): _INC}, {})
         assert closure.primary.template.nodes[0].id == "start-node"

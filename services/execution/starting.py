@@ -1,0 +1,132 @@
+"""How executions begin, whoever asks for them: all is resolved, then one fact is appended (admin-contract §4)."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+from flyteidl.admin.execution_pb2 import ExecutionCreateRequest, ExecutionSpec
+from flyteidl.admin.launch_plan_pb2 import CONCURRENCY_LIMIT_BEHAVIOR_SKIP, ConcurrencyPolicy
+from flyteidl.core.identifier_pb2 import Identifier, WorkflowExecutionIdentifier
+from flyteidl.core.literals_pb2 import LiteralMap
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from flightlog_blobs import BlobStore
+from flightlog_log import Cause
+from flightlog_protos.execution.v1.facts_pb2 import ParentAttempt
+from flightlog_protos.log.v1.envelope_pb2 import DataRef
+from flightlog_rpc import already_exists, failed_precondition
+from services.execution import metrics, subjects
+from services.execution.creation.created import Places, execution_created
+from services.execution.creation.inputs import resolve_inputs
+from services.execution.creation.names import new_execution_name
+from services.execution.creation.requests import check_place, check_request, given_inputs
+from services.execution.engine import ProgramError, Refused
+from services.execution.lookup import Lookup
+from services.execution.projection.queries import Reads
+from services.execution.settings import ExecutionSettings
+from services.execution.shell import Shell
+
+Owner = Callable[[ExecutionSpec], Awaitable[str]]
+
+
+class Starter:
+    """Makes executions, for clients and for launch-plan nodes."""
+
+    def __init__(
+        self, shell: Shell, lookup: Lookup, reads: Reads, blobs: BlobStore, settings: ExecutionSettings
+    ) -> None:
+        self._shell = shell
+        self._lookup = lookup
+        self._reads = reads
+        self._blobs = blobs
+        self.places = Places(
+            metadata_root=blobs.uri(settings.metadata_prefix),
+            raw_output_prefix=blobs.uri(settings.raw_output_prefix),
+            max_parallelism=settings.max_parallelism,
+        )
+
+    async def create(
+        self, request: ExecutionCreateRequest, owner: Owner, cause: Cause, parent: ParentAttempt | None = None
+    ) -> WorkflowExecutionIdentifier:
+        """Makes an execution and returns its id as soon as its first fact is durable; the run starts by itself.
+
+        Args:
+            request: is completed in place.
+            owner: says whose execution it is, and may complete its spec; asked once the request is known to be right.
+            parent: the launch-plan node that waits for its end.
+
+        Raises:
+            InvalidArgument: the request is wrong in itself.
+            RpcError: NOT_FOUND, INVALID_ARGUMENT, ALREADY_EXISTS or FAILED_PRECONDITION, in Flyte's words.
+            LogUnavailable: it is not known whether it was made. Asking again, with the same name, is safe.
+            BlobError: the object store cannot be reached.
+        """
+        check_place(request)
+        project = await self._lookup.project(request.project, request.domain)
+        check_request(request)
+        launchable = await self._lookup.launchable(request.spec.launch_plan)
+        given = given_inputs(request)
+        inputs = resolve_inputs(given, launchable.expected_inputs, launchable.fixed_inputs)
+        principal = await owner(request.spec)
+        await self._require_room(launchable.spec.concurrency_policy, request.spec.launch_plan)
+        identifier = WorkflowExecutionIdentifier(
+            project=request.project, domain=request.domain, name=request.name or new_execution_name()
+        )
+        inputs_ref, user_inputs_ref = await self._write(identifier, inputs, given)
+        created = execution_created(
+            identifier,
+            request.spec,
+            launchable,
+            dict(project.labels.values),
+            self.places,
+            inputs=inputs_ref,
+            user_inputs=user_inputs_ref,
+            principal=principal,
+            now=_now(),
+            parent=parent,
+        )
+        try:
+            await self._shell.create(created, inputs, cause)
+        except Refused:
+            raise already_exists(
+                f"value with matching already exists (execution {'/'.join(subjects.key_of(identifier))})"
+            ) from None
+        except ProgramError as error:
+            raise failed_precondition(f"workflow {launchable.workflow_id.name} cannot be run: {error}") from error
+        metrics.created_total.inc()
+        return identifier
+
+    async def _require_room(self, policy: ConcurrencyPolicy, launch_plan: Identifier) -> None:
+        """A launch plan may limit how many of its executions run at once (admin-contract §4.7).
+
+        Raises:
+            RpcError: ALREADY_EXISTS when there are as many, as Flyte answers.
+        """
+        if policy.behavior != CONCURRENCY_LIMIT_BEHAVIOR_SKIP:
+            return
+        if await self._reads.active_of_launch_plan(launch_plan) >= policy.max:
+            raise already_exists(
+                f"concurrency limit ({policy.max}) reached for launch plan {launch_plan.name}; skipping execution"
+            )
+
+    async def _write(
+        self, identifier: WorkflowExecutionIdentifier, inputs: LiteralMap, given: LiteralMap
+    ) -> tuple[DataRef, DataRef]:
+        """Writes both maps under names made of their content: a refused second create must not change the first's."""
+        folder = f"metadata/{identifier.project}/{identifier.domain}/{identifier.name}"
+        inputs_data = inputs.SerializeToString(deterministic=True)
+        given_data = given.SerializeToString(deterministic=True)
+        if inputs_data == given_data:
+            reference = await self._blobs.put_content(folder, inputs_data)
+            return reference, reference
+        inputs_ref, given_ref = await asyncio.gather(
+            self._blobs.put_content(folder, inputs_data),
+            self._blobs.put_content(folder, given_data),
+        )
+        return inputs_ref, given_ref
+
+
+def _now() -> Timestamp:
+    now = Timestamp()
+    now.FromDatetime(datetime.now(UTC))
+    return now
