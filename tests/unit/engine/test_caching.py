@@ -315,6 +315,95 @@ def test_tasks_inside_sub_workflows_ask_by_their_own_inputs() -> None:
     assert answers(story, node_id, "FOUND")[-1] == "ExecutionSucceeded"
 
 
+# ---------------------------------------------------------------------------------------------------- maps
+
+
+def mapped(**options: Any) -> Flow:
+    serialize = options.pop("serialize", False)
+    return cached(Flow().map("n0", {"a": INPUT}, **options).returns(o0=From("n0")), "n0", serialize=serialize)
+
+
+def element(index: int) -> str:
+    return f"n0-0-n{index}"
+
+
+def map_started(flow: Flow, *xs: int, **options: Any) -> Story:
+    story = Story(flow, {"x": list(xs)}, **options)
+    story.start()
+    return story
+
+
+def test_each_element_asks_by_its_own_item_and_the_list_is_gathered_from_both() -> None:
+    story = map_started(mapped(), 5, 6, 7)
+    assert [fact.node.node_id for fact in story.history if isinstance(fact, facts.CacheAsked)] == [
+        element(0),
+        element(1),
+        element(2),
+    ]
+    assert key_of(story, element(1)).tag == cache_keys.tag(literal_map({"a": 6}))
+    told = (
+        answer(story, element(0), "FOUND"),
+        answer(story, element(1), "NOT_FOUND"),
+        answer(story, element(2), "FOUND"),
+    )
+    story.does(engine.AnswerCache(told))
+    assert story.phases() == {
+        "n0": "RUNNING",
+        "start-node": "SUCCEEDED",
+        element(0): "SUCCEEDED",
+        element(1): "RUNNING",
+        element(2): "SUCCEEDED",
+    }
+    assert stored(story, element(0)).cache_status == CatalogCacheStatus.CACHE_HIT
+    story.succeeds(element(1), outputs={"o0": 66})
+    assert answers(story, element(1), "STORED")[-1] == "ExecutionSucceeded"
+    assert story.outputs() == {"o0": [40, 66, 40]}
+
+
+def test_elements_that_wait_for_answers_count_as_running_ones() -> None:
+    story = map_started(mapped(array={"parallelism": 1}), 5, 6, 7)
+    asked = [fact.node.node_id for fact in story.history if isinstance(fact, facts.CacheAsked)]
+    assert asked == [element(0)]
+    assert answers(story, element(0), "FOUND")[-1] == f"CacheAsked {element(1)}"
+    assert answers(story, element(1), "NOT_FOUND")[-2:] == [
+        f"AttemptScheduled {element(1)}#0",
+        f"NodeStarted {element(1)}",
+    ]
+
+
+def test_a_map_that_can_only_fail_stops_elements_that_wait_for_answers() -> None:
+    story = map_started(mapped(), 5, 6)
+    answers(story, element(0), "NOT_FOUND")
+    told = story.fails(element(0))
+    assert f"NodeAborted {element(1)} NodeAborted" in told
+    assert story.last(facts.NodeAborted, node_id=element(1)).unseen
+    assert story.phase == "FAILED"
+    assert answers(story, element(1), "FOUND") == []
+
+
+def test_equal_items_of_a_serialized_map_run_once() -> None:
+    story = map_started(mapped(serialize=True), 5, 5)
+    told = (answer(story, element(0), "NOT_FOUND"), answer(story, element(1), "NOT_FOUND"))
+    assert story.does(engine.AnswerCache(told))[-2:] == [
+        f"ReservationAsked {element(0)}",
+        f"ReservationAsked {element(1)}",
+    ]
+    answers(story, element(0), "RESERVED")
+    answers(story, element(1), "AWAITING")
+    story.succeeds(element(0), outputs={"o0": 40})
+    story.does(engine.AnswerCache((answer(story, element(0), "STORED"), answer(story, element(1), "FOUND"))))
+    assert story.outputs() == {"o0": [40, 40]}
+
+
+def test_cached_echo_elements_are_written_because_others_are_waited_for() -> None:
+    story = map_started(mapped(task_type="echo"), 5, 6)
+    answers(story, element(0), "NOT_FOUND")
+    put = story.last(facts.CachePutRequested)
+    assert story.data(put.outputs) == {"o0": 5}
+    answers(story, element(1), "FOUND")
+    assert answers(story, element(0), "STORED")[-1] == "ExecutionSucceeded"
+
+
 # ---------------------------------------------------------------------------------------------------- stopping
 
 
