@@ -350,7 +350,7 @@ class Flow:
         )
         template.outputs.extend(bindings(self.outputs))
         handling = [self.failure_node] if self.failure_node is not None else []
-        inner = [source for node in (*self.nodes, *handling) for source in node.inputs]
+        inner = [source for node in (*self.nodes, *handling) for part in with_arms(node) for source in part.inputs]
         for var in {bound.binding.promise.var for bound in inner if is_input(bound.binding)}:
             template.interface.inputs.variables[var].type.simple = types_pb2.INTEGER
         for var in self.outputs:
@@ -388,6 +388,16 @@ class Flow:
             sub_workflows=[sub.compiled() for sub in subs.values()],
             tasks=[compiler_pb2.CompiledTask(template=template) for template in templates],
         )
+
+
+def with_arms(node: workflow_pb2.Node) -> Iterable[workflow_pb2.Node]:
+    """The node, and those inside a conditional."""
+    yield node
+    if node.HasField("branch_node"):
+        if_else = node.branch_node.if_else
+        arms = [if_else.case.then_node, *(block.then_node for block in if_else.other)]
+        for arm in (*arms, if_else.else_node) if if_else.HasField("else_node") else arms:
+            yield from with_arms(arm)
 
 
 def with_arms_named(node: workflow_pb2.Node) -> workflow_pb2.Node:
