@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -57,8 +58,8 @@ def backend(request: pytest.FixtureRequest, client_environment: dict[str, str]) 
     endpoint = client_environment["FLYTE_PLATFORM_URL"]
     remote = FlyteRemote(Config(PlatformConfig(endpoint=endpoint, insecure=True)), PROJECT, DOMAIN)
     backend = Backend(endpoint, remote, version)
-    for start in wanted(request.session.items):
-        backend.try_to_launch(start)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(backend.try_to_launch, wanted(request.session.items)))
     yield backend
     for run in backend.runs:
         if run.phase in ("UNDEFINED", "QUEUED", "RUNNING"):
@@ -80,8 +81,9 @@ def keep_histories(request: pytest.FixtureRequest) -> None:
 
 
 def wanted(items: list[pytest.Item]) -> list[Start]:
-    """What the collected tests want started."""
-    return [start for item in items for mark in item.iter_markers("runs") for start in mark.args]
+    """What the collected tests want started, each once."""
+    starts = [start for item in items for mark in item.iter_markers("runs") for start in mark.args]
+    return list({start.key: start for start in starts}.values())
 
 
 def register(environment: dict[str, str], folder: Path, version: str, image: str, files: list[str]) -> None:
