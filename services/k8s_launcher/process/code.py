@@ -22,6 +22,7 @@ from flightlog_blobs import BlobError, BlobStore
 
 FAST_EXECUTE = "pyflyte-fast-execute"
 _OPTION = "--additional-distribution"
+_DESTINATION = "--dest-dir"
 _ARCHIVE_BYTES = 64 << 20
 _KEPT_BYTES = 1 << 30
 _UNPACK_SECONDS = 60.0
@@ -88,6 +89,20 @@ def distribution_of(argv: Sequence[str]) -> str:
         return ""
     own = list(argv[: argv.index("--")] if "--" in argv else argv)
     return own[own.index(_OPTION) + 1] if _OPTION in own[:-1] else ""
+
+
+def with_own_destination(argv: Sequence[str]) -> list[str]:
+    """The command, which unpacks its code in the attempt's own directory where it names a folder of its image.
+
+    By default pyflyte registers `/root`. Here that would be the machine's, where tasks would take one another's code.
+    """
+    own = list(argv)
+    if Path(own[0]).name == FAST_EXECUTE:
+        end = own.index("--") if "--" in own else len(own)
+        for at in range(1, end - 1):
+            if own[at] == _DESTINATION and own[at + 1].startswith(("/", "~")):
+                own[at + 1] = "."
+    return own
 
 
 def _unpack(content: bytes, name: str, target: Path) -> int:

@@ -27,7 +27,7 @@ from services.k8s_launcher.plans import NotLaunchable, Plan, Planner
 from services.k8s_launcher.process import adoption
 from services.k8s_launcher.process.attempts import Aborting, Claim, Ended, Record
 from services.k8s_launcher.process.capacity import CPU, MEMORY, Capacity, Grant, Request
-from services.k8s_launcher.process.code import CodeCache
+from services.k8s_launcher.process.code import CodeCache, with_own_destination
 from services.k8s_launcher.process.devices import Device, visible_devices
 from services.k8s_launcher.process.secret_requests import Granted, Secrets
 from services.k8s_launcher.process.workers import (
@@ -180,7 +180,7 @@ class Life:
         own = {**plan.environment, **(await self._secrets(plan)).variables}
         environment = {**machine, **own}
         warm = is_entry_point(plan.argv) and not needs_own_process(own, self._place.machine)
-        argv = list(plan.argv)
+        argv = with_own_destination(plan.argv)
         if not warm:
             argv[0] = _program(plan, environment, self.record.work)
         grant = await self._until_abort(self._room(plan))
