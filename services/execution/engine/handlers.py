@@ -11,7 +11,7 @@ from flyteidl.core.literals_pb2 import LiteralMap
 from flyteidl.core.types_pb2 import SimpleType
 
 from services.execution.engine.bindings import promised_nodes
-from services.execution.engine.program import Node
+from services.execution.engine.program import Node, ProgramError
 from services.execution.engine.state import ExecutionPhase, NodePhase, NodeState
 from services.execution.engine.turn import Turn
 
@@ -34,7 +34,13 @@ def awaited(turn: Turn, parent_id: str) -> bool:
     if parent_id not in turn.state.scopes:
         # It never began, or what it consisted of belongs to an attempt that is over.
         return False
-    return not turn.state.scope(parent_id).handler and bool(turn.frame(parent_id).workflow.failure_node)
+    if turn.state.scope(parent_id).handler:
+        return False
+    try:
+        return bool(turn.frame(parent_id).workflow.failure_node)
+    except ProgramError:
+        # The workflow is lost, and its failure node with it.
+        return False
 
 
 def final_error(turn: Turn, parent_id: str, original: ExecutionError) -> ExecutionError:

@@ -194,6 +194,18 @@ def test_workflow_lost_while_its_failure_is_handled() -> None:
     ]
 
 
+def test_workflow_lost_while_a_workflow_handles_its_failure() -> None:
+    cleaning = Flow("cleaning").task("c").task("d", after=["c"]).task("e")
+    story = started(Flow().task("a").sub("fn0", cleaning).on_failure())
+    story.fails("a")
+    story.program = engine.Program.unrunnable("gone")
+    assert story.succeeds("fn0-0-c")[:2] == ["NodeFailing fn0 BadSpecificationError", "AttemptAborting fn0-0-c#0"]
+    assert story.sees("fn0-0-e", "KILLED")[-2:] == [
+        "NodeFailed fn0 BadSpecificationError",
+        "ExecutionFailed BadSpecificationError",
+    ]
+
+
 def test_failure_node_waits_for_a_place() -> None:
     inner = handled(Flow("inner").task("i"))
     flow = Flow().sub("s", inner, {"x": INPUT}).task("b").task("c").task("d", after=["b"])
