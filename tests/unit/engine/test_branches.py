@@ -258,3 +258,20 @@ def test_a_branch_that_waits_too_long_fails() -> None:
     story.fire("n0/0/attempt")
     story.sees("n9", "KILLED")
     assert story.error().code == "RetriesExhausted|TimeoutExpired"
+
+
+def test_an_arm_may_be_a_launch_plan_or_a_map() -> None:
+    arms = Flow("arms").launches("n0", {"x": INPUT}), Flow("arms").map("n1", {"a": [INPUT, 7]})
+    flow = Flow().branch("n0", (TEN, arms[0]), otherwise=arms[1]).returns(o0=From("n0"))
+    story = started(flow, 10)
+    story.child_succeeds("n0-0-n0-n0", outputs={"o0": 6})
+    assert story.outputs() == {"o0": 6}
+    failed = started(flow, 10)
+    failed.child_fails("n0-0-n0-n0", code="USER:Boom")
+    assert (failed.phases()["n0"], failed.error().code) == ("FAILED", "USER:Boom")
+    mapped = started(flow, 1)
+    elements = [fact.node_id for fact in mapped.history if isinstance(fact, facts.AttemptScheduled)]
+    assert len(elements) == 2
+    for number, node_id in enumerate(elements):
+        mapped.succeeds(node_id, outputs={"o0": number})
+    assert mapped.outputs() == {"o0": [0, 1]}
