@@ -22,12 +22,19 @@ from flightlog_protos.execution.v1 import facts_pb2 as facts
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
 from flightlog_protos.registry.v1.facts_pb2 import LaunchPlanRegistered, TaskRegistered
 from services.execution import subjects
-from services.execution.engine import ObserveAttempt, ProgramError, StartExecution, TerminateExecution
+from services.execution.engine import (
+    ObserveAttempt,
+    ProgramError,
+    Refused,
+    SetSignal,
+    StartExecution,
+    TerminateExecution,
+)
 from services.execution.lookup import Lookup
 from services.execution.settings import ExecutionSettings, RetrySettings
 from services.execution.shell import Shell
 from services.execution.subjects import ExecutionKey
-from tests.unit.engine.story import Flow, From, literal_map
+from tests.unit.engine.story import Flow, From, literal, literal_map
 
 CAUSE = Cause.service("test")
 
@@ -149,6 +156,21 @@ async def test_attempt_that_another_replica_scheduled_keeps_its_outputs(world: W
     exited = AttemptObserved(execution_id=created.id, node_id="n0", stage=AttemptObserved.EXITED, version=1)
     await behind.dispatch(key, ObserveAttempt(exited), CAUSE)
     assert isinstance(await world.last(key), facts.ExecutionSucceeded)
+
+
+async def test_a_refusal_is_meant_for_what_the_log_has_now(world: World) -> None:
+    """The replica that is asked has not heard that a gate asked for the signal, nor that all is over."""
+    created = await world.created(Flow().waits("n0", "value"))
+    key = subjects.key_of(created.id)
+    first, second = world.shell(), world.shell()
+    await first.create(created, LiteralMap(), CAUSE)
+    await second.start(key, CAUSE)
+    await first.dispatch(key, SetSignal("value", literal(1), "me"), CAUSE)
+    assert isinstance(await world.last(key), facts.ExecutionSucceeded)
+    with pytest.raises(Refused, match="already in a terminal phase"):
+        await second.dispatch(key, TerminateExecution("enough", "me"), CAUSE)
+    with pytest.raises(Refused, match="signal does not exist"):
+        await second.dispatch(key, SetSignal("other", literal(1), "me"), CAUSE)
 
 
 async def test_replicas_that_hear_the_same_decide_once(world: World) -> None:
