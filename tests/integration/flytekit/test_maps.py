@@ -166,6 +166,23 @@ def test_a_map_without_outputs(run: Run) -> None:
     assert run("silent", {"xs": [1, 2]}).is_successful
 
 
+def test_maps_over_launch_plans(run: Run, admin: Any) -> None:
+    done = run("over_plans", {"xss": [[1, 2], [3], []]})
+    assert done.outputs["o0"] == [6, 6, 0]
+    task = task_of(admin, done)
+    assert resources(task) == [(index, 0, "SUCCEEDED") for index in range(3)]
+    for resource in task.closure.metadata.external_resources:
+        child = resource.workflow_node_metadata.execution_id
+        assert child.name == resource.external_id
+        execution = admin.GetExecution(execution_pb2.WorkflowExecutionGetRequest(id=child))
+        assert execution.spec.metadata.parent_node_execution.node_id == "n0"
+    (synced,) = done.node_executions["n0"].task_executions
+    assert synced.outputs["o0"] == [6, 6, 0]
+    assert run("over_plans", {"xss": []}).outputs["o0"] == []
+    failed = run("over_failing_plans", {"xs": [2, 3]})
+    assert error(admin, failed).message.startswith("[1]: ")
+
+
 def test_maps_of_the_old_kind(run: Run, admin: Any) -> None:
     done = run("old", {"xs": [1, 2, 3]})
     assert done.outputs["o0"] == [12, 14, 16]

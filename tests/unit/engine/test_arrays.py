@@ -341,6 +341,29 @@ def test_echo_elements_run_at_once_and_write_only_the_whole() -> None:
     ]
 
 
+def test_each_element_of_a_launch_plan_is_an_execution_with_inputs_of_its_own() -> None:
+    story = started(mapped(launch_plan="lp", array={"parallelism": 2}))
+    requested = [story.last(facts.ChildExecutionRequested, node_id=element(index)) for index in range(2)]
+    assert [story.data(fact.inputs) for fact in requested] == [{"a": 10}, {"a": 11}]
+    assert len({fact.execution_id.name for fact in requested}) == 2
+    assert not story.has(facts.ChildExecutionRequested, node_id=element(2))
+    assert story.last(facts.ArrayPlanned).task_id.name == "lp"
+    for index in range(3):
+        story.child_succeeds(element(index), outputs={"o0": index})
+    assert story.outputs() == {"o0": [0, 1, 2]}
+
+
+def test_an_empty_list_of_launch_plan_elements_gives_what_is_read_of_it() -> None:
+    assert started(mapped(launch_plan="lp"), ()).outputs() == {"o0": []}
+
+
+def test_a_failed_element_ends_the_executions_of_the_others() -> None:
+    story = started(mapped(launch_plan="lp"), (1, 2))
+    assert story.child_fails(element(0), message="bad")[-1] == "ChildExecutionAborting n0-0-n1#0"
+    assert story.child_aborted(element(1))[2:4] == ["ArrayEnded n0#0 USER:Boom", "NodeFailed n0 USER:Boom"]
+    assert story.error().message == "[0]: bad"
+
+
 def test_arrays_run_inside_workflows() -> None:
     inner = Flow("inner").map("n0", {"a": INPUT}).returns(o0=From("n0"))
     story = started(Flow().sub("n0", inner, {"x": INPUT}), (1, 2))

@@ -4,7 +4,7 @@ import functools
 import os
 import time
 
-from flytekit import Resources, dynamic, map_task, task, workflow
+from flytekit import LaunchPlan, Resources, dynamic, map_task, task, workflow
 from flytekit.core.legacy_map_task import map_task as legacy_map_task
 from flytekit.exceptions.user import FlyteRecoverableException
 
@@ -132,6 +132,27 @@ def say(x: int):
 @workflow
 def silent(xs: list[int]):
     map_task(say)(x=xs)
+
+
+doubling_plan = LaunchPlan.get_or_create(doubling, "maps.doubling_plan")
+
+
+@workflow
+def over_plans(xss: list[list[int]]) -> list[int]:
+    return map_task(doubling_plan)(xs=xss)
+
+
+@workflow
+def checked(x: int) -> int:
+    return even(x=x)
+
+
+checked_plan = LaunchPlan.get_or_create(checked, "maps.checked_plan")
+
+
+@workflow
+def over_failing_plans(xs: list[int]) -> list[int]:
+    return map_task(checked_plan)(x=xs)
 
 
 old_double = legacy_map_task(double)
