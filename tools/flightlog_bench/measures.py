@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from flyteidl.core import identifier_pb2
 
 from flightlog_bench.client import Client
-from flightlog_bench.workflows import Registration, chain, fan_out, graph, identifier, mapped
+from flightlog_bench.workflows import Registration, chain, fan_out, graph, identifier, launching, mapped
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,12 @@ async def map_10000(client: Client) -> Measure:
     return await _map(client, 10_000, 3)
 
 
+async def nested_lp_50(client: Client) -> Measure:
+    """50 launch-plan nodes side by side, each a child execution of one echo node."""
+    await client.register(chain(1))
+    return Measure("50 nested launch plans", "s", await _latency(client, launching(50), 10), "–", "–", "–")
+
+
 async def load(client: Client) -> Measure:
     """100 runs of a chain of 10 started at once: seconds until the last one ended."""
     registration = chain(10)
@@ -166,6 +172,7 @@ ALL = (
     graph_10000,
     map_1000,
     map_10000,
+    nested_lp_50,
     load,
     creates,
 )

@@ -121,6 +121,23 @@ def graph(size: int) -> Registration:
     return _registration(f"bench.graph_{size}", nodes, nodes[-1].id)
 
 
+def launching(children: int) -> Registration:
+    """`children` nodes side by side, each running the launch plan of `chain(1)`; all of them may run at once."""
+    launched = chain(1).launch_plan_id
+    nodes = [
+        core_workflow_pb2.Node(
+            id=f"n{i}",
+            metadata=core_workflow_pb2.NodeMetadata(name="launched"),
+            inputs=[_promise("x", "", "x")],
+            workflow_node=core_workflow_pb2.WorkflowNode(launchplan_ref=launched),
+        )
+        for i in range(children)
+    ]
+    registration = _registration(f"bench.launching_{children}", nodes, nodes[-1].id)
+    registration.launch_plan.spec.max_parallelism = children
+    return registration
+
+
 def mapped(size: int) -> Registration:
     """One array node of `size` echo elements. Its list is fixed in the launch plan: runs take no inputs."""
     name = f"bench.map_{size}"

@@ -213,6 +213,20 @@ def _attempt_aborted(fact: facts_pb2.AttemptAborted) -> str:
     return _joined(fact.reason, "not waited for" if fact.abandoned else "", _usage(fact.usage))
 
 
+def _child_requested(fact: facts_pb2.ChildExecutionRequested) -> str:
+    recovers = f"recovers {fact.recovers.name}" if fact.HasField("recovers") else ""
+    return _joined(f"execution {fact.execution_id.name} of launch plan {_identifier(fact.launch_plan)}", recovers)
+
+
+def _child_aborting(fact: facts_pb2.ChildExecutionAborting) -> str:
+    return _joined(f"execution {fact.execution_id.name}", fact.reason)
+
+
+def _child_ended(fact: facts_pb2.ChildExecutionEnded) -> str:
+    phase = execution_pb2.WorkflowExecution.Phase.Name(fact.phase)
+    return _joined(phase, _error(fact.error) if fact.HasField("error") else fact.outputs.uri)
+
+
 def _retry(fact: facts_pb2.RetryScheduled) -> str:
     wait = fact.due.ToMilliseconds() - fact.occurred_at.ToMilliseconds()
     return f"in {wait / 1000:.1f} s, {fact.system_failures} system failures so far"
@@ -288,6 +302,9 @@ _DETAILS: dict[str, Callable[[Any], str]] = {
     "AttemptSucceeded": _attempt_succeeded,
     "AttemptFailed": _attempt_failed,
     "AttemptAborted": _attempt_aborted,
+    "ChildExecutionRequested": _child_requested,
+    "ChildExecutionAborting": _child_aborting,
+    "ChildExecutionEnded": _child_ended,
     "CacheAsked": _asked,
     "ReservationAsked": _of_key,
     "ReservationReleased": _of_key,

@@ -60,6 +60,9 @@ def finish(story: Story, recording: dict[str, Any]) -> None:
                 task = tasks[state.parent_id, 0]
                 items = task["data"]["full_outputs"]["literals"]["o0"]["collection"]["literals"]
                 moved |= bool(story.succeeds(state.node_id, 0, literals({"literals": {"o0": items[state.element]}})))
+            elif state.kind == facts.LAUNCH_PLAN:
+                (data,) = (n["data"] for n in recording["nodes"] if n["node"]["id"]["node_id"] == state.node_id)
+                moved |= bool(story.child_succeeds(state.node_id, 0, literals(data["full_outputs"])))
             elif state.live_attempt is not None:
                 task = tasks[state.node_id, state.live_attempt.number]
                 story.sees(state.node_id, "RUNNING", state.live_attempt.number)
@@ -97,8 +100,9 @@ def end(story: Story, node_id: str, attempt: int, task: dict[str, Any]) -> list[
 @pytest.mark.parametrize(
     "name",
     [
-        "w01_chain", "w02_subworkflow", "w04_branch", "w06_map", "w07_gates", "w08_user_error", "w09_recoverable",
-        "w10_on_failure", "w12_types", "w13_data", "w14_timeout", "w15_abort", "w16_fail_after", "w17_echo",
+        "w01_chain", "w02_subworkflow", "w03_launchplan_node", "w04_branch", "w06_map", "w07_gates", "w08_user_error",
+        "w09_recoverable", "w10_on_failure", "w12_types", "w13_data", "w14_timeout", "w15_abort", "w16_fail_after",
+        "w17_echo",
     ],
 )  # fmt: skip
 def test_run_as_recorded(name: str) -> None:
@@ -170,6 +174,10 @@ def check_attempts(story: Story, recorded_node: dict[str, Any]) -> None:
             assert ended.outputs.uri == closure["output_uri"]
         elif isinstance(ended, facts.AttemptFailed):
             check_error(ended.error, closure["error"])
+    child = recorded_node["node"]["closure"].get("workflow_node_metadata", {}).get("executionId")
+    if child:
+        asked = story.last(facts.ChildExecutionRequested, node_id=recorded_node["node"]["id"]["node_id"])
+        assert MessageToDict(asked.execution_id, preserving_proto_field_name=True) == child
     checkpoint = recorded_node["node"]["closure"].get("task_node_metadata", {}).get("checkpoint_uri")
     if checkpoint:
         scheduled = story.last(facts.AttemptScheduled, node_id=recorded_node["node"]["id"]["node_id"])

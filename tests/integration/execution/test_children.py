@@ -1,0 +1,315 @@
+"""Child executions on a real log and object store: a service that dies at any step loses and doubles nothing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+from uuid import uuid4
+
+import pytest_asyncio
+from flyteidl.core.identifier_pb2 import LAUNCH_PLAN, Identifier
+from flyteidl.core.interface_pb2 import Parameter
+from flyteidl.core.literals_pb2 import LiteralMap
+from flyteidl.core.types_pb2 import INTEGER
+from google.protobuf.message import Message
+
+from flightlog_blobs import BlobSettings, BlobStore
+from flightlog_log import Cause, Conflict, Head, Log, LogSettings
+from flightlog_protos.execution.v1 import facts_pb2 as facts
+from flightlog_protos.registry.v1.facts_pb2 import LaunchPlanRegistered, ProjectRegistered
+from services.execution import subjects
+from services.execution.children import Children
+from services.execution.engine import TerminateExecution
+from services.execution.lookup import Lookup
+from services.execution.projection.queries import Reads
+from services.execution.reactions import Reactions
+from services.execution.settings import ExecutionSettings
+from services.execution.shell import Shell
+from services.execution.starting import Starter
+from services.execution.subjects import ExecutionKey
+from tests.unit.engine.story import INPUT, Flow, From, literal_map, plain_map
+
+CAUSE = Cause.service("test")
+PROJECT, DOMAIN = "families", "development"
+# No launch plan here limits how many of its executions run at once: nobody asks the tables.
+NO_TABLES = cast("Reads", None)
+
+
+class Died(Exception):
+    """The service is gone, and with it all that it had in memory."""
+
+
+@dataclass
+class DyingLog:
+    """A log whose user dies at one of its appends: just before it, or just after it was stored."""
+
+    log: Log
+    dies_at: int = -1
+    after: bool = False
+    appends: int = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.log, name)
+
+    async def append(self, *arguments: Any, **named: Any) -> Any:
+        number, self.appends = self.appends, self.appends + 1
+        if number == self.dies_at and not self.after:
+            raise Died
+        recorded = await self.log.append(*arguments, **named)
+        if number == self.dies_at:
+            raise Died
+        return recorded
+
+
+@dataclass
+class Family:
+    """A parent execution and its children, moved by the reactions of a service that may die."""
+
+    blobs: BlobStore
+    log: DyingLog
+    reactions: Reactions = field(init=False)
+    shell: Shell = field(init=False)
+    deaths: int = 0
+
+    def __post_init__(self) -> None:
+        self.live()
+
+    def live(self) -> None:
+        """A new process: nothing is in memory."""
+        settings = ExecutionSettings()
+        log = cast("Log", self.log)
+        lookup = Lookup(log, settings.domains)
+        self.shell = Shell(log, self.blobs, lookup, settings)
+        starter = Starter(self.shell, lookup, NO_TABLES, self.blobs, settings)
+        self.reactions = Reactions(log, self.shell, Children(self.shell, starter, self.blobs))
+
+    async def launch_plan(self, flow: Flow) -> Identifier:
+        identifier = Identifier(
+            resource_type=LAUNCH_PLAN, project=PROJECT, domain=DOMAIN, name=f"plan-{uuid4().hex}", version="v1"
+        )
+        fact = LaunchPlanRegistered(id=identifier, closure=await self.closure(flow))
+        fact.spec.workflow_id.name = identifier.name
+        fact.expected_inputs.parameters["x"].CopyFrom(Parameter(required=True))
+        fact.expected_inputs.parameters["x"].var.type.simple = INTEGER
+        fact.expected_outputs.variables["o0"].type.simple = INTEGER
+        subject = subjects.version(identifier)
+        assert subject is not None
+        await self.log.log.append(subject, [fact], head=Head.EMPTY, cause=CAUSE)
+        return identifier
+
+    async def closure(self, flow: Flow) -> Any:
+        closure = flow.closure()
+        closure.primary.template.id.name = uuid4().hex
+        return await self.blobs.put_content("tests", closure.SerializeToString())
+
+    async def parent(self, flow: Flow) -> ExecutionKey:
+        """An execution of a flow, created and nothing more."""
+        name = f"a{uuid4().hex[:19]}"
+        inputs = literal_map({"x": 4})
+        created = facts.ExecutionCreated(
+            closure=await self.closure(flow),
+            inputs=await self.blobs.put_content(f"tests/{name}", inputs.SerializeToString()),
+            config=facts.ResolvedConfig(metadata_prefix=self.blobs.uri(f"tests/{name}"), raw_output_prefix="s3://b/d"),
+        )
+        created.id.project, created.id.domain, created.id.name = PROJECT, DOMAIN, name
+        created.spec.metadata.principal = "somebody"
+        await Shell(self.log.log, self.blobs, Lookup(self.log.log, (DOMAIN,)), ExecutionSettings()).create(
+            created, inputs, CAUSE
+        )
+        return subjects.key_of(created.id)
+
+    async def history(self, key: ExecutionKey) -> list[Message]:
+        subject = subjects.execution(key)
+        assert subject is not None
+        return [fact for recorded in await self.log.log.load(subject) for fact in recorded.facts]
+
+    async def children(self, key: ExecutionKey) -> list[ExecutionKey]:
+        asked = [fact for fact in await self.history(key) if isinstance(fact, facts.ChildExecutionRequested)]
+        return [subjects.key_of(fact.execution_id) for fact in asked]
+
+    async def react(self, key: ExecutionKey) -> None:
+        """Handles every message of the family until none is left; a message whose handling died comes again."""
+        handled: dict[str, int] = {}
+        moved = True
+        while moved:
+            moved = False
+            for member in (key, *await self.children(key)):
+                subject = subjects.execution(member)
+                assert subject is not None
+                records = await self.log.log.load(subject)
+                for record in records[handled.get(subject.text, 0) :]:
+                    moved = True
+                    try:
+                        await self.reactions.on_facts(record)
+                    except Died:
+                        self.deaths += 1
+                        self.live()
+                        break
+                    handled[subject.text] = handled.get(subject.text, 0) + 1
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def family(log_settings: LogSettings, blob_settings: BlobSettings) -> AsyncIterator[Family]:
+    assert isinstance(blob_settings.directory, Path)
+    blobs = BlobStore.open(blob_settings)
+    log = await Log.connect(log_settings, blobs, name="test")
+    subject = subjects.project(PROJECT)
+    assert subject is not None
+    registered = ProjectRegistered()
+    registered.project.id = PROJECT
+    try:
+        await log.append(subject, [registered], head=Head.EMPTY, cause=CAUSE)
+    except Conflict:
+        # Another test of this session did.
+        assert await log.last_sequence(subject)
+    yield Family(blobs, DyingLog(log))
+    await log.close()
+    await blobs.close()
+
+
+def count(history: list[Message], kind: type[Message]) -> int:
+    return sum(isinstance(fact, kind) for fact in history)
+
+
+def launching(plan: Identifier) -> Flow:
+    flow = Flow().launches("n0", {"x": INPUT}).echo("n1", From("n0")).returns(o0=From("n1"))
+    flow.nodes[0].workflow_node.launchplan_ref.CopyFrom(plan)
+    return flow
+
+
+async def lived_through(family: Family, story: Callable[[], Any]) -> int:
+    """Tells a story over and over, dying at every append it makes, before and after; returns the number of deaths."""
+    await story()
+    appends = family.log.appends
+    for number in range(appends):
+        for after in (False, True):
+            family.log.appends, family.log.dies_at, family.log.after = 0, number, after
+            family.live()
+            await story()
+    return family.deaths
+
+
+async def test_a_family_ends_well_wherever_the_service_dies(family: Family) -> None:
+    plan = await family.launch_plan(Flow("inner").echo("n0").returns(o0=From("n0")))
+
+    async def story() -> None:
+        key = await family.parent(launching(plan))
+        await family.react(key)
+        history = await family.history(key)
+        ended = history[-1]
+        assert isinstance(ended, facts.ExecutionSucceeded)
+        outputs = LiteralMap.FromString(await family.blobs.get(ended.outputs.uri))
+        assert plain_map(outputs) == {"o0": 4}
+        assert count(history, facts.ChildExecutionRequested) == count(history, facts.ChildExecutionEnded) == 1
+        (child,) = await family.children(key)
+        born = (await family.history(child))[0]
+        assert isinstance(born, facts.ExecutionCreated)
+        assert (born.parent.node.node_id, born.parent.node.execution_id.name) == ("n0", key[2])
+        assert born.spec.metadata.principal == "somebody"
+
+    # Start, create, start of the child, its end, the parent's.
+    assert await lived_through(family, story) >= 8
+
+
+async def test_a_family_is_terminated_wherever_the_service_dies(family: Family) -> None:
+    plan = await family.launch_plan(Flow("inner").waits("n0", "never").returns(o0=From("n0")))
+
+    async def story() -> None:
+        key = await family.parent(launching(plan))
+        await family.react(key)
+        command = TerminateExecution("enough", "somebody")
+        await Shell(family.log.log, family.blobs, Lookup(family.log.log, (DOMAIN,)), ExecutionSettings()).dispatch(
+            key, command, CAUSE
+        )
+        await family.react(key)
+        (child,) = await family.children(key)
+        for member in (key, child):
+            history = await family.history(member)
+            assert isinstance(history[-1], facts.ExecutionAborted)
+            assert count(history, facts.AbortRequested) == 1
+        cause = next(fact for fact in await family.history(child) if isinstance(fact, facts.AbortRequested)).cause
+        assert cause == f"cascading abort as parent execution id [{key[2]}] aborted, reason [Workflow aborted.]"
+
+    assert await lived_through(family, story) >= 8
+
+
+async def test_a_parent_that_is_terminated_before_its_child_is_there_ends_without_it(family: Family) -> None:
+    plan = await family.launch_plan(Flow("inner").echo("n0").returns(o0=From("n0")))
+    key = await family.parent(launching(plan))
+    await family.shell.start(key, CAUSE)
+    await family.shell.dispatch(key, TerminateExecution("enough", "somebody"), CAUSE)
+    await family.react(key)
+    (child,) = await family.children(key)
+    assert await family.history(child) == []
+    assert isinstance((await family.history(key))[-1], facts.ExecutionAborted)
+
+
+async def test_a_child_that_came_too_late_is_terminated(family: Family) -> None:
+    """Two replicas: one creates the child while the other takes in that there is none to terminate."""
+    plan = await family.launch_plan(Flow("inner").waits("n0", "never").returns(o0=From("n0")))
+    key = await family.parent(launching(plan))
+    await family.shell.start(key, CAUSE)
+    other = Family(family.blobs, DyingLog(family.log.log))
+    (child,) = await family.children(key)
+
+    async def in_between(*arguments: Any, **named: Any) -> Any:
+        # The child is about to be created.
+        family.log.__dict__.pop("append")
+        await other.shell.dispatch(key, TerminateExecution("enough", "somebody"), CAUSE)
+        await other.react(key)
+        return await family.log.append(*arguments, **named)
+
+    family.log.__dict__["append"] = in_between
+    asked = next(fact for fact in await family.history(key) if isinstance(fact, facts.ChildExecutionRequested))
+    children = Children(
+        family.shell,
+        Starter(family.shell, Lookup(family.log.log, (DOMAIN,)), NO_TABLES, family.blobs, ExecutionSettings()),
+        family.blobs,
+    )
+    await children.requested(key, asked, CAUSE)
+    assert isinstance((await family.history(key))[-1], facts.ExecutionAborted)
+    assert count(await family.history(child), facts.AbortRequested) == 1
+
+
+async def test_a_child_that_cannot_be_created_fails_its_node(family: Family) -> None:
+    plan = Identifier(resource_type=LAUNCH_PLAN, project=PROJECT, domain=DOMAIN, name="nowhere", version="v1")
+    key = await family.parent(launching(plan))
+    await family.react(key)
+    failed = next(fact for fact in await family.history(key) if isinstance(fact, facts.NodeFailed))
+    assert failed.error.code == "RuntimeExecutionError"
+    assert "missing entity of type LAUNCH_PLAN" in failed.error.message
+    (child,) = await family.children(key)
+    assert await family.history(child) == []
+
+
+async def test_inputs_that_do_not_fit_fail_the_node(family: Family) -> None:
+    plan = await family.launch_plan(Flow("inner").echo("n0").returns(o0=From("n0")))
+    flow = Flow().launches("n0", {"x": "text"})
+    flow.nodes[0].workflow_node.launchplan_ref.CopyFrom(plan)
+    key = await family.parent(flow)
+    await family.react(key)
+    failed = next(fact for fact in await family.history(key) if isinstance(fact, facts.NodeFailed))
+    assert failed.error.code == "RuntimeExecutionError"
+    assert failed.error.message.startswith("invalid x input wrong type")
+
+
+async def test_a_name_that_another_execution_has_is_left_alone(family: Family) -> None:
+    plan = await family.launch_plan(Flow("inner").waits("n0", "never").returns(o0=From("n0")))
+    key = await family.parent(launching(plan))
+    await family.shell.start(key, CAUSE)
+    (child,) = await family.children(key)
+    taken = facts.ExecutionCreated(
+        id=subjects.identifier_of(child),
+        closure=await family.closure(Flow().waits("n0", "s")),
+        inputs=await family.blobs.put_content("tests", b""),
+        config=facts.ResolvedConfig(metadata_prefix=family.blobs.uri(f"tests/{child[2]}")),
+    )
+    subject = subjects.execution(child)
+    assert subject is not None
+    await family.log.log.append(subject, [taken], head=Head.EMPTY, cause=CAUSE)
+    await family.react(key)
+    failed = next(fact for fact in await family.history(key) if isinstance(fact, facts.NodeFailed))
+    assert "exists already" in failed.error.message
+    assert count(await family.history(child), facts.AbortRequested) == 0
