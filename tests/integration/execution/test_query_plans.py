@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
@@ -11,16 +12,36 @@ import pytest_asyncio
 from flightlog_read import DatabaseSettings
 from flightlog_read.batches import SESSION
 from services.execution.projection.queries import _GET_EXECUTION  # pyright: ignore[reportPrivateUsage]
-from services.execution.projection.tables import DDL, EXECUTIONS, NODE_EXECUTIONS, TASK_EXECUTIONS
+from services.execution.projection.signals import SIGNALS
+from services.execution.projection.tables import DDL, EXECUTIONS, NODE_EXECUTIONS, TASK_EXECUTIONS, Table
 
-FILL = """
-INSERT INTO executions SELECT g, g, 'p', 'd', 'e' || g, 'SUCCEEDED', 0, 0, '', '', '', '', '', '', '', '', '', '', '',
-    NULL, NULL, '', '', '', now(), now(), NULL, 0, '{}', '{}', '' FROM generate_series(1, 5000) g;
-INSERT INTO node_executions SELECT g, g, 'p', 'd', 'e' || g, 'n0', 0, '', NULL, 'SUCCEEDED', '', '', '',
-    NULL, NULL, NULL, now(), now(), NULL, 0, '' FROM generate_series(1, 5000) g;
-INSERT INTO task_executions SELECT g, g, 'p', 'd', 'e' || g, 'n0', 0, 'p', 'd', 't', 'v', 'SUCCEEDED', 0, '', '', '',
-    now(), now(), NULL, 0, '' FROM generate_series(1, 5000) g;
-"""
+TABLES = (EXECUTIONS, NODE_EXECUTIONS, TASK_EXECUTIONS, SIGNALS)
+_VALUES = {
+    "text": "''",
+    "bigint": "g",
+    "integer": "0",
+    "smallint": "0",
+    "timestamptz": "now()",
+    "text[]": "'{}'",
+    "jsonb": "'{}'",
+    "bytea": "''",
+}
+_KEYS = {
+    "execution_project": "'p'",
+    "execution_domain": "'d'",
+    "execution_name": "'e' || g",
+    "node_id": "'n0'",
+    "signal_id": "'n0'",
+}
+
+
+def filling(table: Table[Any]) -> str:
+    """A statement that gives each of 5,000 executions a row."""
+    values = ", ".join(_KEYS.get(name) or _VALUES[kind] for name, kind in table.columns.items())
+    return f"INSERT INTO {table.name} ({', '.join(table.columns)}) SELECT {values} FROM generate_series(1, 5000) g;"
+
+
+FILL = "".join(map(filling, TABLES))
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -30,8 +51,8 @@ async def connection(database_settings: DatabaseSettings) -> AsyncIterator[async
     schema = f"plans_{uuid4().hex}"
     try:
         await connection.execute(f"CREATE SCHEMA {schema}; SET search_path TO {schema};" + DDL)
-        for table in ("executions", "node_executions", "task_executions"):
-            await connection.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = false)")
+        for table in TABLES:
+            await connection.execute(f"ALTER TABLE {table.name} SET (autovacuum_enabled = false)")
         yield connection
     finally:
         await connection.execute(f"DROP SCHEMA {schema} CASCADE")
@@ -48,13 +69,13 @@ async def test_projection_finds_its_rows_by_key_with_plans_made_for_empty_tables
 ) -> None:
     await connection.execute(SESSION + "SET plan_cache_mode TO force_generic_plan;")
     arguments = "'{p}', '{d}', '{e7}', '{n0}', '{0}'"
-    for table in (EXECUTIONS, NODE_EXECUTIONS, TASK_EXECUTIONS):
+    for table in TABLES:
         await connection.execute(f"PREPARE {table.name}_load AS {table.load()}")
         given = ", ".join(arguments.split(", ")[: len(table.key)])
         before = await plan(connection, f"{table.name}_load", given)
         assert f"{table.name}_pkey" in before, before
     await connection.execute(FILL)
-    for table in (EXECUTIONS, NODE_EXECUTIONS, TASK_EXECUTIONS):
+    for table in TABLES:
         given = ", ".join(arguments.split(", ")[: len(table.key)])
         after = await plan(connection, f"{table.name}_load", given)
         assert f"{table.name}_pkey" in after, after
