@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conformance.client import Backend, Run, Start
+from tests.conformance.client import Backend, Run, Start, ended, moment
 
 rows, runs, differs = pytest.mark.rows, pytest.mark.runs, pytest.mark.differs
 _USER, _SYSTEM = 1, 2
@@ -169,3 +169,12 @@ def test_a_task_can_be_run_by_itself(backend: Backend) -> None:
     (node,) = run.phases()
     assert node == "lifecycleinc"
     assert run.synced().outputs["o0"] == 7
+
+
+@runs(Start("errors.patient_retry"))
+@differs("Flyte retries at once; it does not read the annotation")
+def test_a_task_may_ask_for_a_pause_between_its_attempts(run: Run) -> None:
+    assert run.succeed().output == 1
+    first, second = run.node("n0").tasks
+    assert moment(second.closure.created_at) - ended(first.closure) >= 2
+    assert first.closure.reason == "tried again in 2 s"

@@ -144,3 +144,15 @@ def overridden() -> int:
 def more_retries() -> int:
     """The node's own budget goes before the task's."""
     return overridden().with_overrides(retries=3)
+
+
+@task(retries=1, annotations={"flightlog/retry-backoff": "2s"})
+def patient() -> int:
+    if os.environ["FLYTE_ATTEMPT_NUMBER"] == "0":
+        raise FlyteRecoverableException("not yet")
+    return 1
+
+
+@workflow
+def patient_retry() -> int:
+    return patient()

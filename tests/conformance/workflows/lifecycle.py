@@ -3,7 +3,16 @@
 import time
 import typing
 
-from flytekit import LaunchPlan, WorkflowFailurePolicy, map_task, task, workflow
+from flytekit import (
+    FlyteContextManager,
+    LaunchPlan,
+    Workflow,
+    WorkflowFailurePolicy,
+    current_context,
+    map_task,
+    task,
+    workflow,
+)
 from flytekit.types.error.error import FlyteError
 
 
@@ -37,9 +46,7 @@ def wants(a: int, b: float = 1.5, c: str = "c") -> str:
     return join(a=a, b=b, c=c)
 
 
-wants_fixed = LaunchPlan.get_or_create(
-    wants, "lifecycle.wants_fixed", fixed_inputs={"a": 7}, default_inputs={"b": 2.5}
-)
+wants_fixed = LaunchPlan.get_or_create(wants, "lifecycle.wants_fixed", fixed_inputs={"a": 7}, default_inputs={"b": 2.5})
 
 
 @task
@@ -129,6 +136,22 @@ def cleaned_by_workflow(x: int = 1) -> int:
     return fail_after(seconds=0.0, text="needs a whole workflow")
 
 
+imperatively_cleaned = Workflow(name="lifecycle.imperatively_cleaned")
+imperatively_cleaned.add_entity(inc, x=imperatively_cleaned.add_workflow_input("x", int))
+imperatively_cleaned.add_entity(fail_after, seconds=0.0, text="needs cleaning")
+imperatively_cleaned.add_on_failure_handler(clean_up)
+
+
+@task
+def clean_up_for_ever(x: int) -> None:
+    time.sleep(300)
+
+
+@workflow(on_failure=clean_up_for_ever)
+def cleaned_for_ever(x: int = 1) -> int:
+    return fail_after(seconds=0.0)
+
+
 @task
 def stamp(number: int) -> typing.List[float]:
     """When it began and ended, in seconds."""
@@ -143,13 +166,21 @@ def four_stamps() -> typing.List[typing.List[float]]:
 
 
 @task
-def slow_stamp(number: int) -> typing.List[float]:
-    """Long enough that two of them meet when they may."""
-    begun = time.time()
-    time.sleep(2.5)
-    return [begun, time.time()]
+def meets(number: int) -> bool:
+    """Whether another element runs at the same time: each leaves a mark, and waits for those of two."""
+    access = FlyteContextManager.current_context().file_access
+    above = access.raw_output_prefix.rstrip("/").rsplit("/", 2)[0]
+    folder = f"{above}/meeting-{current_context().execution_id.name}"
+    store = access.get_filesystem_for_path(folder)
+    with store.open(f"{folder}/{number}", "wb") as mark:
+        mark.write(b"here")
+    for _ in range(300):
+        if len(store.ls(folder, detail=False, refresh=True)) > 1:
+            return True
+        time.sleep(0.2)
+    return False
 
 
 @workflow
-def mapped_stamps(numbers: typing.List[int] = [0, 1, 2, 3]) -> typing.List[typing.List[float]]:
-    return map_task(slow_stamp)(number=numbers)
+def meeting(numbers: typing.List[int] = [0, 1, 2]) -> typing.List[bool]:
+    return map_task(meets)(number=numbers)
