@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from flyteidl.admin import (
     task_execution_pb2,
     version_pb2,
 )
+from flyteidl.core import execution_pb2 as execution_core_pb2
 from flyteidl.core import identifier_pb2, literals_pb2, types_pb2
 from flyteidl.core.execution_pb2 import NodeExecution, TaskExecution, WorkflowExecution
 from flyteidl.service import admin_pb2_grpc, dataproxy_pb2, dataproxy_pb2_grpc, signal_pb2_grpc
@@ -279,7 +281,8 @@ def stubborn(admin: Any, folder: Path) -> identifier_pb2.WorkflowExecutionIdenti
     """A running execution whose task does not end when told to, until there is a file `let-go` in the folder."""
     started, let_go = folder / "started", folder / "let-go"
     script = (
-        f"trap 'while ! test -e {let_go}; do sleep 0.02; done; touch {folder}/gone; exit 0' TERM; touch {started}; "
+        f"trap 'while ! test -e {let_go}; do sleep 0.02; done; exit 0' TERM; "
+        f"echo $$ > {started}.new; mv {started}.new {started}; "
         "while true; do sleep 0.02; done"
     )
     registration = chain_of_one(folder.name)
@@ -290,6 +293,15 @@ def stubborn(admin: Any, folder: Path) -> identifier_pb2.WorkflowExecutionIdenti
     identifier = create(admin, register(admin, registration))
     eventually(started.exists)
     return identifier
+
+
+def runs(folder: Path) -> bool:
+    """Whether the process of a stubborn task is still there."""
+    try:
+        os.kill(int((folder / "started").read_text()), 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def test_terminate_is_visible_at_once_may_be_repeated_and_stops_the_process(admin: Any, tmp_path: Path) -> None:
@@ -329,7 +341,7 @@ def test_terminate_by_force_does_not_wait_for_what_runs(stack: Any, admin: Any, 
     assert "not waited for" in events
     # The process was told to end all the same, and that it does changes nothing any more.
     (tmp_path / "let-go").touch()
-    eventually((tmp_path / "gone").exists)
+    eventually(lambda: not runs(tmp_path))
     again = stack.cli("terminate", identifier.name, "--force")
     assert again.returncode == 1
     assert "FAILED_PRECONDITION" in again.stderr
@@ -341,7 +353,36 @@ def test_terminate_by_force_of_what_runs(admin: Any, tmp_path: Path) -> None:
     admin.TerminateExecution(request, metadata=(("flightlog-force", "true"),))
     assert get(admin, identifier).closure.phase == WorkflowExecution.ABORTED
     (tmp_path / "let-go").touch()
-    eventually((tmp_path / "gone").exists)
+    eventually(lambda: not runs(tmp_path))
+
+
+def test_attempt_that_queues_longer_than_its_budget_fails(stack: Any, admin: Any, tmp_path: Path) -> None:
+    """Two executions want all cores of the machine; the second one's patience is at an end before the first ends."""
+    cores = str(len(os.sched_getaffinity(0)))
+
+    def greedy(number: int, seconds: int) -> identifier_pb2.WorkflowExecutionIdentifier:
+        started, let_go = tmp_path / f"started-{number}", tmp_path / f"let-go-{number}"
+        registration = chain_of_one(f"{tmp_path.name}-{number}")
+        template = registration.task.spec.template
+        template.type = "raw-container"
+        template.container.image = "none"
+        template.container.command.extend(
+            ["sh", "-c", f"touch {started}; while ! test -e {let_go}; do sleep 0.02; done; exit 1"]
+        )
+        template.container.resources.requests.add(name="CPU", value=cores)
+        budget = execution_core_pb2.QualityOfService()
+        budget.spec.queueing_budget.seconds = seconds
+        return create(admin, register(admin, registration), quality_of_service=budget)
+
+    first = greedy(1, 60)
+    eventually((tmp_path / "started-1").exists)
+    second = finished(admin, greedy(2, 1)).closure
+    assert (second.phase, second.error.code) == (WorkflowExecution.FAILED, "RetriesExhausted|QueueingBudgetExceeded")
+    assert "queueing budget [1s]" in second.error.message
+    assert not (tmp_path / "started-2").exists()
+    assert get(admin, first).closure.phase == WorkflowExecution.RUNNING
+    admin.TerminateExecution(execution_pb2.ExecutionTerminateRequest(id=first, cause="seen enough"))
+    assert finished(admin, first).closure.phase == WorkflowExecution.ABORTED
 
 
 def test_nodes_are_listed_in_order_with_their_data(
