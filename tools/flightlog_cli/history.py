@@ -187,6 +187,17 @@ def _planned(fact: facts_pb2.DynamicPlanned) -> str:
     return _joined(f"workflow {_identifier(fact.workflow_id)}", fact.closure.uri)
 
 
+def _array_planned(fact: facts_pb2.ArrayPlanned) -> str:
+    at_once = f"{fact.parallelism} at once" if fact.parallelism else ""
+    needed = f"{fact.min_successes} must succeed" if fact.min_successes < fact.size else ""
+    return ", ".join(part for part in (f"{fact.size} elements", at_once, needed) if part)
+
+
+def _array_ended(fact: facts_pb2.ArrayEnded) -> str:
+    phase = execution_pb2.TaskExecution.Phase.Name(fact.phase)
+    return _joined(phase, _error(fact.error) if fact.HasField("error") else fact.outputs.uri)
+
+
 def _scheduled(fact: facts_pb2.AttemptScheduled) -> str:
     where = "in the engine" if fact.in_engine else f"image {fact.container_image}" if fact.container_image else ""
     requests = [
@@ -295,6 +306,8 @@ _DETAILS: dict[str, Callable[[Any], str]] = {
     "AbortRequested": _abort,
     "NodeQueued": _queued,
     "DynamicPlanned": _planned,
+    "ArrayPlanned": _array_planned,
+    "ArrayEnded": _array_ended,
     "NodeSucceeded": _node_succeeded,
     "NodeFailed": _of_error,
     "AttemptScheduled": _scheduled,

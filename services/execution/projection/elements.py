@@ -17,6 +17,8 @@ from services.execution.projection.times import lasted
 
 _TASK_TYPE = "container_array"
 _PLUGIN = "k8s-array"
+# gRPC clients take 4 MiB unless told otherwise.
+_MOST_BYTES = 3 << 20
 _FINAL = frozenset({TaskExecution.SUCCEEDED, TaskExecution.FAILED, TaskExecution.ABORTED})
 _OF_CHILD = {
     WorkflowExecution.SUCCEEDED: TaskExecution.SUCCEEDED,
@@ -69,6 +71,8 @@ def ended(rows: Rows, at: At, fact: facts.ArrayEnded) -> None:
 def show(task: ShownTask, size: int, stored: Iterable[tuple[int, bytes]]) -> None:
     """Puts an array's elements into its task execution; those that have not begun are there too, in no phase.
 
+    Links to logs are left out, those of elements that succeeded first, where the answer would be too large.
+
     Args:
         size: number of elements.
         stored: index and message of each attempt of an element, in order.
@@ -82,6 +86,12 @@ def show(task: ShownTask, size: int, stored: Iterable[tuple[int, bytes]]) -> Non
         following = index + 1
     for absent in range(following, size):
         shown.add(index=absent)
+    for without_logs in ({TaskExecution.SUCCEEDED}, _FINAL, frozenset(TaskExecution.Phase.values())):
+        if task.ByteSize() <= _MOST_BYTES:
+            return
+        for resource in shown:
+            if resource.phase in without_logs:
+                del resource.logs[:]
 
 
 # -- its elements

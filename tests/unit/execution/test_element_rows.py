@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from flyteidl.admin.task_execution_pb2 import TaskExecution as ShownTask
 from flyteidl.core import execution_pb2, identifier_pb2
+from flyteidl.event.event_pb2 import ExternalResourceInfo
 from google.protobuf.message import Message
 from hypothesis import given
 from hypothesis import strategies as st
@@ -146,6 +147,22 @@ def test_elements_are_resources_of_one_task_execution() -> None:
         "run-n0-0-n0-0", "run-n0-0-n1-0", "run-n0-0-n1-1", "run-n0-0-n2-0", "",
     ]  # fmt: skip
     assert [(log.name, log.uri) for log in resources[2].logs] == [("stdout-1", "http://logs/n0-0-n1/1")]
+
+
+def test_what_would_be_too_large_for_clients_is_shown_without_links() -> None:
+    def stored(index: int, phase: Task.Phase) -> tuple[int, bytes]:
+        logs = [execution_pb2.TaskLog(name="stdout", uri="http://logs/" + "x" * 400)]
+        resource = ExternalResourceInfo(external_id=f"run-n0-0-n{index}-0", index=index, phase=phase, logs=logs)
+        return index, resource.SerializeToString()
+
+    task = ShownTask()
+    elements.show(task, 12_000, [stored(i, Task.SUCCEEDED) for i in range(9999)] + [stored(9999, Task.FAILED)])
+    resources = task.closure.metadata.external_resources
+    assert (len(resources), resources[-1].index) == (12_000, 11_999)
+    assert [index for index, resource in enumerate(resources) if resource.logs] == [9999]
+    task = ShownTask()
+    elements.show(task, 20_000, [stored(i, Task.FAILED if i % 2 else Task.RUNNING) for i in range(20_000)])
+    assert task.ByteSize() < 4 << 20
 
 
 def test_the_nodes_of_elements_have_no_rows() -> None:
