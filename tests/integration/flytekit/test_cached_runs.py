@@ -138,6 +138,16 @@ def test_a_catalog_that_is_away_holds_runs_up_and_loses_none(runs: Runs, stack: 
     assert stack.pids["catalog"] != before
 
 
+def test_a_catalog_that_is_killed_again_and_again_loses_and_doubles_nothing(runs: Runs, stack: Any, key: str) -> None:
+    groups = [[runs.start("drawing_alone", key=f"{key}-{number}") for _ in range(4)] for number in range(4)]
+    for _ in range(4):
+        stack.wait_for_part("catalog", after=stack.kill("catalog"))
+    for group in groups:
+        statuses = [runs.status(runs.end(name)) for name in group]
+        assert (statuses.count(POPULATED), statuses.count(HIT)) == (1, 3)
+        assert len({runs.outputs(name).SerializeToString() for name in group}) == 1
+
+
 def test_a_result_whose_data_is_gone_is_made_again(runs: Runs, stack: Any, key: str) -> None:
     first = runs.run("drawing", key=key)
     uri = runs.nodes(first)["n0"].closure.output_uri
