@@ -7,12 +7,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from flyteidl.core import execution_pb2, identifier_pb2
+from flyteidl.core.catalog_pb2 import CatalogCacheStatus
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from flightlog_cli.history import FINAL, History, detail, document_of, is_final, place
 from flightlog_log import Head, Recorded
+from flightlog_protos.catalog.v1.cache_pb2 import CacheAnswer
 from flightlog_protos.execution.v1 import facts_pb2
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved, Usage
 from flightlog_protos.log.v1.envelope_pb2 import Actor, Envelope
@@ -68,6 +70,42 @@ def test_observation_is_named_by_what_the_launcher_saw() -> None:
     history.learn([recorded(7, seen)])
     lines = history.lines(recorded(3, facts_pb2.AttemptSucceeded(node_id="n0", attempt=1), because="event-7"))
     assert lines[0].because == "launcher: EXITED n0/1"
+
+
+def test_answers_are_named_by_what_the_catalog_said() -> None:
+    def answered(kind: CacheAnswer.Kind, node_id: str) -> CacheAnswer:
+        answer = CacheAnswer(kind=kind)
+        answer.node.node_id = node_id
+        return answer
+
+    history = History()
+    history.learn([recorded(7, answered(CacheAnswer.FOUND, "n0"))])
+    history.learn([recorded(8, answered(CacheAnswer.NOT_FOUND, "n1"), answered(CacheAnswer.FOUND, "n2"))])
+    told = becauses(
+        history,
+        [
+            recorded(3, facts_pb2.NodeSucceeded(node_id="n0"), because="event-7"),
+            recorded(4, facts_pb2.NodeQueued(node_id="n1"), because="event-8"),
+        ],
+    )
+    assert told == ["catalog: FOUND n0", "catalog: NOT_FOUND n1 and 1 more"]
+
+
+def test_questions_to_the_catalog_tell_node_and_key() -> None:
+    asked = facts_pb2.CacheAsked()
+    asked.node.node_id = "n0"
+    key = asked.node.cache.key
+    key.dataset.name, key.dataset.version, key.tag = "flyte_task-t", "1-a-b", "flyte_cached-c"
+    assert place(asked) == ("n0", None)
+    assert detail(asked) == "flyte_task-t 1-a-b, flyte_cached-c"
+    assert detail(facts_pb2.CachePutRequested(key=key, overwrites=True)).endswith("flyte_cached-c; overwrites")
+
+
+def test_success_tells_where_a_cached_result_comes_from() -> None:
+    fact = facts_pb2.NodeSucceeded(cache_status=CatalogCacheStatus.CACHE_HIT)
+    source = fact.catalog_key.source_task_execution.node_execution_id
+    source.node_id, source.execution_id.name = "n3", "earlier"
+    assert detail(fact) == "CACHE_HIT by n3 of earlier"
 
 
 def test_alarm_is_named_as_one() -> None:
