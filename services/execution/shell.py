@@ -51,6 +51,7 @@ from services.execution.subjects import ExecutionKey
 
 _MAX_CONFLICTS = 50
 _STARTS_AT_ONCE = 4
+_READS_AT_ONCE = 64
 # How long an execution waits at most to be started while create calls are being answered: callers go before runs.
 _BURST_SECONDS = 1.0
 
@@ -284,16 +285,19 @@ class Shell:
 
     async def _read(self, uris: Sequence[str], found: dict[str, LiteralMap], lost: dict[str, str]) -> None:
         """Adds the literal maps of uris to those found, or says why they are lost. Raises BlobError."""
-        for uri, data in zip(uris, await asyncio.gather(*map(self._blobs.get_or_none, uris)), strict=True):
-            if data is None:
-                lost[uri] = "it does not exist"
-                continue
-            try:
-                found[uri] = LiteralMap.FromString(data)
-            except DecodeError:
-                lost[uri] = "it holds no literals"
-            else:
-                self._literals.keep(uri, found[uri])
+        # The outputs of a map's elements may be thousands; who waits for a connection for long gets none.
+        for start in range(0, len(uris), _READS_AT_ONCE):
+            some = uris[start : start + _READS_AT_ONCE]
+            for uri, data in zip(some, await asyncio.gather(*map(self._blobs.get_or_none, some)), strict=True):
+                if data is None:
+                    lost[uri] = "it does not exist"
+                    continue
+                try:
+                    found[uri] = LiteralMap.FromString(data)
+                except DecodeError:
+                    lost[uri] = "it holds no literals"
+                else:
+                    self._literals.keep(uri, found[uri])
 
     async def _read_offloaded(self, uris: Sequence[str], found: dict[str, Literal], lost: dict[str, str]) -> None:
         for uri in uris:

@@ -158,6 +158,26 @@ async def test_attempt_that_another_replica_scheduled_keeps_its_outputs(world: W
     assert isinstance(await world.last(key), facts.ExecutionSucceeded)
 
 
+async def test_what_the_elements_of_a_map_gave_is_read_back_when_it_is_not_at_hand(world: World) -> None:
+    size = 150
+    created = await world.created(Flow().map("n0", {"a": list(range(size))}).returns(o0=From("n0")))
+    key = subjects.key_of(created.id)
+    shell = world.shell()
+    await shell.create(created, LiteralMap(), CAUSE)
+    await shell.start(key, CAUSE)
+    scheduled = [fact for fact in await world.history(key) if isinstance(fact, facts.AttemptScheduled)]
+    assert len(scheduled) == size
+    for number, fact in enumerate(scheduled):
+        await world.blobs.put(f"{fact.output_prefix}/outputs.pb", literal_map({"o0": number}).SerializeToString())
+        ended = AttemptObserved(execution_id=created.id, node_id=fact.node_id, stage=AttemptObserved.EXITED, version=1)
+        last = number == size - 1
+        await (world.shell() if last else shell).dispatch(key, ObserveAttempt(ended), CAUSE)
+    succeeded = await world.last(key)
+    assert isinstance(succeeded, facts.ExecutionSucceeded)
+    outputs = LiteralMap.FromString(await world.blobs.get(succeeded.outputs.uri))
+    assert outputs == literal_map({"o0": list(range(size))})
+
+
 async def test_a_refusal_is_meant_for_what_the_log_has_now(world: World) -> None:
     """The replica that is asked has not heard that a gate asked for the signal, nor that all is over."""
     created = await world.created(Flow().waits("n0", "value"))
