@@ -298,8 +298,12 @@ class Run:
     @property
     def nodes(self) -> dict[str, Node]:
         """All node executions by id: those at the top, then those below each that has some, as clients walk."""
-        if self._nodes is None or self.phase not in _FINAL:
-            self._nodes = {node.id: node for node in self._walk("")}
+        if self._nodes is None:
+            over = self.phase in _FINAL
+            found = {node.id: node for node in self._walk("")}
+            if not over:
+                return found
+            self._nodes = found
         return self._nodes
 
     def node(self, node_id: str) -> Node:
