@@ -180,7 +180,7 @@ def _created(fact: facts_pb2.ExecutionCreated) -> str:
 
 def _queued(fact: facts_pb2.NodeQueued) -> str:
     kind = facts_pb2.NodeKind.Name(fact.kind).lower().replace("_", "-")
-    return f"{kind} {fact.name}" if fact.name else kind
+    return _joined(f"{kind} {fact.name}" if fact.name else kind, "handles the failure" if fact.handles_failure else "")
 
 
 def _planned(fact: facts_pb2.DynamicPlanned) -> str:

@@ -139,6 +139,15 @@ def test_scheduled_attempt_tells_its_task() -> None:
     assert detail(facts_pb2.AttemptScheduled(node_id="n0", task_id=task, in_engine=True)).endswith("in the engine")
 
 
+def test_what_follows_a_failure_is_told() -> None:
+    queued = facts_pb2.NodeQueued(node_id="fn0", kind=facts_pb2.TASK, name="clean_up", handles_failure=True)
+    assert detail(queued) == "task clean_up; handles the failure"
+    assert detail(facts_pb2.AbortRequested(cause="stuck", principal="ada", force=True)) == "stuck; by ada; by force"
+    assert detail(facts_pb2.AttemptAborted(reason="Workflow aborted.", abandoned=True)) == (
+        "Workflow aborted.; not waited for"
+    )
+
+
 def test_plan_of_a_dynamic_task_tells_its_workflow() -> None:
     workflow = identifier_pb2.Identifier(name="dynamic_n0", version="xnsctr945z")
     fact = facts_pb2.DynamicPlanned(node_id="n0", attempt=1, workflow_id=workflow)
