@@ -144,6 +144,7 @@ def test_values_larger_than_a_literal_map_may_be_are_passed_on_and_looked_into(r
     done = run("offloaded")
     assert done.is_successful, done.error
     assert done.outputs["o0"] == [3 * MIB, 4, 10, 5]
+    assert done.outputs["o2"] == [2 * MIB, 2 * MIB, 20, 2 * MIB]
     # The client reads what lies elsewhere by itself.
     assert done.outputs["o1"] == "x" * (3 * MIB)
     request = node_execution_pb2.NodeExecutionGetDataRequest(id=node(admin, done).id)

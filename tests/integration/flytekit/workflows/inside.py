@@ -7,7 +7,7 @@ import typing
 from dataclasses import dataclass
 from pathlib import Path
 
-from flytekit import ContainerTask, Deck, Resources, Secret, current_context, kwtypes, task, workflow
+from flytekit import ContainerTask, Deck, Resources, Secret, current_context, kwtypes, map_task, task, workflow
 from flytekit.exceptions.user import FlyteRecoverableException
 
 SMALL = Resources(cpu="100m", mem="200Mi")
@@ -107,10 +107,22 @@ def sizes(text: str, texts: typing.List[str], item: str, number: int) -> typing.
     return [len(text), len(texts), len(item), number]
 
 
+@task(requests=SMALL)
+def doubled(text: str) -> str:
+    return text + text
+
+
+@task(requests=SMALL)
+def lengths(texts: typing.List[str]) -> typing.List[int]:
+    return [len(text) for text in texts]
+
+
 @workflow
-def offloaded() -> typing.Tuple[typing.List[int], str]:
+def offloaded() -> typing.Tuple[typing.List[int], str, typing.List[int]]:
+    """Passed on, looked into, mapped over and gathered again."""
     text, texts, page = large()
-    return sizes(text=text, texts=texts, item=texts[2], number=page.number), text
+    every = lengths(texts=map_task(doubled)(text=texts))
+    return sizes(text=text, texts=texts, item=texts[2], number=page.number), text, every
 
 
 @task(requests=SMALL)
@@ -199,7 +211,13 @@ shell = ContainerTask(
     name="inside.shell",
     image="localhost/shell:1",
     inputs=kwtypes(
-        i=int, f=float, s=str, b=bool, at=datetime.datetime, lasts=datetime.timedelta, each=typing.List[typing.List[int]]
+        i=int,
+        f=float,
+        s=str,
+        b=bool,
+        at=datetime.datetime,
+        lasts=datetime.timedelta,
+        each=typing.List[typing.List[int]],
     ),
     command=["printf", "%s\n"],
     arguments=[
@@ -216,6 +234,12 @@ shell = ContainerTask(
 
 @workflow
 def command(
-    i: int, f: float, s: str, b: bool, at: datetime.datetime, lasts: datetime.timedelta, each: typing.List[typing.List[int]]
+    i: int,
+    f: float,
+    s: str,
+    b: bool,
+    at: datetime.datetime,
+    lasts: datetime.timedelta,
+    each: typing.List[typing.List[int]],
 ) -> None:
     shell(i=i, f=f, s=s, b=b, at=at, lasts=lasts, each=each)
