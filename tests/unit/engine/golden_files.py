@@ -165,6 +165,32 @@ def cached() -> Story:
     return story
 
 
+def handled() -> Story:
+    inner = Flow("inner").task("a").task("b").task("fn0", {"err": None}).on_failure()
+    flow = Flow().sub("n0", inner).task("fn0", {"x": INPUT, "err": None}, retries=1).on_failure()
+    story = Story(flow, {"x": 1})
+    story.start()
+    story.fails("n0-0-a")
+    story.sees("n0-0-b", "KILLED")
+    story.succeeds("n0-0-fn0")
+    story.fails("fn0", recoverable=True)
+    story.fails("fn0", 1, code="USER:Worse")
+    return story
+
+
+def ended_by_force() -> Story:
+    def patience(created: facts_pb2.ExecutionCreated) -> None:
+        created.config.queueing_budget.seconds = 30
+
+    story = Story(Flow().task("n0", retries=1).task("n1"), change=patience)
+    story.start()
+    story.fire("n0/0/queue")
+    story.sees("n0", "KILLED")
+    story.terminate()
+    story.terminate(force=True)
+    return story
+
+
 HISTORIES: dict[str, Callable[[], Story]] = {
     "succeeded": succeeded,
     "retried_and_timed_out": retried_and_timed_out,
@@ -172,6 +198,8 @@ HISTORIES: dict[str, Callable[[], Story]] = {
     "aborted": aborted,
     "dynamic": dynamic,
     "cached": cached,
+    "handled": handled,
+    "ended_by_force": ended_by_force,
 }
 
 
