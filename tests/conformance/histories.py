@@ -241,7 +241,12 @@ async def keep(data: Path, folder: Path) -> list[str]:
     """
     access = Access.of(data)
     blobs = BlobStore.open(access.blobs)
-    places = {str(data): "/data", sys.prefix: "/python", str(Path(__file__).parents[2]): "/flightlog"}
+    places = {
+        str(data): "/data",
+        sys.prefix: "/python",
+        sys.base_prefix: "/usr",
+        str(Path(__file__).parents[2]): "/flightlog",
+    }
     refused: list[str] = []
     numbers: Counter[str] = Counter()
     try:

@@ -84,6 +84,17 @@ def test_serialized_task_runs_once_for_two_at_the_same_time(runs: list[Run]) -> 
     ]  # fmt: skip
 
 
+@rows(56)
+@runs(
+    Start("caching.serialized_failure", {"token": TOKEN}),
+    Start("caching.serialized_failure", {"token": TOKEN}, labels={"which": "second"}),
+)
+def test_when_the_one_that_runs_fails_the_other_one_tries(runs: list[Run]) -> None:
+    for run in runs:
+        run.fail()
+        assert len(run.node("n0").tasks) == 1
+
+
 @rows(57)
 @runs(Start("caching.dynamic_remembered", {"token": TOKEN}))
 def test_dynamic_task_is_remembered_as_a_whole(run: Run, backend: Backend) -> None:

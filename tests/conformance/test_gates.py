@@ -8,6 +8,7 @@ import grpc
 import pytest
 from flyteidl.admin import signal_pb2
 from flyteidl.core.identifier_pb2 import SignalIdentifier
+from flyteidl.core.types_pb2 import INTEGER, LiteralType
 
 from tests.conformance.client import Run, Start, literal, moment, plain, refused
 
@@ -62,6 +63,17 @@ def test_values_that_nobody_asked_for_are_refused(run: Run) -> None:
     assert refused(lambda: give(run, "unheard-of", 1)) == grpc.StatusCode.INVALID_ARGUMENT
     give(run, "for-ever", 3)
     assert run.succeed().output == 3
+
+
+@rows(72)
+@runs(Start("gates.asked_later"))
+def test_signal_that_was_made_known_can_be_set_before_its_gate(run: Run) -> None:
+    identifier = SignalIdentifier(signal_id="later", execution_id=run.id)
+    made = signal_pb2.SignalGetOrCreateRequest(id=identifier, type=LiteralType(simple=INTEGER))
+    assert not run.backend.signals.GetOrCreateSignal(made).HasField("value")
+    give(run, "later", 4)
+    assert run.succeed().output == 5
+    assert run.node("n1").outputs == {"o0": 4}
 
 
 @rows(73)

@@ -191,3 +191,14 @@ def test_no_more_nodes_run_at_once_than_allowed(run: Run) -> None:
 @runs(Start("lifecycle.meeting", max_parallelism=1))
 def test_a_map_counts_as_one_node(run: Run) -> None:
     assert run.succeed().output == [True, True, True]
+
+
+@rows(1)
+@runs(Start("lifecycle.one", {"x": 2}))
+def test_execution_can_be_archived_and_taken_back(run: Run) -> None:
+    run.finish()
+    for state in (execution_pb2.EXECUTION_ARCHIVED, execution_pb2.EXECUTION_ACTIVE):
+        run.backend.admin.UpdateExecution(execution_pb2.ExecutionUpdateRequest(id=run.id, state=state))
+        found = run.backend.admin.GetExecution(execution_pb2.WorkflowExecutionGetRequest(id=run.id))
+        assert found.closure.state_change_details.state == state
+        assert found.closure.phase == run.closure.phase

@@ -113,3 +113,14 @@ def times_ten(x: int) -> int:
 @workflow
 def keyed(x: int = 4) -> int:
     return times_ten(x=x)
+
+
+@task(cache=True, cache_version="1", cache_serialize=True)
+def fails_alone(token: str) -> int:
+    raise ValueError("nothing to remember")
+    return 0
+
+
+@workflow
+def serialized_failure(token: str) -> int:
+    return fails_alone(token=token)

@@ -1,5 +1,6 @@
 """Nodes that wait: for a value, for a yes, for a while."""
 
+import time
 from datetime import timedelta
 
 from flytekit import approve, conditional, sleep, task, wait_for_input, workflow
@@ -48,3 +49,18 @@ def asking(x: int) -> int:
 @workflow
 def in_conditional(x: int = 1) -> int:
     return conditional("ask").if_(x > 0).then(asking(x=x)).else_().then(inc(x=x))
+
+
+@task
+def rest(x: int) -> int:
+    time.sleep(1.0)
+    return x
+
+
+@workflow
+def asked_later(x: int = 1) -> int:
+    """The gate is not the first thing to happen."""
+    first = rest(x=x)
+    answer = wait_for_input("later", timeout=timedelta(minutes=5), expected_type=int)
+    first >> answer
+    return inc(x=answer)
