@@ -365,3 +365,40 @@ def test_pause_between_attempts_is_no_obstacle() -> None:
     story.fails("b", recoverable=True)
     assert story.fails("a")[-3:] == ["NodeQueued fn0", "AttemptScheduled fn0#0", "NodeStarted fn0"]
     assert story.fire("b/1/retry") == []
+
+
+def test_failures_of_branches_and_maps_are_handled() -> None:
+    flow = Flow().map("m", {"a": [1, 2]}).task("fn0", {"x": INPUT}).on_failure()
+    story = started(flow)
+    story.fails("m-0-n0")
+    assert "fn0" not in story.phases()
+    assert story.sees("m-0-n1", "KILLED")[-3:] == ["NodeQueued fn0", "AttemptScheduled fn0#0", "NodeStarted fn0"]
+
+
+# ---------------------------------------------------------------------------------------------------- of other kinds
+
+
+def test_a_gate_as_failure_node() -> None:
+    story = started(Flow().task("a").sleeps("fn0", 5).on_failure())
+    story.fails("a")
+    assert story.phase == "FAILING"
+    assert story.fire("fn0/0/sleep") == ["NodeSucceeded fn0", "ExecutionFailed USER:Boom"]
+
+
+def test_a_launch_plan_as_failure_node() -> None:
+    story = started(Flow().task("a").launches("fn0", {"x": INPUT}).on_failure())
+    assert story.fails("a")[-1].startswith("ChildExecutionRequested fn0#0")
+    assert story.child_succeeds("fn0")[-1] == "ExecutionFailed USER:Boom"
+    story = started(Flow().task("a").launches("fn0", {"x": INPUT}).on_failure())
+    story.fails("a")
+    assert story.child_fails("fn0", code="USER:Worse")[-1] == "ExecutionFailed USER:Worse"
+    story = started(Flow().task("a").launches("fn0", {"x": INPUT}).on_failure())
+    story.fails("a")
+    assert story.terminate(force=True)[-1] == "ExecutionAborted"
+
+
+def test_a_map_as_failure_node() -> None:
+    story = started(Flow().task("a").map("fn0", {"a": [1, 2]}).on_failure())
+    story.fails("a")
+    story.succeeds("fn0-0-n0")
+    assert story.succeeds("fn0-0-n1")[-1] == "ExecutionFailed USER:Boom"
