@@ -95,8 +95,10 @@ class Launcher:
         try:
             observed = await self._observed_before(recorded)
             starting: list[Coroutine[Any, Any, None]] = []
+            stopping: list[Coroutine[Any, Any, None]] = []
             for fact in recorded.facts:
                 if isinstance(fact, AttemptScheduled) and not fact.in_engine:
+                    await _together(stopping)
                     seen = observed.get((fact.node_id, fact.attempt), _NOTHING)
                     if seen.isdisjoint(FINAL):
                         ran = AttemptObserved.RUNNING in seen
@@ -105,8 +107,9 @@ class Launcher:
                     await _together(starting)
                     if observed.get((fact.node_id, fact.attempt), _NOTHING).isdisjoint(FINAL):
                         key = AttemptKey(project, domain, name, fact.node_id, fact.attempt)
-                        await self._runtime.abort(key, fact.reason, origin)
+                        stopping.append(self._runtime.abort(key, fact.reason, origin))
             await _together(starting)
+            await _together(stopping)
         except OSError as error:
             if error.errno in _OUT_OF_ROOM:
                 # Not the order's fault: it is to wait, not to be parked.
