@@ -2,7 +2,7 @@
 
     python -m tests.conformance.histories [pytest arguments]
 
-runs the suite against a stack of its own and writes tests/unit/engine/histories/ anew. For every decision on the log
+runs the suite against a stack of its own and, if it passes, writes tests/unit/engine/histories/ anew. For every decision on the log
 the command is found from what the envelope says of its cause; then it is decided again with what lies in the object
 store, and must give the recorded facts, or the history is refused. Names of this machine are replaced by neutral ones.
 """
@@ -10,7 +10,9 @@ store, and must give the recorded facts, or the history is refused. Names of thi
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -276,10 +278,15 @@ async def keep(data: Path, folder: Path) -> list[str]:
 
 
 def main() -> int:
-    for path in HISTORIES.glob("*.json.gz"):
-        path.unlink()
-    HISTORIES.mkdir(exist_ok=True)
-    return pytest.main([str(Path(__file__).parent), "--keep-histories", str(HISTORIES), *sys.argv[1:]])
+    with tempfile.TemporaryDirectory() as made:
+        code = pytest.main([str(Path(__file__).parent), "--keep-histories", made, *sys.argv[1:]])
+        if code == 0:
+            HISTORIES.mkdir(exist_ok=True)
+            for path in HISTORIES.glob("*.json.gz"):
+                path.unlink()
+            for path in Path(made).iterdir():
+                shutil.copy(path, HISTORIES)
+    return code
 
 
 if __name__ == "__main__":

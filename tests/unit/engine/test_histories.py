@@ -10,7 +10,7 @@ import json
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from flyteidl.core.compiler_pb2 import CompiledTask
@@ -52,6 +52,12 @@ def test_history_is_decided_as_it_was(path: Path) -> None:
     assert not differences, "\n\n".join(differences[:3])
     final = engine.fold(fact for step in history.steps for fact in step.facts)
     assert final.phase.terminal
+
+
+@pytest.mark.skipif(not FILES, reason="no histories are recorded yet")
+def test_histories_hold_commands_of_every_kind() -> None:
+    found = {type(step.command) for path in FILES for step in read(path).steps}
+    assert found == set(get_args(engine.Command))
 
 
 def test_histories_are_small() -> None:
