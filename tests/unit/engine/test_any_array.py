@@ -35,6 +35,8 @@ class Elements:
     attempts: Counter[str] = field(default_factory=Counter[str])
     # How many had failed when the array did; one that was running out of time may follow.
     lost_after: int = 0
+    # The array's own time was over.
+    timed_out: bool = False
 
     @property
     def open(self) -> int:
@@ -75,6 +77,7 @@ class World:
             elements.queued.append(fact.node_id)
         if isinstance(fact, facts.NodeFailing) and fact.node_id == self.node_id:
             elements.lost_after = len(elements.failed)
+            elements.timed_out |= fact.ending != facts.ENDS_FAILED
         if getattr(fact, "node_id", "") not in elements.queued:
             return
         match fact:
@@ -133,14 +136,24 @@ def arrays(draw: st.DrawFn) -> dict[str, Any]:
     size=st.integers(0, 6),
     retries=st.integers(0, 2),
     seconds=st.sampled_from([0, 0, 5]),
+    limited=st.sampled_from([False, False, True]),
     nested=st.booleans(),
     pause=st.sampled_from([0, 1]),
     data=st.data(),
 )
 def test_any_array_comes_to_the_end_it_must_have(
-    array: dict[str, Any], size: int, retries: int, seconds: int, nested: bool, pause: int, data: st.DataObject
+    array: dict[str, Any],
+    size: int,
+    retries: int,
+    seconds: int,
+    limited: bool,
+    nested: bool,
+    pause: int,
+    data: st.DataObject,
 ) -> None:
-    flow = Flow("inner").map("n0", {"a": INPUT}, array=array, retries=retries, seconds=seconds).returns(o0=From("n0"))
+    limit = {"timeout": 20, "node_retries": 1} if limited else {}
+    flow = Flow("inner").map("n0", {"a": INPUT}, array=array, retries=retries, seconds=seconds, **limit)
+    flow.returns(o0=From("n0"))
     if nested:
         flow = Flow().sub("n1", flow, {"x": INPUT}).returns(o0=From("n1"))
     limits = engine.EngineSettings(max_system_failures=SYSTEM_BUDGET, retry_backoff_base=timedelta(seconds=pause))
@@ -188,7 +201,7 @@ def check_end(story: Story, world: World, size: int, array: dict[str, Any]) -> N
     needed = min(needed_of(array, size), size)
     assert elements.array.min_successes == needed
     ended = story.last(facts.ArrayEnded)
-    if story.phase == "ABORTED":
+    if story.phase == "ABORTED" or elements.timed_out:
         return
     lost = len(elements.failed) > size - needed
     assert (story.phase == "FAILED") == lost
