@@ -1,3 +1,5 @@
+"""Entry point of `python -m services.catalog`."""
+
 from services.catalog.main import main
 
 main()
