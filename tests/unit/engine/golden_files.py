@@ -165,6 +165,17 @@ def cached() -> Story:
     return story
 
 
+def mapped() -> Story:
+    flow = Flow().map("n0", {"a": INPUT}, retries=1, array={"parallelism": 2, "min_success_ratio": 0.5})
+    story = Story(flow.returns(o0=From("n0")), {"x": [1, 2, 3]})
+    story.start()
+    story.fails("n0-0-n0", recoverable=True)
+    story.fails("n0-0-n1")
+    story.succeeds("n0-0-n0", 1, outputs={"o0": 2})
+    story.succeeds("n0-0-n2", outputs={"o0": 4})
+    return story
+
+
 def handled() -> Story:
     inner = Flow("inner").task("a").task("b").task("fn0", {"err": None}).on_failure()
     flow = Flow().sub("n0", inner).task("fn0", {"x": INPUT, "err": None}, retries=1).on_failure()
@@ -198,6 +209,7 @@ HISTORIES: dict[str, Callable[[], Story]] = {
     "aborted": aborted,
     "dynamic": dynamic,
     "cached": cached,
+    "mapped": mapped,
     "handled": handled,
     "ended_by_force": ended_by_force,
 }
