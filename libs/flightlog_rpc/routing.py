@@ -74,7 +74,7 @@ _NOT_SERVED = frozenset(
         *_full(
             _ADMIN,
             """
-            RecoverExecution GetExecutionMetrics
+            GetExecutionMetrics
             CreateWorkflowEvent CreateNodeEvent CreateTaskEvent
             UpdateProjectDomainAttributes GetProjectDomainAttributes DeleteProjectDomainAttributes
             UpdateProjectAttributes GetProjectAttributes DeleteProjectAttributes

@@ -7,7 +7,7 @@ attempt that it was made for.
 from typing import Final
 
 import grpc
-from flyteidl.admin.execution_pb2 import ExecutionSpec
+from flyteidl.admin.execution_pb2 import ExecutionCreateRequest, ExecutionMetadata, ExecutionSpec
 from flyteidl.core.execution_pb2 import ExecutionError, WorkflowExecution
 from flyteidl.core.identifier_pb2 import NodeExecutionIdentifier
 from flyteidl.core.literals_pb2 import LiteralMap
@@ -117,7 +117,8 @@ class Children:
             return created.spec.metadata.principal
 
         try:
-            await self._starter.create(request, owner, cause, awaited_by)
+            recovers = await self._recovers(request, asked)
+            await self._starter.create(request, owner, cause, parent=awaited_by, recovers=recovers)
         except LogUnavailable:
             raise
         except BlobError as error:
@@ -134,6 +135,18 @@ class Children:
                 return ""
             return planned.message
         return ""
+
+    async def _recovers(
+        self, request: ExecutionCreateRequest, asked: facts.ChildExecutionRequested
+    ) -> facts.RecoveryPlan | None:
+        """What the child may reuse of the one that it is to recover; the request then says that it does."""
+        if not asked.HasField("recovers"):
+            return None
+        plan = await self._shell.recovery_plan(subjects.key_of(asked.recovers))
+        if plan is not None:
+            request.spec.metadata.mode = ExecutionMetadata.RECOVERED
+            request.spec.metadata.reference_execution.CopyFrom(asked.recovers)
+        return plan
 
     async def _terminate(
         self,

@@ -19,7 +19,7 @@ from google.protobuf.message import DecodeError
 
 from flightlog_blobs import BlobCorrupt, BlobError, BlobMissing, BlobStore
 from flightlog_log import Cause, Conflict, Head, Log, LogUnavailable, Recorded, Subject
-from flightlog_protos.execution.v1.facts_pb2 import ExecutionCreated
+from flightlog_protos.execution.v1.facts_pb2 import ExecutionCreated, RecoveryPlan
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
 from flightlog_protos.log.v1.envelope_pb2 import DataRef
 from services.execution import metrics, subjects
@@ -32,15 +32,18 @@ from services.execution.engine import (
     Execution,
     NeedData,
     NeedProgram,
+    NeedRecovery,
     ObserveAttempt,
     Offloading,
     Program,
     ProgramError,
+    Recovery,
     Refusal,
     Refused,
     StartExecution,
     decide,
     fold,
+    recovery_plan,
 )
 from services.execution.literals import LiteralCache, load_offloaded
 from services.execution.lookup import Lookup
@@ -64,6 +67,8 @@ class _Lane:
     users: int = 0
     state: Execution | None = None
     head: Head | None = None
+    # What may be reused of the execution that this one recovers, once it was needed.
+    recovery: Recovery | None = None
 
 
 class Shell:
@@ -126,7 +131,7 @@ class Shell:
             if lane.state is not None:
                 raise Refused(Refusal.ALREADY_EXISTS)
             program = await self.program(created.closure)
-            decision = await self._decide(None, CreateExecution(created), program)
+            decision = await self._decide(lane, None, CreateExecution(created), program)
             try:
                 recorded = await self._log.append(subject, decision.facts, head=Head.EMPTY, cause=cause)
             except Conflict:
@@ -176,7 +181,7 @@ class Shell:
                     raise Refused(Refusal.NOT_FOUND)
                 program = await self._program_or_why(state.created.closure)
                 try:
-                    decision = await self._decide(state, await self._with_result(state, command), program)
+                    decision = await self._decide(lane, state, await self._with_result(state, command), program)
                 except Refused:
                     if await self._is_current(key, lane.head):
                         raise
@@ -233,7 +238,7 @@ class Shell:
         )
         return replace(command, result=result)
 
-    async def _decide(self, state: Execution | None, command: Command, program: Program) -> Decision:
+    async def _decide(self, lane: _Lane, state: Execution | None, command: Command, program: Program) -> Decision:
         needed: dict[str, LiteralMap] = {}
         lost: dict[str, str] = {}
         data: Mapping[str, LiteralMap] = ChainMap(needed, self._literals)  # pyright: ignore[reportArgumentType]
@@ -245,7 +250,7 @@ class Shell:
         waited = 0.0
         try:
             while True:
-                context = Context(self._clock(), program, data, self._engine, lost, programs, at_hand)
+                context = Context(self._clock(), program, data, self._engine, lost, programs, at_hand, lane.recovery)
                 try:
                     return decide(state, command, context)
                 except NeedData as need:
@@ -256,6 +261,10 @@ class Shell:
                 except NeedProgram as need:
                     before = time.perf_counter()
                     loaded[need.closure.sha256] = await self._program_or_why(need.closure)
+                    waited += time.perf_counter() - before
+                except NeedRecovery as need:
+                    before = time.perf_counter()
+                    await self._load_recovery(need.plan, lane, lost)
                     waited += time.perf_counter() - before
         finally:
             metrics.decision_seconds.labels(type(command).__name__).observe(time.perf_counter() - started - waited)
@@ -282,6 +291,36 @@ class Shell:
             return await self.program(closure)
         except ProgramError as error:
             return Program.unrunnable(str(error))
+
+    async def _load_recovery(self, plan: DataRef, lane: _Lane, lost: dict[str, str]) -> None:
+        """Reads what may be reused, or says why it is lost. Raises BlobError."""
+        try:
+            lane.recovery = Recovery.of(RecoveryPlan.FromString(await self._blobs.verified(plan)))
+        except (BlobMissing, BlobCorrupt, DecodeError) as error:
+            lost[plan.uri] = str(error)
+
+    async def recovery_plan(self, key: ExecutionKey) -> RecoveryPlan | None:
+        """What another execution may reuse of this one, as it is now; None when there is none of this name.
+
+        Raises:
+            LogUnavailable: the log or the object store cannot be reached.
+        """
+        if subjects.execution(key) is None:
+            return None
+        history = [fact for record in await self._log.load(_subject(key)) for fact in record.facts]
+        if not history:
+            return None
+        created = history[0]
+        earlier: RecoveryPlan | None = None
+        if isinstance(created, ExecutionCreated) and created.HasField("recovery"):
+            try:
+                earlier = RecoveryPlan.FromString(await self._blobs.verified(created.recovery))
+            except (BlobMissing, BlobCorrupt, DecodeError):
+                # What it was begun with is gone; what it did itself is not.
+                earlier = None
+            except BlobError as error:
+                raise LogUnavailable(f"execution {'/'.join(key)}: {error}") from error
+        return recovery_plan(history, earlier)
 
     async def _read(self, uris: Sequence[str], found: dict[str, LiteralMap], lost: dict[str, str]) -> None:
         """Adds the literal maps of uris to those found, or says why they are lost. Raises BlobError."""

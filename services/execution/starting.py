@@ -12,7 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from flightlog_blobs import BlobStore
 from flightlog_log import Cause
-from flightlog_protos.execution.v1.facts_pb2 import ParentAttempt
+from flightlog_protos.execution.v1.facts_pb2 import ParentAttempt, RecoveryPlan
 from flightlog_protos.log.v1.envelope_pb2 import DataRef
 from flightlog_rpc import already_exists, failed_precondition
 from services.execution import metrics, subjects
@@ -46,7 +46,13 @@ class Starter:
         )
 
     async def create(
-        self, request: ExecutionCreateRequest, owner: Owner, cause: Cause, parent: ParentAttempt | None = None
+        self,
+        request: ExecutionCreateRequest,
+        owner: Owner,
+        cause: Cause,
+        *,
+        parent: ParentAttempt | None = None,
+        recovers: RecoveryPlan | None = None,
     ) -> WorkflowExecutionIdentifier:
         """Makes an execution and returns its id as soon as its first fact is durable; the run starts by itself.
 
@@ -54,6 +60,7 @@ class Starter:
             request: is completed in place.
             owner: says whose execution it is, and may complete its spec; asked once the request is known to be right.
             parent: the launch-plan node that waits for its end.
+            recovers: what it may reuse of another execution, if that is one of the same workflow.
 
         Raises:
             InvalidArgument: the request is wrong in itself.
@@ -85,6 +92,9 @@ class Starter:
             now=_now(),
             parent=parent,
         )
+        if recovers is not None and recovers.closure == launchable.closure.sha256:
+            plan = recovers.SerializeToString(deterministic=True)
+            created.recovery.CopyFrom(await self._blobs.put_content(_folder(identifier), plan))
         try:
             await self._shell.create(created, inputs, cause)
         except Refused:
@@ -113,7 +123,7 @@ class Starter:
         self, identifier: WorkflowExecutionIdentifier, inputs: LiteralMap, given: LiteralMap
     ) -> tuple[DataRef, DataRef]:
         """Writes both maps under names made of their content: a refused second create must not change the first's."""
-        folder = f"metadata/{identifier.project}/{identifier.domain}/{identifier.name}"
+        folder = _folder(identifier)
         inputs_data = inputs.SerializeToString(deterministic=True)
         given_data = given.SerializeToString(deterministic=True)
         if inputs_data == given_data:
@@ -124,6 +134,10 @@ class Starter:
             self._blobs.put_content(folder, given_data),
         )
         return inputs_ref, given_ref
+
+
+def _folder(identifier: WorkflowExecutionIdentifier) -> str:
+    return f"metadata/{identifier.project}/{identifier.domain}/{identifier.name}"
 
 
 def _now() -> Timestamp:

@@ -224,6 +224,11 @@ def _attempt_aborted(fact: facts_pb2.AttemptAborted) -> str:
     return _joined(fact.reason, "not waited for" if fact.abandoned else "", _usage(fact.usage))
 
 
+def _recovered(fact: facts_pb2.NodeRecovered) -> str:
+    source = fact.source
+    return _joined(f"ran as {source.node_id} of {source.execution_id.name}", fact.outputs.uri)
+
+
 def _child_requested(fact: facts_pb2.ChildExecutionRequested) -> str:
     recovers = f"recovers {fact.recovers.name}" if fact.HasField("recovers") else ""
     return _joined(f"execution {fact.execution_id.name} of launch plan {_identifier(fact.launch_plan)}", recovers)
@@ -315,6 +320,7 @@ _DETAILS: dict[str, Callable[[Any], str]] = {
     "AttemptSucceeded": _attempt_succeeded,
     "AttemptFailed": _attempt_failed,
     "AttemptAborted": _attempt_aborted,
+    "NodeRecovered": _recovered,
     "ChildExecutionRequested": _child_requested,
     "ChildExecutionAborting": _child_aborting,
     "ChildExecutionEnded": _child_ended,

@@ -40,6 +40,7 @@ def methods(
     found: dict[str, Implementation] = {
         f"{_ADMIN}CreateExecution": creating.create,
         f"{_ADMIN}RelaunchExecution": creating.relaunch,
+        f"{_ADMIN}RecoverExecution": creating.recover,
         f"{_ADMIN}GetExecution": executions.get,
         f"{_ADMIN}GetExecutionData": executions.get_data,
         f"{_ADMIN}ListExecutions": executions.list,

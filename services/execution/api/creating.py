@@ -1,4 +1,4 @@
-"""CreateExecution and RelaunchExecution (admin-contract §4)."""
+"""CreateExecution, RelaunchExecution and RecoverExecution (admin-contract §4)."""
 
 from functools import partial
 
@@ -6,12 +6,15 @@ from flyteidl.admin.execution_pb2 import (
     ExecutionCreateRequest,
     ExecutionCreateResponse,
     ExecutionMetadata,
+    ExecutionRecoverRequest,
     ExecutionRelaunchRequest,
     ExecutionSpec,
 )
+from flyteidl.core.identifier_pb2 import WorkflowExecutionIdentifier
 from flyteidl.core.literals_pb2 import LiteralMap
 
 from flightlog_blobs import BlobStore
+from flightlog_protos.execution.v1.facts_pb2 import RecoveryPlan
 from flightlog_rpc import CallContext
 from services.execution import subjects
 from services.execution.api import answers
@@ -31,29 +34,55 @@ class Creating:
         self._blobs = blobs
 
     async def create(self, request: ExecutionCreateRequest, call: CallContext) -> ExecutionCreateResponse:
-        """CreateExecution. Answers as soon as the first fact is durable; the run starts by itself."""
+        """CreateExecution. Answers as soon as the first fact is durable; the run starts by itself.
+
+        One of mode RECOVERED recovers its reference execution, if there is one of this name.
+        """
         with self._shell.answering_create():
+            metadata = request.spec.metadata
+            recovers: RecoveryPlan | None = None
+            if metadata.mode == ExecutionMetadata.RECOVERED and metadata.HasField("reference_execution"):
+                recovers = await self._shell.recovery_plan(subjects.key_of(metadata.reference_execution))
             owner = partial(self._inherit, principal=call.principal)
-            return ExecutionCreateResponse(id=await self._starter.create(request, owner, call.cause()))
+            identifier = await self._starter.create(request, owner, call.cause(), recovers=recovers)
+            return ExecutionCreateResponse(id=identifier)
 
     async def relaunch(self, request: ExecutionRelaunchRequest, call: CallContext) -> ExecutionCreateResponse:
         """RelaunchExecution: the same spec and user inputs again (admin-contract §4.7)."""
-        identifier = answers.execution_id(request)
+        again = await self._again(answers.execution_id(request), request.name, ExecutionMetadata.RELAUNCH)
+        again.spec.overwrite_cache = request.overwrite_cache
+        return await self.create(again, call)
+
+    async def recover(self, request: ExecutionRecoverRequest, call: CallContext) -> ExecutionCreateResponse:
+        """RecoverExecution: the same once more, but nothing runs again that has succeeded there already.
+
+        The phase of that execution does not matter (engine-semantics §5.8).
+        """
+        again = await self._again(answers.execution_id(request), request.name, ExecutionMetadata.RECOVERED)
+        if request.HasField("metadata"):
+            parent = request.metadata.parent_node_execution
+            again.spec.metadata.ClearField("parent_node_execution")
+            if request.metadata.HasField("parent_node_execution"):
+                again.spec.metadata.parent_node_execution.CopyFrom(parent)
+        return await self.create(again, call)
+
+    async def _again(
+        self, identifier: WorkflowExecutionIdentifier, name: str, mode: ExecutionMetadata.ExecutionMode
+    ) -> ExecutionCreateRequest:
+        """The request that an execution was made by, as far as it is known, for another one of its kind."""
         stored = await self._reads.execution(subjects.key_of(identifier))
         if stored is None:
             raise answers.missing_execution(identifier)
         spec = ExecutionSpec()
         spec.CopyFrom(stored.message.spec)
-        spec.metadata.mode = ExecutionMetadata.RELAUNCH
+        spec.metadata.mode = mode
         spec.metadata.reference_execution.CopyFrom(stored.message.id)
-        spec.overwrite_cache = request.overwrite_cache
         inputs = LiteralMap()
         if stored.user_inputs_uri:
             inputs.ParseFromString(await self._blobs.get_or_none(stored.user_inputs_uri) or b"")
-        again = ExecutionCreateRequest(
-            project=identifier.project, domain=identifier.domain, name=request.name, spec=spec, inputs=inputs
+        return ExecutionCreateRequest(
+            project=identifier.project, domain=identifier.domain, name=name, spec=spec, inputs=inputs
         )
-        return await self.create(again, call)
 
     async def _inherit(self, spec: ExecutionSpec, principal: str) -> str:
         """A child execution belongs to its parent's user and is nested one deeper (admin-contract §4.6 step 7)."""

@@ -19,6 +19,7 @@ from services.execution.engine.commands import (
     Futures,
     NeedData,
     NeedProgram,
+    NeedRecovery,
     ObserveAttempt,
     ObserveChild,
     Offloading,
@@ -31,6 +32,7 @@ from services.execution.engine.commands import (
 from services.execution.engine.decide import decide
 from services.execution.engine.evolve import BrokenHistory, evolve, fold
 from services.execution.engine.program import Program, ProgramError
+from services.execution.engine.recovery_plans import Recovery, is_reused, recovery_plan
 from services.execution.engine.state import Execution, ExecutionPhase, NodePhase, NodeState
 
 __all__ = [
@@ -51,6 +53,7 @@ __all__ = [
     "Futures",
     "NeedData",
     "NeedProgram",
+    "NeedRecovery",
     "NodePhase",
     "NodeState",
     "ObserveAttempt",
@@ -58,6 +61,7 @@ __all__ = [
     "Offloading",
     "Program",
     "ProgramError",
+    "Recovery",
     "Refusal",
     "Refused",
     "SetSignal",
@@ -66,4 +70,6 @@ __all__ = [
     "decide",
     "evolve",
     "fold",
+    "is_reused",
+    "recovery_plan",
 ]

@@ -13,7 +13,7 @@ from flyteidl.core.execution_pb2 import ExecutionError, TaskExecution
 from flyteidl.core.literals_pb2 import Literal, LiteralMap, Scalar, Void
 
 from flightlog_protos.execution.v1 import facts_pb2 as facts
-from services.execution.engine import caching, echo, failure, offloading
+from services.execution.engine import caching, echo, failure, offloading, recovery
 from services.execution.engine.outcomes import MESSAGE_LIMIT
 from services.execution.engine.program import Array
 from services.execution.engine.state import NodePhase, NodeState
@@ -159,11 +159,15 @@ def _start(turn: Turn, frame: Frame, array: Array, state: NodeState, index: int)
     node = frame.workflow.node(f"n{index}")
     queued = frame.queued(node, turn.now, element=index)
     in_engine = echo.runs(node)
+    inputs: LiteralMap | None = None
     if in_engine or array.individual_inputs or node.cache is not None:
         inputs = _item(turn, array, _inputs(turn, state), index)
         # Tasks that pick their element by its index read the array's own inputs.
         if array.individual_inputs and not in_engine:
             queued.inputs.CopyFrom(turn.write(f"{queued.data_prefix}/inputs.pb", inputs))
+    if recovery.reuses(turn, queued):
+        return
+    if inputs is not None:
         if caching.asks(turn, node, queued, inputs):
             return
         if in_engine and not queued.cache.serializes:

@@ -10,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from flightlog_protos.execution.v1 import facts_pb2 as facts
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
-from services.execution.engine import caching, dynamics, failure, names, retries, timeouts
+from services.execution.engine import caching, dynamics, failure, names, recovery, retries, timeouts
 from services.execution.engine.commands import AttemptResult
 from services.execution.engine.outcomes import Asking, Failure, Success, deck_of, outcome
 from services.execution.engine.program import Node, Task
@@ -49,6 +49,8 @@ def schedule(turn: Turn, node_id: str) -> None:
     _override(fact, node)
     if state.element is not None:
         _point_at(turn, fact, state, state.element)
+    if not fact.previous_checkpoint_prefix:
+        fact.previous_checkpoint_prefix = recovery.checkpoint_of(turn, state)
     if node.task.generates_deck:
         fact.deck_uri = deck_of(fact.results_prefix or fact.output_prefix)
     fact.interruptible = retries.interruptible(turn, node, state)

@@ -10,7 +10,7 @@ from flyteidl.core.execution_pb2 import ExecutionError, WorkflowExecution
 from flyteidl.core.identifier_pb2 import WorkflowExecutionIdentifier
 
 from flightlog_protos.execution.v1 import facts_pb2 as facts
-from services.execution.engine import caching, failure, names
+from services.execution.engine import caching, failure, names, recovery
 from services.execution.engine.commands import ObserveChild
 from services.execution.engine.state import AttemptPhase, AttemptState, NodeState
 from services.execution.engine.turn import DataMissing, Turn
@@ -36,6 +36,7 @@ def request(turn: Turn, node_id: str) -> None:
             launch_plan=launch_plan,
             inputs=state.inputs,
             output_prefix=f"{state.data_prefix}/{attempt}",
+            recovers=recovery.child_of(turn, state),
             occurred_at=turn.now,
         )
     )

@@ -26,6 +26,7 @@ from flightlog_protos.log.v1.envelope_pb2 import DataRef
 
 if TYPE_CHECKING:
     from services.execution.engine.program import Program
+    from services.execution.engine.recovery_plans import Recovery
     from services.execution.engine.state import Execution
 
 
@@ -217,6 +218,8 @@ class Context:
     programs: Mapping[bytes, "Program"] = field(default_factory=dict[bytes, "Program"])
     # Offloaded literals by uri, likewise.
     offloaded: Mapping[str, Literal] = field(default_factory=dict[str, Literal])
+    # What may be reused of the execution that this one recovers, once it is at hand; see `NeedRecovery`.
+    recovery: "Recovery | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +264,14 @@ class NeedProgram(Exception):
     def __init__(self, closure: DataRef) -> None:
         super().__init__(f"program needed: {closure.uri}")
         self.closure = closure
+
+
+class NeedRecovery(Exception):
+    """The decision needs `Context.recovery`: load it and decide again."""
+
+    def __init__(self, plan: DataRef) -> None:
+        super().__init__(f"recovery plan needed: {plan.uri}")
+        self.plan = plan
 
 
 class Refusal(Enum):

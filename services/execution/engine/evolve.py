@@ -390,7 +390,9 @@ def _dynamic_planned(state: Execution, fact: facts.DynamicPlanned) -> Execution:
     plan = PlanState(closure=fact.closure, job_spec=fact.job_spec)
     # From now on its children take places, each for itself (engine-semantics §1.6).
     state = _with_node(state, replace(node, plan=plan, holds_slot=False))
-    return replace(state, slots=state.slots - node.holds_slot)
+    state = replace(state, slots=state.slots - node.holds_slot)
+    # A recovered plan begins without an attempt.
+    return _no_longer_waiting(state, node.order) if node.order in state.waiting else state
 
 
 def _array_planned(state: Execution, fact: facts.ArrayPlanned) -> Execution:

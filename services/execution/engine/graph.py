@@ -22,6 +22,7 @@ from services.execution.engine import (
     gates,
     handlers,
     offloading,
+    recovery,
     subworkflows,
     timeouts,
 )
@@ -84,6 +85,8 @@ def _run(turn: Turn, node_id: str) -> None:
 
 def _run_task(turn: Turn, state: NodeState) -> None:
     if caching.reserves(turn, state):
+        return
+    if recovery.replans(turn, state):
         return
     node = turn.node(state)
     if not echo.runs(node):
@@ -187,6 +190,11 @@ def _start(turn: Turn, frame: Frame, node: Node, node_id: str) -> None:
     if queued.handles_failure:
         inputs = handlers.with_error(turn, frame.parent_id, failure.cause(turn, frame.parent_id), node, inputs)
     queued.inputs.CopyFrom(turn.write(f"{queued.data_prefix}/inputs.pb", inputs))
+    try:
+        if recovery.reuses(turn, queued):
+            return
+    except DataMissing:
+        return
     if not caching.asks(turn, node, queued, inputs):
         _queue(turn, node, queued, inputs)
 

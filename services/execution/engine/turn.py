@@ -20,9 +20,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from flightlog_protos.execution.v1 import facts_pb2
 from flightlog_protos.log.v1.envelope_pb2 import DataRef
 from services.execution.engine import names
-from services.execution.engine.commands import Blob, Context, Decision, NeedData, NeedProgram
+from services.execution.engine.commands import Blob, Context, Decision, NeedData, NeedProgram, NeedRecovery
 from services.execution.engine.evolve import evolve
 from services.execution.engine.program import Node, Program, Workflow
+from services.execution.engine.recovery_plans import Recovery
 from services.execution.engine.state import ROOT, Execution, ExecutionPhase, NodePhase, NodeState
 
 # Bytes of a node's data prefix. Object keys have at most 1024; workflows may lie in one another without end.
@@ -150,6 +151,24 @@ class Turn:
         state = self.state.nodes[node_id]
         if state.reservation and state.cache is not None:
             self.emit(facts_pb2.ReservationReleased(node_id=node_id, key=state.cache.key, occurred_at=self.now))
+
+    @property
+    def recovery(self) -> Recovery | None:
+        """What may be reused of the execution that this one recovers, if it recovers one.
+
+        Raises:
+            NeedRecovery: it has to be loaded first.
+            DataLost: it cannot be loaded.
+        """
+        created = self.state.created
+        if not created.HasField("recovery"):
+            return None
+        if self.context.recovery is None:
+            uri = created.recovery.uri
+            if uri in self.context.lost:
+                raise DataLost(f"[{uri}] cannot be read: {self.context.lost[uri]}")
+            raise NeedRecovery(created.recovery)
+        return self.context.recovery
 
     @property
     def awaited_by(self) -> facts_pb2.ParentAttempt | None:

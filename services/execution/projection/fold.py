@@ -29,6 +29,7 @@ _CHANGES: Mapping[type[Message], Callable[[Rows, At, Any], None]] = {
     facts.NodeQueued: nodes.queued,
     facts.NodeStarted: nodes.started,
     facts.NodeSucceeded: nodes.succeeded,
+    facts.NodeRecovered: nodes.recovered,
     facts.NodeFailed: nodes.failed,
     facts.NodeTimedOut: nodes.timed_out,
     facts.NodeAborted: nodes.aborted,

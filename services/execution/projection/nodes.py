@@ -86,6 +86,28 @@ def succeeded(rows: Rows, at: At, fact: facts.NodeSucceeded) -> None:
     _ended(row, NodeExecution.SUCCEEDED, fact.occurred_at, deck_uri=fact.deck_uri)
 
 
+def recovered(rows: Rows, at: At, fact: facts.NodeRecovered) -> None:
+    """As it was where it ran, but for its outputs; it has no task executions and no children here."""
+    row = rows.node(at, fact.node_id)
+    if row is None:
+        return
+    closure = row.message.closure
+    if fact.HasField("outputs"):
+        closure.output_uri = fact.outputs.uri
+    if fact.HasField("catalog_key"):
+        closure.task_node_metadata.cache_status = fact.cache_status
+        closure.task_node_metadata.catalog_key.CopyFrom(fact.catalog_key)
+    if fact.HasField("plan"):
+        row.dynamic_closure_uri = fact.plan.closure.uri
+        row.message.metadata.is_parent_node = True
+        row.message.metadata.is_dynamic = True
+        closure.dynamic_job_spec_uri = fact.plan.job_spec.uri
+    if fact.HasField("child"):
+        closure.workflow_node_metadata.executionId.CopyFrom(fact.child)
+    closure.deck_uri = fact.deck_uri
+    _ended(row, NodeExecution.RECOVERED, fact.occurred_at, deck_uri=fact.deck_uri)
+
+
 def failed(rows: Rows, at: At, fact: facts.NodeFailed) -> None:
     row = rows.node(at, fact.node_id)
     if row is None:

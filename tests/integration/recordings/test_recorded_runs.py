@@ -212,6 +212,17 @@ def test_relaunched_run_gives_the_recorded_tree(register: Callable[[str], Any], 
     compare(expected, tree(admin, relaunched.name), relaunched.name)
 
 
+def test_recovered_run_gives_the_recorded_tree(register: Callable[[str], Any], remote: Any, admin: Any) -> None:
+    first = remote.execute(register("w08_user_error"), inputs={})
+    remote.wait(first, timeout=timedelta(seconds=60), poll_interval=timedelta(milliseconds=100), sync_nodes=False)
+    recovered = admin.RecoverExecution(execution_pb2.ExecutionRecoverRequest(id=first.id.to_flyte_idl())).id
+    again = remote.fetch_execution(name=recovered.name)
+    remote.wait(again, timeout=timedelta(seconds=60), poll_interval=timedelta(milliseconds=100), sync_nodes=False)
+    expected = recorded("w08_user_error-recovered")
+    expected["execution"]["spec"]["metadata"]["reference_execution"]["name"] = first.id.name
+    compare(expected, tree(admin, recovered.name), recovered.name)
+
+
 def phase_of(row: dict[str, Any]) -> str:
     return row["closure"].get("phase", "UNDEFINED")
 

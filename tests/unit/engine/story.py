@@ -485,6 +485,7 @@ class Story:
         change: Callable[[facts_pb2.ExecutionCreated], None] | None = None,
     ) -> None:
         closure = flow.closure() if isinstance(flow, Flow) else flow
+        self.flow = flow
         self.program = engine.Program.parse(closure)
         self.settings = settings or engine.EngineSettings(retry_backoff_base=timedelta())
         self.now = MORNING
@@ -506,6 +507,29 @@ class Story:
         if change is not None:
             change(created)
         self.does(engine.CreateExecution(created))
+
+    def recovered(self, flow: Flow | None = None, inputs: Mapping[str, Any] | None = None, **options: Any) -> Story:
+        """An execution that recovers this one: of the same workflow, with the same inputs, under another name."""
+        assert self.state is not None
+        created = self.state.created
+        earlier = None
+        if created.HasField("recovery"):
+            earlier = facts_pb2.RecoveryPlan.FromString(self.blobs[created.recovery.uri])
+        plan = engine.recovery_plan(self.history, earlier).SerializeToString(deterministic=True)
+        name = f"r{created.id.name[:-1]}"
+        plan_ref = DataRef(uri=f"s3://bucket/plans/{name}", sha256=hashlib.sha256(plan).digest(), size_bytes=len(plan))
+
+        def change(again: facts_pb2.ExecutionCreated) -> None:
+            again.id.name = name
+            again.config.metadata_prefix = f"s3://bucket/metadata/propeller/p-d-{name}"
+            again.recovery.CopyFrom(plan_ref)
+
+        source = flow or self.flow
+        given = plain_map(literals_pb2.LiteralMap.FromString(self.blobs[created.inputs.uri]))
+        story = Story(source, given if inputs is None else inputs, change=change, settings=self.settings, **options)
+        story.blobs = {**self.blobs, **story.blobs, plan_ref.uri: plan}
+        story.lost = dict(self.lost)
+        return story
 
     # -- commands; each returns what was decided, told in lines
 
@@ -587,11 +611,18 @@ class Story:
         data: dict[str, literals_pb2.LiteralMap] = {}
         programs: dict[bytes, engine.Program] = {}
         offloaded: dict[str, literals_pb2.Literal] = {}
+        recovery: engine.Recovery | None = None
         while True:
-            context = engine.Context(self.now, self.program, data, self.settings, self.lost, programs, offloaded)
+            context = engine.Context(
+                self.now, self.program, data, self.settings, self.lost, programs, offloaded, recovery
+            )
             try:
                 decision = engine.decide(self.state, command, context)
                 break
+            except engine.NeedRecovery as need:
+                assert recovery is None, "asked again for what it was given"
+                recovery = engine.Recovery.of(facts_pb2.RecoveryPlan.FromString(self.blobs[need.plan.uri]))
+                continue
             except engine.NeedProgram as need:
                 closure = need.closure
             except engine.NeedData as need:

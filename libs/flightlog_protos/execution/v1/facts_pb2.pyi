@@ -70,7 +70,7 @@ SLEEP: TimerKind
 QUEUE_DEADLINE: TimerKind
 
 class ExecutionCreated(_message.Message):
-    __slots__ = ("id", "spec", "workflow_id", "closure", "inputs", "user_inputs", "notifications", "config", "created_at", "parent")
+    __slots__ = ("id", "spec", "workflow_id", "closure", "inputs", "user_inputs", "notifications", "config", "created_at", "parent", "recovery")
     ID_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
     WORKFLOW_ID_FIELD_NUMBER: _ClassVar[int]
@@ -81,6 +81,7 @@ class ExecutionCreated(_message.Message):
     CONFIG_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
     PARENT_FIELD_NUMBER: _ClassVar[int]
+    RECOVERY_FIELD_NUMBER: _ClassVar[int]
     id: _identifier_pb2.WorkflowExecutionIdentifier
     spec: _execution_pb2.ExecutionSpec
     workflow_id: _identifier_pb2.Identifier
@@ -91,7 +92,8 @@ class ExecutionCreated(_message.Message):
     config: ResolvedConfig
     created_at: _timestamp_pb2.Timestamp
     parent: ParentAttempt
-    def __init__(self, id: _Optional[_Union[_identifier_pb2.WorkflowExecutionIdentifier, _Mapping]] = ..., spec: _Optional[_Union[_execution_pb2.ExecutionSpec, _Mapping]] = ..., workflow_id: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., closure: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., inputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., user_inputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., notifications: _Optional[_Union[_execution_pb2.NotificationList, _Mapping]] = ..., config: _Optional[_Union[ResolvedConfig, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., parent: _Optional[_Union[ParentAttempt, _Mapping]] = ...) -> None: ...
+    recovery: _envelope_pb2.DataRef
+    def __init__(self, id: _Optional[_Union[_identifier_pb2.WorkflowExecutionIdentifier, _Mapping]] = ..., spec: _Optional[_Union[_execution_pb2.ExecutionSpec, _Mapping]] = ..., workflow_id: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., closure: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., inputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., user_inputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., notifications: _Optional[_Union[_execution_pb2.NotificationList, _Mapping]] = ..., config: _Optional[_Union[ResolvedConfig, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., parent: _Optional[_Union[ParentAttempt, _Mapping]] = ..., recovery: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ...) -> None: ...
 
 class ParentAttempt(_message.Message):
     __slots__ = ("node", "attempt")
@@ -549,18 +551,64 @@ class SignalSet(_message.Message):
     def __init__(self, signal_id: _Optional[str] = ..., value: _Optional[_Union[_literals_pb2.Literal, _Mapping]] = ..., principal: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class NodeRecovered(_message.Message):
-    __slots__ = ("node_id", "source", "outputs", "deck_uri", "occurred_at")
+    __slots__ = ("node_id", "source", "outputs", "deck_uri", "occurred_at", "cache_status", "catalog_key", "plan", "child")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     OUTPUTS_FIELD_NUMBER: _ClassVar[int]
     DECK_URI_FIELD_NUMBER: _ClassVar[int]
     OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    CACHE_STATUS_FIELD_NUMBER: _ClassVar[int]
+    CATALOG_KEY_FIELD_NUMBER: _ClassVar[int]
+    PLAN_FIELD_NUMBER: _ClassVar[int]
+    CHILD_FIELD_NUMBER: _ClassVar[int]
     node_id: str
     source: _identifier_pb2.NodeExecutionIdentifier
     outputs: _envelope_pb2.DataRef
     deck_uri: str
     occurred_at: _timestamp_pb2.Timestamp
-    def __init__(self, node_id: _Optional[str] = ..., source: _Optional[_Union[_identifier_pb2.NodeExecutionIdentifier, _Mapping]] = ..., outputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., deck_uri: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    cache_status: _catalog_pb2.CatalogCacheStatus
+    catalog_key: _catalog_pb2.CatalogMetadata
+    plan: DynamicPlanned
+    child: _identifier_pb2.WorkflowExecutionIdentifier
+    def __init__(self, node_id: _Optional[str] = ..., source: _Optional[_Union[_identifier_pb2.NodeExecutionIdentifier, _Mapping]] = ..., outputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., deck_uri: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cache_status: _Optional[_Union[_catalog_pb2.CatalogCacheStatus, str]] = ..., catalog_key: _Optional[_Union[_catalog_pb2.CatalogMetadata, _Mapping]] = ..., plan: _Optional[_Union[DynamicPlanned, _Mapping]] = ..., child: _Optional[_Union[_identifier_pb2.WorkflowExecutionIdentifier, _Mapping]] = ...) -> None: ...
+
+class RecoveryPlan(_message.Message):
+    __slots__ = ("closure", "nodes")
+    CLOSURE_FIELD_NUMBER: _ClassVar[int]
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    closure: bytes
+    nodes: _containers.RepeatedCompositeFieldContainer[RecoverableNode]
+    def __init__(self, closure: _Optional[bytes] = ..., nodes: _Optional[_Iterable[_Union[RecoverableNode, _Mapping]]] = ...) -> None: ...
+
+class RecoverableNode(_message.Message):
+    __slots__ = ("path", "id", "kind", "phase", "inputs", "outputs", "deck_uri", "cache_status", "catalog_key", "plan", "child", "checkpoint_prefix", "error")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    OUTPUTS_FIELD_NUMBER: _ClassVar[int]
+    DECK_URI_FIELD_NUMBER: _ClassVar[int]
+    CACHE_STATUS_FIELD_NUMBER: _ClassVar[int]
+    CATALOG_KEY_FIELD_NUMBER: _ClassVar[int]
+    PLAN_FIELD_NUMBER: _ClassVar[int]
+    CHILD_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_PREFIX_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    id: _identifier_pb2.NodeExecutionIdentifier
+    kind: NodeKind
+    phase: _execution_pb2_1.NodeExecution.Phase
+    inputs: _envelope_pb2.DataRef
+    outputs: _envelope_pb2.DataRef
+    deck_uri: str
+    cache_status: _catalog_pb2.CatalogCacheStatus
+    catalog_key: _catalog_pb2.CatalogMetadata
+    plan: DynamicPlanned
+    child: _identifier_pb2.WorkflowExecutionIdentifier
+    checkpoint_prefix: str
+    error: _execution_pb2_1.ExecutionError
+    def __init__(self, path: _Optional[str] = ..., id: _Optional[_Union[_identifier_pb2.NodeExecutionIdentifier, _Mapping]] = ..., kind: _Optional[_Union[NodeKind, str]] = ..., phase: _Optional[_Union[_execution_pb2_1.NodeExecution.Phase, str]] = ..., inputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., outputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., deck_uri: _Optional[str] = ..., cache_status: _Optional[_Union[_catalog_pb2.CatalogCacheStatus, str]] = ..., catalog_key: _Optional[_Union[_catalog_pb2.CatalogMetadata, _Mapping]] = ..., plan: _Optional[_Union[DynamicPlanned, _Mapping]] = ..., child: _Optional[_Union[_identifier_pb2.WorkflowExecutionIdentifier, _Mapping]] = ..., checkpoint_prefix: _Optional[str] = ..., error: _Optional[_Union[_execution_pb2_1.ExecutionError, _Mapping]] = ...) -> None: ...
 
 class AttemptScheduled(_message.Message):
     __slots__ = ("node_id", "attempt", "task_id", "task_type", "generated_name", "closure", "inputs", "output_prefix", "raw_output_prefix", "checkpoint_prefix", "previous_checkpoint_prefix", "interruptible", "resources", "container_image", "extended_resources", "envs", "execution_id", "workflow_id", "occurred_at", "in_engine", "labels", "annotations", "security_context", "results_prefix", "deck_uri", "pod_template")
