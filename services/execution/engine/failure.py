@@ -25,6 +25,7 @@ from services.execution.engine.turn import Turn
 ABORTED: Final = "Workflow aborted."
 AUTO_ABORTED: Final = "Some node execution failed, auto-abort."
 SUB_WORKFLOW_FAILED: Final = "subworkflow failed"
+ARRAY_FAILED: Final = "too many elements failed"
 NODE_ABORTED: Final = "NodeAborted"
 TIMED_OUT: Final = "Timeout"
 
@@ -65,7 +66,7 @@ def fail_node(turn: Turn, node_id: str, ending: facts.NodeEnding, error: Executi
     """Lets a running node end without success, as soon as what runs for it is gone."""
     turn.emit(facts.NodeFailing(node_id=node_id, ending=ending, error=error, occurred_at=turn.now))
     state = turn.state.nodes[node_id]
-    reason = _reason(turn, ending, error)
+    reason = _reason(state, ending, error)
     if state.composite:
         _stop(turn, node_id, reason)
         drained(turn, node_id)
@@ -264,9 +265,10 @@ def _abort_attempt(
     )
 
 
-def _reason(turn: Turn, ending: facts.NodeEnding, error: ExecutionError | None) -> str:
+def _reason(state: NodeState, ending: facts.NodeEnding, error: ExecutionError | None) -> str:
+    """Why what belongs to a node is stopped that ends without success."""
     if ending == facts.ENDS_FAILED:
-        return SUB_WORKFLOW_FAILED
+        return ARRAY_FAILED if state.kind == facts.ARRAY else SUB_WORKFLOW_FAILED
     return error.message if error is not None else "node timeout expired"
 
 
@@ -280,7 +282,7 @@ def _abort_reason(turn: Turn, state: NodeState) -> str:
     while parent_id:
         parent = turn.state.nodes[parent_id]
         if parent.phase == NodePhase.FAILING:
-            return _reason(turn, parent.ending, parent.error)
+            return _reason(parent, parent.ending, parent.error)
         parent_id = parent.parent_id
     return AUTO_ABORTED
 

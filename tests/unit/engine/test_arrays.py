@@ -189,6 +189,7 @@ def test_the_first_failure_is_one_too_many_by_default() -> None:
         "NodeFailing n0 USER:Boom",
         "AttemptAborting n0-0-n0#0",
     ]
+    assert story.last(facts.AttemptAborting).reason == "too many elements failed"
     assert story.sees(element(0), "KILLED") == [
         "AttemptAborted n0-0-n0#0",
         "NodeAborted n0-0-n0 NodeAborted",
