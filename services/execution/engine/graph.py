@@ -50,7 +50,9 @@ def settle(turn: Turn) -> None:
 
 
 def _place_free(turn: Turn) -> bool:
-    """Whether a node that waits for max_parallelism may run."""
+    """Whether a node that waits for max_parallelism may run. Without the data it needs, it would wait on."""
+    if turn.incomplete:
+        return False
     limit = turn.state.created.config.max_parallelism
     return bool(turn.state.waiting) and (limit <= 0 or turn.state.slots < limit)
 
@@ -202,6 +204,9 @@ def _start(turn: Turn, frame: Frame, node: Node, node_id: str) -> None:
 def _queue_missed(turn: Turn, queued: facts.NodeQueued) -> None:
     """Queues a node that was asked about; the catalog knows no result of it."""
     state = turn.state.nodes[queued.node_id]
+    if state.phase != NodePhase.ASKING:
+        # A failure in the same decision has ended it already.
+        return
     try:
         inputs = _resolved_inputs(turn, state)
     except DataMissing:

@@ -176,13 +176,18 @@ class Turn:
         created = self.state.created
         return created.parent if created.HasField("parent") else None
 
+    @property
+    def incomplete(self) -> bool:
+        """Whether something could not be decided for want of data: all of it will be decided again."""
+        return bool(self._missing or self._missing_offloaded)
+
     def decision(self) -> Decision:
         """What has been decided.
 
         Raises:
             NeedData: something could not be decided for want of data.
         """
-        if self._missing or self._missing_offloaded:
+        if self.incomplete:
             raise NeedData(tuple(self._missing), tuple(self._missing_offloaded))
         return Decision(tuple(self._facts), tuple(self._blobs), self._produced, self.state, self._programs)
 
