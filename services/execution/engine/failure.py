@@ -89,8 +89,13 @@ def give_up(turn: Turn, error: ExecutionError) -> None:
         fail_execution(turn, error)
         return
     handler = handlers.open_handler(turn)
-    if handler is not None and handler.phase != NodePhase.FAILING:
-        fail_node(turn, handler.node_id, facts.ENDS_FAILED, error)
+    if handler is None:
+        return
+    if handler.phase == NodePhase.ASKING:
+        # Clients see that it failed.
+        assert handler.asked is not None
+        turn.emit(handler.asked)
+    fail_node(turn, handler.node_id, facts.ENDS_FAILED, error)
 
 
 def abort(turn: Turn) -> None:

@@ -56,9 +56,11 @@ def final_error(turn: Turn, parent_id: str, original: ExecutionError) -> Executi
 
 
 def open_handler(turn: Turn) -> NodeState | None:
-    """The failure node of the execution as a whole, while it has not ended."""
-    handler = _handler(turn, "")
-    return handler if handler is not None and not handler.phase.terminal else None
+    """The failure node of the execution as a whole, while it has not ended; its own, while that handles its failure."""
+    found, handler = None, _handler(turn, "")
+    while handler is not None and not handler.phase.terminal:
+        found, handler = handler, _handler(turn, handler.node_id)
+    return found
 
 
 def with_error(turn: Turn, parent_id: str, failed_node_id: str, node: Node, inputs: LiteralMap) -> LiteralMap:

@@ -35,3 +35,29 @@ def test_an_answer_that_comes_twice_at_once_queues_a_node_once() -> None:
     unknown = answer(story, "n0", "NOT_FOUND")
     told = story.does(engine.AnswerCache((unknown, unknown)))
     assert told == ["NodeQueued n0", "AttemptScheduled n0#0", "NodeStarted n0"]
+
+
+# ---------------------------------------------------------------------------------------------------- failure nodes
+
+
+def test_a_workflow_lost_while_its_failure_node_asks_shows_the_node() -> None:
+    flow = Flow().task("n0", {"a": INPUT}).task("fn", {"a": INPUT}).on_failure()
+    story = started(cached(flow, "fn"))
+    assert story.fails("n0")[-1] == "CacheAsked fn"
+    unknown = answer(story, "fn", "NOT_FOUND")
+    story.program = engine.Program.unrunnable("gone")
+    told = story.does(engine.AnswerCache((unknown,)))
+    assert [line.split()[0] for line in told] == ["NodeQueued", "NodeFailing", "NodeFailed", "ExecutionFailed"]
+    assert story.error().code == "BadSpecificationError"
+
+
+def test_a_workflow_lost_while_a_failure_nodes_own_failure_is_handled_ends() -> None:
+    deepest = Flow("deepest").task("n0", {"a": INPUT})
+    inner = Flow("inner").task("n0", {"a": INPUT}).sub("fn", deepest, {"x": INPUT}).on_failure()
+    story = started(Flow().task("n0", {"a": INPUT}).sub("fn", inner, {"x": INPUT}).on_failure())
+    story.fails("n0")
+    story.fails("fn-0-n0")
+    story.program = engine.Program.unrunnable("gone")
+    story.succeeds("fn-0-fn-0-n0")
+    assert story.error().code == "BadSpecificationError"
+    assert {story.phases()[node] for node in ("fn-0-fn", "fn")} == {"FAILED"}
