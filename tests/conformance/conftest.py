@@ -18,7 +18,8 @@ from uuid import uuid4
 
 import pytest
 
-from tests.conformance.client import DOMAIN, PROJECT, Backend, Run, Start
+from tests.conformance.client import Backend, Start
+from tests.conformance.runs import DOMAIN, PROJECT, Run
 
 HERE = Path(__file__).parent
 WORKFLOWS = HERE / "workflows"

@@ -4,8 +4,8 @@
 
 runs the suite against a stack of its own and, if it passes, writes tests/unit/engine/histories/ anew. For every
 decision on the log the command is found from what the envelope says of its cause; then it is decided again with what
-lies in the object store, and must give the recorded facts, or the history is refused. Names of this machine are replaced
-by neutral ones.
+lies in the object store, and must give the recorded facts, or the history is refused. Names of this machine are
+replaced by neutral ones.
 """
 
 from __future__ import annotations

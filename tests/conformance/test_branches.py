@@ -7,7 +7,9 @@ from typing import Any
 import grpc
 import pytest
 
-from tests.conformance.client import Backend, Run, Start, literal
+from tests.conformance.client import Backend, Start
+from tests.conformance.runs import Run
+from tests.conformance.values import literal
 
 rows, runs, differs = pytest.mark.rows, pytest.mark.runs, pytest.mark.differs
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conformance.client import TOKEN, Backend, Run, Start
+from tests.conformance.client import TOKEN, Backend, Start
+from tests.conformance.runs import Run
 
 rows, runs, differs = pytest.mark.rows, pytest.mark.runs, pytest.mark.differs
 

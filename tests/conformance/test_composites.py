@@ -7,7 +7,8 @@ import re
 import pytest
 from flyteidl.core.identifier_pb2 import WORKFLOW
 
-from tests.conformance.client import Run, Start
+from tests.conformance.client import Start
+from tests.conformance.runs import Run
 
 rows, runs, differs = pytest.mark.rows, pytest.mark.runs, pytest.mark.differs
 

@@ -7,7 +7,8 @@ import urllib.request
 import pytest
 from flyteidl.service import dataproxy_pb2
 
-from tests.conformance.client import DOMAIN, PROJECT, Run, Start
+from tests.conformance.client import Start
+from tests.conformance.runs import DOMAIN, PROJECT, Run
 
 rows, runs, differs = pytest.mark.rows, pytest.mark.runs, pytest.mark.differs
 

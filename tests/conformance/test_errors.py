@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conformance.client import Backend, Run, Start, ended, moment
+from tests.conformance.client import Backend, Start
+from tests.conformance.runs import Run, ended
+from tests.conformance.values import moment
 
 rows, runs, differs = pytest.mark.rows, pytest.mark.runs, pytest.mark.differs
 _USER, _SYSTEM = 1, 2

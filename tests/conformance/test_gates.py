@@ -10,7 +10,9 @@ from flyteidl.admin import signal_pb2
 from flyteidl.core.identifier_pb2 import SignalIdentifier
 from flyteidl.core.types_pb2 import INTEGER, LiteralType
 
-from tests.conformance.client import Run, Start, literal, moment, plain, refused
+from tests.conformance.client import Start, refused
+from tests.conformance.runs import Run
+from tests.conformance.values import literal, moment, plain
 
 rows, runs, differs = pytest.mark.rows, pytest.mark.runs, pytest.mark.differs
 

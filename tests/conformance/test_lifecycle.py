@@ -10,7 +10,9 @@ import pytest
 from flyteidl.admin import execution_pb2
 from flyteidl.core import identifier_pb2
 
-from tests.conformance.client import Backend, Run, Start, ended, moment, refused
+from tests.conformance.client import Backend, Start, refused
+from tests.conformance.runs import Run, ended
+from tests.conformance.values import moment
 
 rows, runs, differs = pytest.mark.rows, pytest.mark.runs, pytest.mark.differs
 

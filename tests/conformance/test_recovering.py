@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conformance.client import Run, Start
+from tests.conformance.client import Start
+from tests.conformance.runs import Run
 
 rows, runs, differs = pytest.mark.rows, pytest.mark.runs, pytest.mark.differs
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
-from tests.conformance.client import Backend, Node, Run, ended, moment
+from tests.conformance.client import Backend
+from tests.conformance.runs import Node, Run, ended
+from tests.conformance.values import moment
 
 FINAL_NODE = {"SUCCEEDED", "FAILED", "ABORTED", "SKIPPED", "TIMED_OUT", "RECOVERED"}
 FINAL_TASK = {"SUCCEEDED", "FAILED", "ABORTED"}
