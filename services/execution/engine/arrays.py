@@ -112,13 +112,19 @@ def _list(turn: Turn, array: Array, name: str, literal: Literal) -> Literal | No
 
 
 def _size(turn: Turn, array: Array, inputs: LiteralMap) -> int:
-    if array.size is not None:
+    if array.size is not None and array.element.cache is None:
+        # Whatever its elements make of their indexes.
         return array.size
     sizes: dict[str, int] = {}
     for name in sorted(inputs.literals):
         mapped = _list(turn, array, name, inputs.literals[name])
         if mapped is not None:
             sizes[name] = len(mapped.collection.literals)
+    if array.size is not None:
+        for name, size in sizes.items():
+            if size < array.size:
+                raise Unplannable(f"[{name}] has {size} items, for {array.size} elements")
+        return array.size
     if not sizes:
         if array.bound_inputs.issuperset(inputs.literals):
             return 1

@@ -26,7 +26,9 @@ def plan(turn: Turn, node_id: str, futures: Futures, deck_uri: str) -> None:
 
     `deck_uri` names the deck that the task left, if it did.
     """
-    if futures.spec is not None:
+    if turn.state.nodes[node_id].element is not None:
+        _fail(turn, node_id, "an element of a map cannot ask for nodes", ExecutionError.USER)
+    elif futures.spec is not None:
         _begin(turn, node_id, futures, futures.spec, deck_uri)
     elif futures.too_large:
         message = f"the nodes asked for at [{futures.ref.uri}] are more than what is read of them"

@@ -38,6 +38,14 @@ def unique_node_id(parent_id: str, parent_attempt: int, spec_node_id: str) -> st
     return _fitted(f"{parent_id}-{parent_attempt}-{spec_node_id}", NODE_ID_LIMIT)
 
 
+def element_id(array_id: str, array_attempt: int, spec_node_id: str) -> str:
+    """Id of an array's element inside its execution. However many elements an array has, no two share one."""
+    name = f"{array_id}-{array_attempt}-{spec_node_id}"
+    if len(name) <= NODE_ID_LIMIT:
+        return name
+    return f"{_hashed(fnv32a(f'{array_id}-{array_attempt}'), 4)}-{spec_node_id}"
+
+
 def generated_name(execution: str, node_id: str, attempt: int) -> str:
     """Name of an attempt's pod or process; at most 50 characters."""
     return _fitted(f"{execution}-{node_id}-{attempt}", GENERATED_NAME_LIMIT)

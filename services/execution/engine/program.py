@@ -435,6 +435,8 @@ def _branch(compiled: BranchNode, aliases: bindings.Aliases, tasks: Mapping[Enti
 
 def _array(compiled: ArrayNode, aliases: bindings.Aliases, tasks: Mapping[EntityKey, Task]) -> Array:
     element = _node(compiled.node, aliases, tasks)
+    if element.kind not in (facts_pb2.TASK, facts_pb2.LAUNCH_PLAN):
+        raise ProgramError(f"node [{element.id}] is mapped, and neither a task nor a launch plan")
     task = element.task
     return Array(
         elements=Workflow(nodes=_Elements(element), declares_outputs=True),

@@ -66,6 +66,8 @@ class Frame:
     top: str
     # The workflow whose nodes the inputs are bound to, where it is another one: around the arms of a branch.
     around: "Frame | None" = None
+    # They are the elements of an array.
+    of_elements: bool = False
     _ids: dict[str, str] = field(default_factory=dict[str, str])
 
     def unique_id(self, spec_node_id: str) -> str:
@@ -73,7 +75,8 @@ class Frame:
             return spec_node_id
         known = self._ids.get(spec_node_id)
         if known is None:
-            known = self._ids[spec_node_id] = names.unique_node_id(self.parent_id, self.attempt, spec_node_id)
+            make = names.element_id if self.of_elements else names.unique_node_id
+            known = self._ids[spec_node_id] = make(self.parent_id, self.attempt, spec_node_id)
         return known
 
     def source_id(self, spec_node_id: str) -> str:
@@ -294,6 +297,7 @@ class Turn:
             leaf="",
             top=outer.top,
             around=around,
+            of_elements=node.array is not None,
         )
 
     def program_of(self, closure: DataRef) -> Program:

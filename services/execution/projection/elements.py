@@ -23,6 +23,8 @@ _FINAL = frozenset({TaskExecution.SUCCEEDED, TaskExecution.FAILED, TaskExecution
 _OF_CHILD = {
     WorkflowExecution.SUCCEEDED: TaskExecution.SUCCEEDED,
     WorkflowExecution.ABORTED: TaskExecution.ABORTED,
+    # It was not waited for.
+    WorkflowExecution.ABORTING: TaskExecution.ABORTED,
 }
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+from flyteidl.core import literals_pb2, tasks_pb2
+
 from flightlog_protos.execution.v1 import facts_pb2 as facts
 from services.execution import engine
-from tests.unit.engine.story import INPUT, Flow, From, Story
+from services.execution.engine import names
+from tests.unit.engine.story import INPUT, Flow, From, Story, identifier, literal
 from tests.unit.engine.test_caching import answer, cached, started
 
 
@@ -61,3 +65,58 @@ def test_a_workflow_lost_while_a_failure_nodes_own_failure_is_handled_ends() -> 
     story.succeeds("fn-0-fn-0-n0")
     assert story.error().code == "BadSpecificationError"
     assert {story.phases()[node] for node in ("fn-0-fn", "fn")} == {"FAILED"}
+
+
+# ---------------------------------------------------------------------------------------------------- maps
+
+
+def test_elements_of_an_array_never_share_an_id() -> None:
+    """Ids that are hashed as a whole meet by chance: in two maps of ten thousand once in fifty runs."""
+    ids = [names.element_id(f"process-every-file-of-{month}", 0, f"n{i}") for month in range(20) for i in range(5000)]
+    assert len(set(ids)) == len(ids)
+    assert max(map(len, ids)) <= names.NODE_ID_LIMIT
+    assert names.element_id("n0", 1, "n9999") == "n0-1-n9999"
+
+
+def test_a_map_with_a_long_name_runs_like_any_other() -> None:
+    story = Story(Flow().map("process-every-file", {"a": INPUT}).returns(o0=From("process-every-file")), {"x": [1, 2]})
+    story.start()
+    first, second = (names.element_id("process-every-file", 0, f"n{i}") for i in range(2))
+    assert (first[8:], second[8:]) == ("-n0", "-n1")
+    story.succeeds(second, outputs={"o0": 20})
+    story.succeeds(first, outputs={"o0": 10})
+    assert story.outputs() == {"o0": [10, 20]}
+
+
+def test_an_element_cannot_ask_for_nodes() -> None:
+    """They would need places among the running nodes, while their map keeps one until they are done."""
+    story = Story(Flow().map("n0", {"a": INPUT}), {"x": [1]})
+    story.start()
+    told = story.asks("n0-0-n0", Flow("inner").task("a", {"b": 3}))
+    assert "NodeFailed n0-0-n0 DynamicWorkflowBuildFailed" in told
+    assert story.error().message == "[0]: an element of a map cannot ask for nodes"
+
+
+def test_only_tasks_and_launch_plans_are_mapped() -> None:
+    flow = Flow().map("n0", {"a": INPUT})
+    flow.nodes[0].array_node.node.workflow_node.sub_workflow_ref.CopyFrom(identifier("WORKFLOW", "inner"))
+    with pytest.raises(engine.ProgramError, match="mapped"):
+        Story(flow)
+
+
+def test_a_cached_map_of_fixed_size_needs_an_item_for_every_element() -> None:
+    flow = cached(Flow().map_task("n0", {"x": INPUT}, version=0, size=3), "n0")
+    story = Story(flow, {"x": [1, 2]})
+    assert story.start()[-1] == "ExecutionFailed InvalidArrayLength"
+    assert story.error().message == "[x] has 2 items, for 3 elements"
+
+
+def test_items_of_a_cached_map_of_fixed_size_may_lie_elsewhere() -> None:
+    flow = cached(Flow().map_task("n0", {"x": INPUT}, version=0, size=2), "n0")
+    elsewhere = literals_pb2.Literal()
+    elsewhere.offloaded_metadata.uri = "s3://bucket/large"
+    flow.tasks["n0"].metadata.runtime.type = tasks_pb2.RuntimeMetadata.FLYTE_SDK
+    flow.tasks["n0"].metadata.runtime.version = "1.16.0"
+    story = Story(flow, {"x": elsewhere})
+    story.blobs["s3://bucket/large"] = literal([1, 2]).SerializeToString()
+    assert story.start()[-2:] == ["CacheAsked n0-0-n0", "CacheAsked n0-0-n1"]

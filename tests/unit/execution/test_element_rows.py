@@ -192,6 +192,18 @@ def test_a_failed_array_shows_its_error_and_what_was_stopped() -> None:
     ]  # fmt: skip
 
 
+def test_a_child_execution_that_was_not_waited_for_shows_as_aborted() -> None:
+    child = identifier_pb2.WorkflowExecutionIdentifier(project="p", domain="d", name="child")
+    end = envelope(
+        3,
+        facts.ChildExecutionRequested(node_id="n0-0-n0", execution_id=child, occurred_at=at(5)),
+        facts.ChildExecutionEnded(node_id="n0-0-n0", phase=execution_pb2.WorkflowExecution.ABORTING, occurred_at=at(6)),
+        facts.NodeAborted(node_id="n0-0-n0", occurred_at=at(6)),
+    )
+    first = shown(in_batches((*HISTORY[:2], end), (2,))).closure.metadata.external_resources[0]
+    assert (first.phase, first.external_id) == (Task.ABORTED, "child")
+
+
 def test_a_task_that_is_an_array_is_no_array_node_to_clients() -> None:
     history = (envelope(1, created()), envelope(2, queued("n0", kind=facts.ARRAY, is_array_task=True)))
     assert not in_batches(history, ()).nodes[KEY, "n0"].message.metadata.is_array
