@@ -58,6 +58,7 @@ class Given:
     literals: dict[str, LiteralMap] = field(default_factory=dict[str, LiteralMap])
     offloaded: dict[str, Literal] = field(default_factory=dict[str, Literal])
     lost: dict[str, str] = field(default_factory=dict[str, str])
+    recovery: facts_pb2.RecoveryPlan | None = None
 
     async def program(self, closure: DataRef) -> engine.Program:
         if closure.sha256 not in self.programs:
@@ -104,7 +105,9 @@ class Historian:
             step = await self._step(record, state, given)
             steps.append(step)
             state = engine.fold(step.facts, state)
-        return History(self._engine, tuple(steps), given.closures, given.literals, given.offloaded, given.lost)
+        return History(
+            self._engine, tuple(steps), given.closures, given.literals, given.offloaded, given.lost, given.recovery
+        )
 
     async def _step(self, record: Recorded, state: engine.Execution | None, given: Given) -> Step:
         created = record.facts[0] if state is None else state.created
@@ -131,8 +134,9 @@ class Historian:
         given: Given,
     ) -> engine.Decision:
         while True:
+            recovery = engine.Recovery.of(given.recovery) if given.recovery is not None else None
             context = engine.Context(
-                now, program, given.literals, self._engine, given.lost, given.programs, given.offloaded
+                now, program, given.literals, self._engine, given.lost, given.programs, given.offloaded, recovery
             )
             try:
                 return engine.decide(state, command, context)
@@ -140,6 +144,8 @@ class Historian:
                 await given.read(need)
             except engine.NeedProgram as need:
                 await given.program(need.closure)
+            except engine.NeedRecovery as need:
+                given.recovery = facts_pb2.RecoveryPlan.FromString(await self._blobs.verified(need.plan))
 
     def commands(self, record: Recorded, state: engine.Execution | None) -> Iterator[engine.Command]:
         """What may have been commanded, by the envelope's cause; of attempts without what they left."""

@@ -29,6 +29,7 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.message import Message
 
 import flightlog_compiler.references
+from flightlog_protos.execution.v1.facts_pb2 import RecoveryPlan
 from services.execution import engine
 from services.execution.engine import commands
 
@@ -56,6 +57,7 @@ class History:
     literals: Mapping[str, LiteralMap] = field(default_factory=dict[str, LiteralMap])
     offloaded: Mapping[str, Literal] = field(default_factory=dict[str, Literal])
     lost: Mapping[str, str] = field(default_factory=dict[str, str])
+    recovery: RecoveryPlan | None = None
 
     @property
     def created(self) -> Any:
@@ -85,12 +87,13 @@ class Player:
     def __init__(self, history: History) -> None:
         self._history = history
         self._programs = {digest: engine.Program.parse(closure) for digest, closure in history.closures.items()}
+        self._recovery = engine.Recovery.of(history.recovery) if history.recovery is not None else None
 
     def decide(self, step: Step, before: engine.Execution | None) -> engine.Decision:
         """What follows from the step's command.
 
         Raises:
-            NeedData, NeedProgram: the engine looks at something that it did not look at then.
+            NeedData, NeedProgram, NeedRecovery: the engine looks at something that it did not look at then.
         """
         history = self._history
         program = self._programs[history.created.closure.sha256]
@@ -102,6 +105,7 @@ class Player:
             history.lost,
             self._programs,
             history.offloaded,
+            self._recovery,
         )
         return engine.decide(before, step.command, context)
 
@@ -140,6 +144,7 @@ def dumped(history: History) -> dict[str, Any]:
         "literals": {uri: _plain(literals) for uri, literals in sorted(history.literals.items())},
         "offloaded": {uri: _plain(literal) for uri, literal in sorted(history.offloaded.items())},
         "lost": dict(sorted(history.lost.items())),
+        "recovery": encoded(history.recovery),
     }
 
 
@@ -164,6 +169,7 @@ def loaded(document: Mapping[str, Any]) -> History:
         literals={uri: ParseDict(literals, LiteralMap()) for uri, literals in document["literals"].items()},
         offloaded={uri: ParseDict(literal, Literal()) for uri, literal in document["offloaded"].items()},
         lost=document["lost"],
+        recovery=decoded(document["recovery"]),
     )
 
 
