@@ -99,6 +99,20 @@ def terminate(
 
 
 @app.command()
+def recover(
+    execution: Annotated[str, typer.Argument(help="Execution as `name` or `project/domain/name`.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be reused, and why.")] = False,
+    name: Annotated[str, typer.Option(help="Name of the new execution; made up unless told.")] = "",
+    data: Data = _DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Run an execution again, without what has succeeded in it already."""
+    from .commands.recover import recover as run
+
+    _run(run(data, execution, name=name, dry_run=dry_run, as_json=as_json))
+
+
+@app.command()
 def rebuild(
     service: Annotated[str | None, typer.Argument(help="Rebuild this service's tables alone.")] = None,
     data: Data = _DEFAULT_DATA,
