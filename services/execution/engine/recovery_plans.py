@@ -77,6 +77,10 @@ def recovery_plan(history: Sequence[Message], earlier: facts.RecoveryPlan | None
         if known is not None and known.phase in _REUSED and known.id.execution_id == entry.id.execution_id:
             # An earlier attempt of the workflow around it got further.
             continue
+        if known is not None and known.plan.closure.sha256 != entry.plan.closure.sha256:
+            # What the task asked for then is not what it asked for now.
+            for path in [path for path in found if path.startswith(f"{entry.path}/")]:
+                del found[path]
         found[entry.path] = entry
     return facts.RecoveryPlan(closure=state.created.closure.sha256, nodes=found.values())
 

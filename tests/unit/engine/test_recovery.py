@@ -309,6 +309,20 @@ def test_an_earlier_plan_of_a_dynamic_node_does_not_count() -> None:
     assert not story.has(facts.NodeRecovered)
 
 
+def test_an_earlier_executions_plan_gives_way_to_the_one_that_was_made_anew() -> None:
+    source = failed_dynamic()
+    source.lost[source.last(facts.DynamicPlanned).closure.uri] = "it does not exist"
+    second = again(source)
+    second.asks("n0", Flow("asked").task("dn0", {"a": 7}).task("dn2").returns(o0=From("dn2")))
+    second.terminate()
+    for node_id in ("n0-0-dn0", "n0-0-dn2"):
+        second.sees(node_id, "KILLED")
+    third = again(second)
+    assert third.last(facts.DynamicPlanned).closure == second.last(facts.DynamicPlanned).closure
+    # It succeeded in the first execution, but as a node of another plan.
+    assert third.phases()["n0-0-dn0"] == "RUNNING"
+
+
 def test_a_recovered_plan_waits_for_a_place_like_its_task() -> None:
     source = started(Flow().task("n0").task("n1"))
     source.asks("n1", asked())
