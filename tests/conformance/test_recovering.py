@@ -30,7 +30,7 @@ def test_recovered_execution_begins_at_the_failed_node(run: Run) -> None:
 def test_plan_of_a_dynamic_task_is_recovered(run: Run) -> None:
     run.fail()
     again = run.recover().succeed()
-    assert again.output == [2, 101]
+    assert again.output == [2, 102]
     assert again.node("n0").tasks == []
     children = {node.spec_id: (node.phase, len(node.tasks)) for node in again.children("n0").values()}
     assert children["dn0"] == ("RECOVERED", 0)

@@ -30,7 +30,8 @@ def chain(x: int = 1) -> int:
 
 @dynamic
 def plan(n: int) -> typing.List[int]:
-    return [inc(x=n), breaks_at_first(x=n)]
+    first = inc(x=n)
+    return [first, breaks_at_first(x=first)]
 
 
 @workflow
