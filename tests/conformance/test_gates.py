@@ -72,8 +72,10 @@ def test_values_that_nobody_asked_for_are_refused(run: Run) -> None:
 def test_signal_that_was_made_known_can_be_set_before_its_gate(run: Run) -> None:
     identifier = SignalIdentifier(signal_id="later", execution_id=run.id)
     made = signal_pb2.SignalGetOrCreateRequest(id=identifier, type=LiteralType(simple=INTEGER))
+    run.until(lambda: "go" in signals(run), "the first gate waits")
     assert not run.backend.signals.GetOrCreateSignal(made).HasField("value")
     give(run, "later", 4)
+    give(run, "go", True)
     assert run.succeed().output == 5
     assert run.node("n1").outputs == {"o0": 4}
 

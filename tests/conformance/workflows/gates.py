@@ -1,6 +1,5 @@
 """Nodes that wait: for a value, for a yes, for a while."""
 
-import time
 from datetime import timedelta
 
 from flytekit import approve, conditional, sleep, task, wait_for_input, workflow
@@ -51,16 +50,10 @@ def in_conditional(x: int = 1) -> int:
     return conditional("ask").if_(x > 0).then(asking(x=x)).else_().then(inc(x=x))
 
 
-@task
-def rest(x: int) -> int:
-    time.sleep(1.0)
-    return x
-
-
 @workflow
-def asked_later(x: int = 1) -> int:
-    """The gate is not the first thing to happen."""
-    first = rest(x=x)
+def asked_later() -> int:
+    """A gate behind a gate."""
+    go = wait_for_input("go", timeout=timedelta(minutes=5), expected_type=bool)
     answer = wait_for_input("later", timeout=timedelta(minutes=5), expected_type=int)
-    first >> answer
+    go >> answer
     return inc(x=answer)
