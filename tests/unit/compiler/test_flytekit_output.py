@@ -12,7 +12,7 @@ from shutil import copy
 
 import pytest
 from flyteidl.admin import launch_plan_pb2, task_pb2, workflow_pb2
-from flyteidl.core import compiler_pb2, interface_pb2
+from flyteidl.core import compiler_pb2, identifier_pb2, interface_pb2
 from flytekit.models.core import compiler as models
 from flytekit.models.core.identifier import Identifier
 from flytekit.models.launch_plan import LaunchPlanSpec
@@ -91,7 +91,19 @@ def _packaged(module: Path, folder: Path) -> Package:
                     key = EntityKey.of(launch_plan.id)
                     package.specs[key] = launch_plan.spec
                     package.launch_plans[key] = _interface(launch_plan, package)
+    for spec in package.workflows.values():
+        for missing in requirements(spec.template, spec.sub_workflows).launch_plan_ids:
+            if EntityKey.of(missing) not in package.launch_plans:
+                _refer(package, missing)
     return package
+
+
+def _refer(package: Package, elsewhere: identifier_pb2.Identifier) -> None:
+    """A launch plan of another domain, which no package of this one holds: it runs the workflow `launching`."""
+    local = next(key for key in package.specs if key.name == "plan_launching")
+    known, key = package.launch_plans[local], EntityKey.of(elsewhere)
+    package.specs[key] = package.specs[local]
+    package.launch_plans[key] = LaunchPlanInterface(elsewhere, known.expected_inputs, known.expected_outputs)
 
 
 def _interface(launch_plan: launch_plan_pb2.LaunchPlan, package: Package) -> LaunchPlanInterface:
