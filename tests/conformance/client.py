@@ -36,7 +36,7 @@ TOKEN = "<token>"
 class Start:
     """An execution to be started: of the launch plan `name` (a workflow's default one has its name).
 
-    `labels`, `annotations`, `raw_output` and `max_parallelism` go into flytekit's Options, `arguments` to
+    `labels`, `annotations` and `max_parallelism` go into flytekit's Options, `arguments` to
     `FlyteRemote.execute` as they are. With `tells_name` its tasks find its name as FIRST_EXECUTION, also when they run
     again for an execution that recovers it.
     """
@@ -46,7 +46,6 @@ class Start:
     max_parallelism: int | None = None
     labels: Mapping[str, str] | None = None
     annotations: Mapping[str, str] | None = None
-    raw_output: str | None = None
     tells_name: bool = False
     arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
@@ -110,12 +109,11 @@ class Backend:
     def begin(self, start: Start) -> Run:
         """Starts another execution of it."""
         from flytekit.core.options import Options
-        from flytekit.models.common import Annotations, Labels, RawOutputDataConfig
+        from flytekit.models.common import Annotations, Labels
 
         options = Options(
             labels=Labels(dict(start.labels)) if start.labels else None,
             annotations=Annotations(dict(start.annotations)) if start.annotations else None,
-            raw_output_data_config=RawOutputDataConfig(start.raw_output) if start.raw_output else None,
             max_parallelism=start.max_parallelism,
         )
         inputs = {name: self.version if value == TOKEN else value for name, value in start.inputs.items()}
