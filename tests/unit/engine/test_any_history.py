@@ -1,10 +1,10 @@
 """Whatever happens, in whatever order, however often: what must hold of every execution.
 
-Random workflows (tasks, echoes, nested and dynamic workflows, conditionals, gates, failure nodes, both failure
-policies, retries of one budget or two, timeouts, queueing budgets, a parallelism limit) run against a random outside
-world: attempts succeed, fail, crash, vanish; observations come late and twice; alarms go off; signals are set; somebody
-aborts, perhaps by force; the engine may begin anew from the log before every command. The rules are checked on the
-facts alone, with no help from the engine's own state.
+Random workflows (tasks, echoes, nested and dynamic workflows, launch plans, conditionals, gates, failure nodes, both
+failure policies, retries of one budget or two, timeouts, queueing budgets, a parallelism limit) run against a random
+outside world: attempts and child executions succeed, fail, crash, vanish; observations come late and twice; alarms go
+off; signals are set; somebody aborts, perhaps by force; the engine may begin anew from the log before every command.
+The rules are checked on the facts alone, with no help from the engine's own state.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from flyteidl.core import types_pb2
-from flyteidl.core.execution_pb2 import ExecutionError
+from flyteidl.core.execution_pb2 import ExecutionError, WorkflowExecution
 from google.protobuf.message import Message
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -31,12 +31,12 @@ from services.execution.engine.names import unique_node_id
 from tests.unit.engine.story import INPUT, Flow, From, Story, error_document, literal, literal_map, plain, when
 
 _ENDS = (facts.NodeSucceeded, facts.NodeFailed, facts.NodeTimedOut, facts.NodeAborted, facts.NodeSkipped)
-_ATTEMPT_ENDS = (facts.AttemptSucceeded, facts.AttemptFailed, facts.AttemptAborted)
+_ATTEMPT_ENDS = (facts.AttemptSucceeded, facts.AttemptFailed, facts.AttemptAborted, facts.ChildExecutionEnded)
 _LAST = (facts.ExecutionSucceeded, facts.ExecutionFailed, facts.ExecutionAborted)
 SYSTEM_BUDGET = 2
 HANDLER = "fn"
-LEAVES = ["task", "echo", "wait", "approve", "sleep"]
-KINDS = ["task", "task", "echo", "sub", "dynamic", "branch", "branch", "wait", "approve", "sleep"]
+LEAVES = ["task", "echo", "launch", "wait", "approve", "sleep"]
+KINDS = ["task", "task", "echo", "launch", "sub", "dynamic", "branch", "branch", "wait", "approve", "sleep"]
 ARMS = ["task", "task", "echo", "sub", "dynamic", "branch", "wait", "approve"]
 SIGNS = {"EQ": operator.eq, "NEQ": operator.ne, "LT": operator.lt, "GTE": operator.ge}
 INTEGER = types_pb2.LiteralType(simple=types_pb2.INTEGER)
@@ -111,6 +111,9 @@ def _add(
 ) -> None:
     """Adds any node but a conditional; the plan knows it as `key`."""
     metadata: dict[str, Any] = {}
+    if kind == "launch" and typed:
+        # What takes part in compiling a dynamic workflow would have to be registered.
+        kind = "task"
     if kind not in ("echo", "sleep") and draw(st.integers(0, 3)) == 0:
         metadata["timeout"] = 8
     budget = draw(st.integers(0, 2)) if kind not in ("echo", "sleep") else 0
@@ -125,6 +128,8 @@ def _add(
                 plan.subs[key] = draw(plans(depth + 1, below, has_input=False, typed=True))
         case "echo":
             flow.echo(node_id, source, after=sorted(after))
+        case "launch":
+            flow.launches(node_id, read, after=sorted(after), **metadata)
         case "sub":
             plan.subs[key] = draw(plans(depth + 1, below, typed=typed))
             flow.sub(node_id, plan.subs[key].flow, read, after=sorted(after), **metadata)
@@ -279,9 +284,11 @@ class AnyHistory(RuleBasedStateMachine):
         decided = self.story.decided(command)
         self.given.append(command)
         for fact in decided:
-            if isinstance(fact, facts.AttemptScheduled) and not fact.in_engine:
+            if isinstance(fact, facts.ChildExecutionRequested) or (
+                isinstance(fact, facts.AttemptScheduled) and not fact.in_engine
+            ):
                 self.launched[fact.node_id, fact.attempt] = False
-            elif isinstance(fact, facts.AttemptAborting):
+            elif isinstance(fact, facts.AttemptAborting | facts.ChildExecutionAborting):
                 self.launched[fact.node_id, fact.attempt] = True
             elif isinstance(fact, _ATTEMPT_ENDS):
                 self.launched.pop((fact.node_id, fact.attempt), None)
@@ -294,6 +301,8 @@ class AnyHistory(RuleBasedStateMachine):
     @precondition(lambda self: self.launched)
     def attempt_progresses(self, data: st.DataObject) -> None:
         node, attempt = data.draw(st.sampled_from(sorted(self.launched)))
+        if self.watch.is_child(node):
+            return
         stage = data.draw(st.sampled_from(["WAITING_FOR_RESOURCES", "QUEUED", "INITIALIZING", "RUNNING"]))
         command = engine.ObserveAttempt(self.story.observation(node, stage, attempt, reason="because"))
         if data.draw(st.booleans()):
@@ -312,6 +321,8 @@ class AnyHistory(RuleBasedStateMachine):
         self.rules_hold()
         story, before = self.story, len(self.story.history)
         match how:
+            case _ if self.watch.is_child(node):
+                self.end_child(node, attempt, how)
             case "ok" if (asked := self.watch.asked_for(node)) is not None:
                 self.give(story.asking(node, asked.flow, attempt))
             case "ok":
@@ -335,6 +346,20 @@ class AnyHistory(RuleBasedStateMachine):
                 self.give(engine.ObserveAttempt(story.observation(node, stage, attempt)))
         assert len(story.history) > before, "the end of a live attempt always matters"
         assert (node, attempt) not in self.launched
+
+    def end_child(self, node: str, attempt: int, how: str) -> None:
+        match how:
+            case "ok":
+                value = 100 + len(self.values)
+                ref = self.story.put(f"s3://bucket/children/{node}/{attempt}/outputs.pb", literal_map({"o0": value}))
+                found = engine.ObserveChild(node, attempt, WorkflowExecution.SUCCEEDED, ref)
+                if any(isinstance(fact, facts.NodeSucceeded) and fact.node_id == node for fact in self.give(found)):
+                    self.values[node] = value
+            case "killed" | "lost":
+                self.give(engine.ObserveChild(node, attempt, WorkflowExecution.ABORTED))
+            case _:
+                error = ExecutionError(code="C", kind=ExecutionError.USER)
+                self.give(engine.ObserveChild(node, attempt, WorkflowExecution.FAILED, error=error))
 
     @rule(data=st.data())
     def alarm_goes_off(self, data: st.DataObject) -> None:
@@ -492,24 +517,26 @@ class Watch:
                 assert self.awaited.setdefault(fact.signal_id, fact.type.simple) == fact.type.simple
             case facts.SignalSet():
                 self.signals[fact.signal_id] = plain(fact.value)
-            case facts.AttemptScheduled():
+            case facts.AttemptScheduled() | facts.ChildExecutionRequested():
                 assert fact.node_id not in self.live, "two attempts at once"
                 assert fact.node_id in self.where
                 assert fact.node_id not in self.outcomes
                 assert fact.attempt == self.attempts[fact.node_id]
                 self.live[fact.node_id] = fact.attempt
-                if fact.in_engine:
+                if isinstance(fact, facts.AttemptScheduled) and fact.in_engine:
                     self.in_engine.add(fact.node_id)
             case facts.RetryScheduled():
                 assert fact.node_id not in self.live
                 assert fact.attempt == self.attempts[fact.node_id] + 1
                 self.attempts[fact.node_id] += 1
                 self.taken.pop(fact.node_id, None)
-            case facts.AttemptAborting():
+            case facts.AttemptAborting() | facts.ChildExecutionAborting():
                 assert self.live[fact.node_id] == fact.attempt
                 if fact.timed_out:
                     self.timed_out.add((fact.node_id, fact.attempt))
-            case facts.AttemptSucceeded() | facts.AttemptFailed() | facts.AttemptAborted():
+            case (
+                facts.AttemptSucceeded() | facts.AttemptFailed() | facts.AttemptAborted() | facts.ChildExecutionEnded()
+            ):
                 assert self.live.pop(fact.node_id) == fact.attempt
                 self._count(fact)
             case facts.ExecutionFailing():
@@ -539,6 +566,11 @@ class Watch:
             value = self.signals[plan.signals[spec]]
             assert plan.kinds[spec] == "wait" or value is True
             self.given[node_id] = value
+
+    def is_child(self, node_id: str) -> bool:
+        """Whether a node runs a launch plan."""
+        parent, spec = self.where[node_id]
+        return self.plans[parent].kinds.get(spec) == "launch"
 
     def asked_for(self, node_id: str) -> Plan | None:
         """The nodes that a dynamic node's task asks for."""
@@ -627,11 +659,17 @@ class Watch:
             group = str(self.attempts[parent])
         return {unique_node_id(parent, int(group or 0), name) for name in names}
 
-    def _count(self, fact: facts.AttemptSucceeded | facts.AttemptFailed | facts.AttemptAborted) -> None:
+    def _count(
+        self,
+        fact: facts.AttemptSucceeded | facts.AttemptFailed | facts.AttemptAborted | facts.ChildExecutionEnded,
+    ) -> None:
         if isinstance(fact, facts.AttemptFailed):
             system = fact.error.kind == ExecutionError.SYSTEM
             (self.system_failures if system else self.user_failures)[fact.node_id] += 1
-        elif isinstance(fact, facts.AttemptAborted) and (fact.node_id, fact.attempt) in self.timed_out:
+        elif (
+            isinstance(fact, facts.AttemptAborted | facts.ChildExecutionEnded)
+            and (fact.node_id, fact.attempt) in self.timed_out
+        ):
             self.user_failures[fact.node_id] += 1
 
 
@@ -665,7 +703,7 @@ def evaluated(
     def result(within: Plan, node_id: str, unique: str) -> Any:
         given = {name: value(source) for name, source in within.sources[node_id].items()}
         match within.kinds[node_id]:
-            case "task" | "wait":
+            case "task" | "launch" | "wait":
                 return values[unique]
             case "echo" | "approve":
                 return given["a"]
