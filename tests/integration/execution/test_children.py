@@ -9,6 +9,7 @@ from typing import Any, cast
 from uuid import uuid4
 
 import pytest_asyncio
+from flyteidl.admin.execution_pb2 import ExecutionMetadata
 from flyteidl.core.identifier_pb2 import LAUNCH_PLAN, Identifier
 from flyteidl.core.interface_pb2 import Parameter
 from flyteidl.core.literals_pb2 import LiteralMap
@@ -29,7 +30,7 @@ from services.execution.settings import ExecutionSettings
 from services.execution.shell import Shell
 from services.execution.starting import Starter
 from services.execution.subjects import ExecutionKey
-from tests.unit.engine.story import INPUT, Flow, From, literal_map, plain_map
+from tests.unit.engine.story import INPUT, Flow, From, literal_map, plain_map, when
 
 CAUSE = Cause.service("test")
 PROJECT, DOMAIN = "families", "development"
@@ -104,8 +105,8 @@ class Family:
         closure.primary.template.id.name = uuid4().hex
         return await self.blobs.put_content("tests", closure.SerializeToString())
 
-    async def parent(self, flow: Flow) -> ExecutionKey:
-        """An execution of a flow, created and nothing more."""
+    async def parent(self, flow: Flow, recovers: ExecutionKey | None = None) -> ExecutionKey:
+        """An execution of a flow, created and nothing more; it may recover one of the same flow."""
         name = f"a{uuid4().hex[:19]}"
         inputs = literal_map({"x": 4})
         created = facts.ExecutionCreated(
@@ -115,6 +116,10 @@ class Family:
         )
         created.id.project, created.id.domain, created.id.name = PROJECT, DOMAIN, name
         created.spec.metadata.principal = "somebody"
+        if recovers is not None:
+            plan = await self.shell.recovery_plan(recovers)
+            assert plan is not None
+            created.recovery.CopyFrom(await self.blobs.put_content("tests", plan.SerializeToString()))
         await Shell(self.log.log, self.blobs, Lookup(self.log.log, (DOMAIN,)), ExecutionSettings()).create(
             created, inputs, CAUSE
         )
@@ -231,6 +236,35 @@ async def test_a_family_is_terminated_wherever_the_service_dies(family: Family) 
             assert count(history, facts.AbortRequested) == 1
         cause = next(fact for fact in await family.history(child) if isinstance(fact, facts.AbortRequested)).cause
         assert cause == f"cascading abort as parent execution id [{key[2]}] aborted, reason [Workflow aborted.]"
+
+    assert await lived_through(family, story) >= 8
+
+
+async def test_a_failed_child_is_recovered_wherever_the_service_dies(family: Family) -> None:
+    arm = Flow("arm").echo("a0")
+    inner = Flow("inner").echo("n0").branch("n1", (when(From("n0"), "GT", 5), arm), otherwise="too small")
+    plan = await family.launch_plan(inner.returns(o0=From("n0")))
+    flow = launching(plan)
+    first = await family.parent(flow)
+    await family.react(first)
+    assert isinstance((await family.history(first))[-1], facts.ExecutionFailed)
+    (old,) = await family.children(first)
+    family.log.appends = 0
+
+    async def story() -> None:
+        key = await family.parent(flow, recovers=first)
+        await family.react(key)
+        ended = (await family.history(key))[-1]
+        assert isinstance(ended, facts.ExecutionFailed)
+        assert ended.error.message == "too small"
+        (child,) = await family.children(key)
+        history = await family.history(child)
+        born = history[0]
+        assert isinstance(born, facts.ExecutionCreated)
+        assert born.spec.metadata.mode == ExecutionMetadata.RECOVERED
+        assert subjects.key_of(born.spec.metadata.reference_execution) == old
+        (recovered,) = [fact for fact in history if isinstance(fact, facts.NodeRecovered)]
+        assert (recovered.node_id, recovered.source.execution_id.name) == ("n0", old[2])
 
     assert await lived_through(family, story) >= 8
 
