@@ -96,21 +96,31 @@ class Client:
             )
             for number in range(3)
         ]
-        workflow = identifier(identifier_pb2.WORKFLOW, "crash.three")
+        three = self._register_workflow("crash.three", nodes)
+        children = [
+            core_workflow_pb2.Node(id=f"n{number}", metadata={"name": "three"}, workflow_node={"launchplan_ref": three})
+            for number in range(2)
+        ]
+        self._register_workflow("crash.nested", children)
+
+    def _register_workflow(self, name: str, nodes: list[core_workflow_pb2.Node]) -> identifier_pb2.Identifier:
+        """Registers a workflow and its launch plan; returns the launch plan's id."""
+        workflow = identifier(identifier_pb2.WORKFLOW, name)
         spec = core_workflow_pb2.WorkflowTemplate(
             id=workflow, metadata={}, metadata_defaults={}, interface={"inputs": {}, "outputs": {}}, nodes=nodes
         )
         self.stub.CreateWorkflow(workflow_pb2.WorkflowCreateRequest(id=workflow, spec={"template": spec}))
-        plan = identifier(identifier_pb2.LAUNCH_PLAN, "crash.three")
+        plan = identifier(identifier_pb2.LAUNCH_PLAN, name)
         self.stub.CreateLaunchPlan(launch_plan_pb2.LaunchPlanCreateRequest(id=plan, spec={"workflow_id": workflow}))
+        return plan
 
-    def create(self, name: str) -> None:
+    def create(self, name: str, plan: str = "crash.three") -> None:
         """Ask until it is acknowledged; ALREADY_EXISTS acknowledges an earlier try whose answer was lost."""
         request = execution_pb2.ExecutionCreateRequest(
             project=PROJECT,
             domain=DOMAIN,
             name=name,
-            spec={"launch_plan": identifier(identifier_pb2.LAUNCH_PLAN, "crash.three"), "metadata": {}},
+            spec={"launch_plan": identifier(identifier_pb2.LAUNCH_PLAN, plan), "metadata": {}},
             inputs={},
         )
 

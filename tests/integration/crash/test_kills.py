@@ -30,6 +30,23 @@ def test_killed_part_loses_and_doubles_nothing(part: str, own_stack: Any, client
     assert_rebuild_is_byte_equal(own_stack)
 
 
+@pytest.mark.parametrize("part", ["execution", "nats"])
+def test_killed_part_loses_and_doubles_no_child(part: str, own_stack: Any, client: Any) -> None:
+    parents = 8
+    with ThreadPoolExecutor(4) as pool:
+        creating = [pool.submit(client.create, f"run-{number}", "crash.nested") for number in range(parents)]
+        for moment in sorted(random.Random().sample(range(1, parents * 2 * 3 * 3 // 4), 3)):
+            client.wait_until(lambda moment=moment: len(client.started()) >= moment, 120, f"{moment} attempts started")
+            own_stack.kill(part)
+        for one in creating:
+            one.result()
+    assert set(client.finish_all().values()) == {SUCCEEDED}
+    client.assert_nothing_ran_twice_at_once()
+    # Two children of three tasks each, and none that nobody asked for.
+    assert len(client.started()) == parents * 2 * 3
+    assert_rebuild_is_byte_equal(own_stack)
+
+
 def test_killing_everything_at_once_and_starting_again_goes_on(own_stack: Any, client: Any) -> None:
     for number in range(10):
         client.create(f"run-{number}")
