@@ -5,8 +5,9 @@ ignores what it has taken in, and alarms are armed under the timer's name.
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
+from functools import partial
 
 import structlog
 
@@ -28,11 +29,14 @@ from services.execution import subjects
 from services.execution.children import Children, End
 from services.execution.engine import AnswerCache, FireTimer, ObserveAttempt, Refusal, Refused
 from services.execution.shell import Shell
+from services.execution.subjects import ExecutionKey
 
 _log = structlog.get_logger(__name__)
 
 DURABLE = "execution"
 """Name of this service's consumers on every stream."""
+_AT_ONCE = 64
+"""Reactions to one envelope at the same time: a map may ask for thousands of child executions and alarms."""
 _REACTED_TO = (
     ExecutionCreated,
     TimerSet,
@@ -69,33 +73,35 @@ class Reactions:
         key = (project, domain, name)
         cause = Cause.service("execution", recorded)
         # Side by side: a decision may ask for many. Who is to be terminated has been asked for before.
-        await _all(
-            self._children.requested(key, fact, cause)
+        await side_by_side(
+            partial(self._children.requested, key, fact, cause)
             for fact in recorded.facts
             if isinstance(fact, ChildExecutionRequested)
         )
-        await _all(
-            self._children.aborting(key, fact, cause)
+        await side_by_side(
+            partial(self._children.aborting, key, fact, cause)
             for fact in recorded.facts
             if isinstance(fact, ChildExecutionAborting)
+        )
+        await side_by_side(
+            partial(self._arm, key, fact, recorded) for fact in recorded.facts if isinstance(fact, TimerSet)
         )
         for fact in recorded.facts:
             if isinstance(fact, ExecutionCreated):
                 await self._shell.start(key, cause)
             elif isinstance(fact, ExecutionSucceeded | ExecutionFailed | ExecutionAborted):
                 await self._report(fact, cause)
-            elif isinstance(fact, TimerSet):
-                alarm = Alarm(
-                    execution_id=subjects.identifier_of(key),
-                    timer_id=fact.timer_id,
-                    correlation_id=recorded.envelope.correlation_id,
-                    causation_id=recorded.event_id,
-                    traceparent=recorded.traceparent,
-                )
-                due = fact.due.ToDatetime(UTC)
-                await self._log.schedule(
-                    subjects.alarm(key, fact.timer_id), due, alarm, traceparent=recorded.traceparent
-                )
+
+    async def _arm(self, key: ExecutionKey, timer: TimerSet, recorded: Recorded) -> None:
+        alarm = Alarm(
+            execution_id=subjects.identifier_of(key),
+            timer_id=timer.timer_id,
+            correlation_id=recorded.envelope.correlation_id,
+            causation_id=recorded.event_id,
+            traceparent=recorded.traceparent,
+        )
+        due = timer.due.ToDatetime(UTC)
+        await self._log.schedule(subjects.alarm(key, timer.timer_id), due, alarm, traceparent=recorded.traceparent)
 
     async def _report(self, end: End, cause: Cause) -> None:
         try:
@@ -142,9 +148,15 @@ class Reactions:
             _log.warning("alarm.of_unknown_execution", execution="/".join(key), due=due.isoformat())
 
 
-async def _all(reactions: Iterable[Coroutine[None, None, None]]) -> None:
-    """All of them, side by side; the first failure once all are through, so that none is left running."""
-    for outcome in await asyncio.gather(*reactions, return_exceptions=True):
+async def side_by_side(reactions: Iterable[Callable[[], Awaitable[None]]]) -> None:
+    """Begins all of them, some at once; raises the first failure once all are through, so that none is left running."""
+    places = asyncio.Semaphore(_AT_ONCE)
+
+    async def run(reaction: Callable[[], Awaitable[None]]) -> None:
+        async with places:
+            await reaction()
+
+    for outcome in await asyncio.gather(*map(run, reactions), return_exceptions=True):
         if isinstance(outcome, BaseException):
             raise outcome
 
