@@ -52,10 +52,14 @@ def run(turn: Turn, node_id: str) -> None:
             occurred_at=turn.now,
         )
     )
-    if size:
-        _start_elements(turn, node_id)
-    else:
+    if not size:
         _succeed(turn, node_id)
+        return
+    try:
+        recovery.look_at_elements(turn, turn.state.nodes[node_id], size)
+        _start_elements(turn, node_id)
+    except DataMissing:
+        return
 
 
 def element_ended(turn: Turn, element: NodeState) -> None:

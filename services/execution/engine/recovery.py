@@ -12,7 +12,7 @@ from flightlog_protos.log.v1.envelope_pb2 import DataRef
 from services.execution.engine import subworkflows, timeouts
 from services.execution.engine.recovery_plans import Recovery, is_reused, path_of
 from services.execution.engine.state import NodePhase, NodeState
-from services.execution.engine.turn import DataLost, Turn
+from services.execution.engine.turn import DataLost, DataMissing, Turn
 
 
 def reuses(turn: Turn, queued: facts.NodeQueued) -> bool:
@@ -36,12 +36,12 @@ def reuses(turn: Turn, queued: facts.NodeQueued) -> bool:
     )
     if source.HasField("outputs"):
         outputs = source.outputs
+        try:
+            literals = turn.literals(outputs.uri)
+        except DataLost:
+            return False
         if not queued.HasField("element"):
             # An element's are gathered by its array; any other node has a copy of its own.
-            try:
-                literals = turn.literals(outputs.uri)
-            except DataLost:
-                return False
             outputs = turn.write(f"{queued.data_prefix}/0/outputs.pb", literals)
         recovered.outputs.CopyFrom(outputs)
     for field in ("catalog_key", "plan", "child"):
@@ -51,6 +51,30 @@ def reuses(turn: Turn, queued: facts.NodeQueued) -> bool:
     turn.emit(recovered)
     turn.ended.append(queued.node_id)
     return True
+
+
+def look_at_elements(turn: Turn, array: NodeState, size: int) -> None:
+    """Looks at what the elements of an array would reuse, all at once rather than one by one as they begin.
+
+    Raises:
+        DataMissing: some of it has to be loaded first; all of that is noted.
+    """
+    recovery = turn.recovery
+    if recovery is None:
+        return
+    above = path_of(turn.state.nodes, array.parent_id, array.spec_node_id)
+    missing: DataMissing | None = None
+    for index in range(size):
+        source = recovery.nodes.get(f"{above}/n{index}")
+        if source is not None and is_reused(source) and source.HasField("outputs"):
+            try:
+                turn.literals(source.outputs.uri)
+            except DataMissing as error:
+                missing = error
+            except DataLost:
+                continue
+    if missing is not None:
+        raise missing
 
 
 def replans(turn: Turn, state: NodeState) -> bool:

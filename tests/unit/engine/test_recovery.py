@@ -350,6 +350,16 @@ def test_elements_are_recovered_by_their_index() -> None:
     assert story.outputs() == {"o0": [10, 20, 30]}
 
 
+def test_an_element_whose_outputs_are_gone_runs() -> None:
+    source = started(Flow().map("n0", {"a": [1, 2, 3]}).returns(o0=From("n0")))
+    for index in range(2):
+        source.succeeds(f"n0-0-n{index}", outputs={"o0": index})
+    source.fails("n0-0-n2")
+    source.lost[source.last(facts.NodeSucceeded, node_id="n0-0-n1").outputs.uri] = "it does not exist"
+    story = again(source, parallelism=1)
+    assert [story.phases()[f"n0-0-n{i}"] for i in range(3)] == ["RECOVERED", "RUNNING", "RUNNING"]
+
+
 def test_elements_of_another_list_run() -> None:
     flow = Flow().task("m", {"a": INPUT}).map("n0", {"a": From("m")}).returns(o0=From("n0"))
     source = started(flow)
