@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -38,6 +39,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         ("--keep-histories", "FLIGHTLOG_KEEP_HISTORIES", "", "folder that the runs' histories are written to"),
     ):
         suite.addoption(option, default=os.environ.get(variable, default), help=f"{text} [{variable}]")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Says which tests one process takes: those of a file, and all of the conformance suite, which starts at once."""
+    for item in items:
+        path = item.path.relative_to(Path(__file__).parent)
+        item.add_marker(pytest.mark.xdist_group("conformance" if path.parts[0] == "conformance" else str(path)))
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
