@@ -27,7 +27,7 @@ GOLDEN = Path(__file__).parent / "golden"
 FACTS = tuple(
     GetMessageClass(message)
     for message in facts_pb2.DESCRIPTOR.message_types_by_name.values()
-    if message.name not in ("ResolvedConfig", "ParentAttempt", "CacheUse")
+    if message.name not in ("ResolvedConfig", "ParentAttempt", "CacheUse", "RecoveryPlan", "RecoverableNode")
 )
 _DEPTH = 2
 
