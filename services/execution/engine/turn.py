@@ -264,16 +264,23 @@ class Turn:
         Raises:
             NeedProgram: it is a dynamic node's, and its program has to be loaded first.
         """
-        if not parent_id:
-            return self._root_frame
-        parent = self.state.nodes[parent_id]
-        frame = self._frames.get(parent_id)
-        if frame is None or frame.attempt != parent.attempt_number:
-            frame = self._frames[parent_id] = self._inner_frame(parent)
+        frame: Frame | None = None
+        # Dynamic nodes may lie in one another as deep as users like: no recursion.
+        inside: list[NodeState] = []
+        while parent_id and frame is None:
+            parent = self.state.nodes[parent_id]
+            known = self._frames.get(parent_id)
+            if known is not None and known.attempt == parent.attempt_number:
+                frame = known
+            else:
+                inside.append(parent)
+                parent_id = parent.parent_id
+        frame = frame or self._root_frame
+        for parent in reversed(inside):
+            frame = self._frames[parent.node_id] = self._inner_frame(parent, frame)
         return frame
 
-    def _inner_frame(self, parent: NodeState) -> Frame:
-        outer = self.frame(parent.parent_id)
+    def _inner_frame(self, parent: NodeState, outer: Frame) -> Frame:
         node = outer.workflow.node(parent.spec_node_id)
         program, closure, around = outer.program, outer.closure, None
         if parent.plan is not None:

@@ -72,7 +72,7 @@ def test_a_workflow_lost_while_a_failure_nodes_own_failure_is_handled_ends() -> 
 
 def test_elements_of_an_array_never_share_an_id() -> None:
     """Ids that are hashed as a whole meet by chance: in two maps of ten thousand once in fifty runs."""
-    ids = [names.element_id(f"process-every-file-of-{month}", 0, f"n{i}") for month in range(20) for i in range(5000)]
+    ids = [names.element_id(f"process-every-file-of-{month}", 0, f"n{i}") for month in range(10) for i in range(5000)]
     assert len(set(ids)) == len(ids)
     assert max(map(len, ids)) <= names.NODE_ID_LIMIT
     assert names.element_id("n0", 1, "n9999") == "n0-1-n9999"
@@ -120,3 +120,16 @@ def test_items_of_a_cached_map_of_fixed_size_may_lie_elsewhere() -> None:
     story = Story(flow, {"x": elsewhere})
     story.blobs["s3://bucket/large"] = literal([1, 2]).SerializeToString()
     assert story.start()[-2:] == ["CacheAsked n0-0-n0", "CacheAsked n0-0-n1"]
+
+
+# ---------------------------------------------------------------------------------------------------- depth
+
+
+def test_workflows_lie_in_one_another_without_end() -> None:
+    flow = Flow("w0").task("n0", {"a": INPUT}).returns(o0=From("n0"))
+    for depth in range(1, 601):
+        flow = Flow(f"w{depth}").sub("n0", flow, {"x": INPUT}).returns(o0=From("n0"))
+    story = Story(flow, {"x": 4})
+    story.start()
+    assert story.succeeds(story.last(facts.AttemptScheduled).node_id, outputs={"o0": 5})[-1] == "ExecutionSucceeded"
+    assert story.outputs() == {"o0": 5}
