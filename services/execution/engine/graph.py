@@ -146,7 +146,11 @@ def _consider(turn: Turn, frame: Frame, node: Node) -> None:
     nodes = turn.state.nodes
     node_id = frame.unique_id(node.id)
     # A node with more upstream nodes than have ended cannot be ready: spares looking at each of a thousand.
-    if node_id in nodes or turn.state.scope(frame.source_parent).terminal < len(node.upstream):
+    known = nodes.get(node_id)
+    if known is not None or turn.state.scope(frame.source_parent).terminal < len(node.upstream):
+        if known is not None and (known.parent_id, known.spec_node_id) != (frame.parent_id, node.id):
+            # One of them would never run, and nothing would ever tell.
+            raise ProgramError(f"two nodes have the id [{node_id}]: rename [{node.id}] or [{known.spec_node_id}]")
         return
     skipped = False
     for upstream_id in reversed(node.upstream):

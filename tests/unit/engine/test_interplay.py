@@ -133,3 +133,11 @@ def test_workflows_lie_in_one_another_without_end() -> None:
     story.start()
     assert story.succeeds(story.last(facts.AttemptScheduled).node_id, outputs={"o0": 5})[-1] == "ExecutionSucceeded"
     assert story.outputs() == {"o0": 5}
+
+
+def test_nodes_that_come_to_have_one_id_end_the_execution() -> None:
+    inner = Flow("inner").task("n0", {"a": INPUT})
+    story = Story(Flow().sub("n0", inner, {"x": INPUT}).task("n0-0-n0", {"a": INPUT}), {"x": 4})
+    story.start()
+    assert story.error().code == "BadSpecificationError"
+    assert story.error().message == "two nodes have the id [n0-0-n0]: rename [n0] or [n0-0-n0]"
