@@ -11,7 +11,6 @@ import grpc.aio
 import pytest
 from flyteidl.admin import common_pb2, description_entity_pb2, launch_plan_pb2, workflow_pb2
 from flyteidl.core import identifier_pb2
-from flyteidl.core import workflow_pb2 as core_workflow_pb2
 from grpc_status import rpc_status
 
 from flightlog_log import Log, Subject
@@ -135,18 +134,6 @@ async def test_a_workflow_that_comes_again_says_in_its_details_whether_it_is_the
         assert reason.WhichOneof("reason") == case
         assert getattr(reason, case).id == request.id
     assert "n0" in (other.details() or "") or "other" in (other.details() or "")
-
-
-async def test_a_node_kind_that_does_not_run_is_refused_with_its_name(call: Call, entities: Any) -> None:
-    await register_all(call, entities)
-    request = entities.workflow("gated", "t")
-    request.spec.template.nodes.add(
-        id="n1", gate_node=core_workflow_pb2.GateNode(approve=core_workflow_pb2.ApproveCondition(signal_id="s"))
-    )
-    error = await refused(call("CreateWorkflow", request))
-    assert error.code() == Code.INVALID_ARGUMENT
-    assert "n1" in (error.details() or "")
-    assert "gate" in (error.details() or "")
 
 
 async def test_a_workflow_may_use_tasks_of_another_project(call: Call, entities: Any) -> None:
