@@ -272,6 +272,12 @@ class Flow:
     ) -> Flow:
         """An array over a task, or over a launch plan. `retries` and `seconds` (the timeout) are each element's."""
         self.task(node_id, inputs, task_type=task_type, outputs=outputs)
+        if not original:
+            # The task of a map takes and gives lists, as flytekit writes it.
+            interface = self.tasks[node_id].interface
+            for variables in (interface.inputs.variables, interface.outputs.variables):
+                for var in set(variables).difference(bound):
+                    variables[var].type.collection_type.simple = types_pb2.INTEGER
         element = self.nodes.pop()
         element.metadata.retries.retries = retries
         element.metadata.timeout.FromTimedelta(timedelta(seconds=seconds))
