@@ -19,7 +19,7 @@ up: $(READY) ## the stack in the foreground (Ctrl-C stops it); ARGS="--data DIR 
 	@exec $(BIN)/flightlog up $(ARGS)
 
 test: $(READY) ## unit and integration tests; ARGS="-k name -x"
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --no-loadscope-reorder $(ARGS)
 
 conformance: $(READY) ## the conformance suite alone; ARGS="--endpoint HOST:PORT" for another Flyte
 	@$(BIN)/python -m pytest tests/conformance $(ARGS)
