@@ -270,8 +270,7 @@ def _outputs_uri(element: NodeState) -> str:
 
 def _fail(turn: Turn, node_id: str, code: str, message: str) -> None:
     error = ExecutionError(code=code, message=message, kind=ExecutionError.USER)
-    turn.emit(facts.NodeFailed(node_id=node_id, error=error, occurred_at=turn.now))
-    turn.ended.append(node_id)
+    turn.fail(node_id, error)
 
 
 def _error(turn: Turn, state: NodeState) -> ExecutionError:

@@ -56,7 +56,8 @@ def observe(turn: Turn, command: ObserveChild) -> None:
         _succeed(turn, state, attempt, command)
     else:
         _emit_end(turn, state, command)
-        _fail(turn, state, _error(attempt, command))
+        # A child has used up its own retries: the node has none for that.
+        turn.fail(state.node_id, _error(attempt, command))
 
 
 def _succeed(turn: Turn, state: NodeState, attempt: AttemptState, command: ObserveChild) -> None:
@@ -74,12 +75,6 @@ def _error(attempt: AttemptState, command: ObserveChild) -> ExecutionError:
     if command.error is not None:
         return command.error
     return ExecutionError(code=ABORTED, message=f"launchplan [{attempt.child}] aborted", kind=ExecutionError.USER)
-
-
-def _fail(turn: Turn, state: NodeState, error: ExecutionError) -> None:
-    """A child has used up its own retries: the node has none for that."""
-    turn.emit(facts.NodeFailed(node_id=state.node_id, error=error, occurred_at=turn.now))
-    turn.ended.append(state.node_id)
 
 
 def _emit_end(turn: Turn, state: NodeState, command: ObserveChild) -> None:

@@ -48,7 +48,7 @@ def fail_completed(turn: Turn, parent_id: str) -> None:
     elif turn.frame(parent_id).workflow.failure_node:
         fail_node(turn, parent_id, facts.ENDS_FAILED, error_of(failed))
     else:
-        _end_failed(turn, parent_id, error_of(failed))
+        turn.fail(parent_id, error_of(failed))
 
 
 def _ending_after(turn: Turn, failed: NodeState) -> facts.NodeEnding:
@@ -59,7 +59,7 @@ def _ending_after(turn: Turn, failed: NodeState) -> facts.NodeEnding:
 
 def fail_after(turn: Turn, node_id: str, workflow_id: str) -> None:
     """Fails a running node that can never go on, because of a failure in a workflow around it."""
-    _end_failed(turn, node_id, error_of(_last_failure(turn, workflow_id)))
+    turn.fail(node_id, error_of(_last_failure(turn, workflow_id)))
 
 
 def fail_node(turn: Turn, node_id: str, ending: facts.NodeEnding, error: ExecutionError | None) -> None:
@@ -177,7 +177,7 @@ def _conclude(turn: Turn, state: NodeState) -> None:
         turn.ended.append(node_id)
     elif ending == facts.ENDS_FAILED:
         assert state.error is not None
-        _end_failed(turn, node_id, handlers.final_error(turn, node_id, state.error))
+        turn.fail(node_id, handlers.final_error(turn, node_id, state.error))
     elif ending == facts.ENDS_RETRYING and not turn.halted(state):
         assert state.error is not None
         retries.after_failure(turn, node_id, state.error, recoverable=True)
@@ -196,11 +196,6 @@ def _end_array(turn: Turn, state: NodeState, ending: facts.NodeEnding) -> None:
             occurred_at=turn.now,
         )
     )
-
-
-def _end_failed(turn: Turn, node_id: str, error: ExecutionError) -> None:
-    turn.emit(facts.NodeFailed(node_id=node_id, error=error, occurred_at=turn.now))
-    turn.ended.append(node_id)
 
 
 def _end_aborted(turn: Turn, state: NodeState, reason: str) -> None:

@@ -51,7 +51,7 @@ def _await(turn: Turn, state: NodeState, signal_id: str, literal_type: LiteralTy
     if known is not None and known.type != literal_type:
         types = f"[{prototext(known.type)}], not of type [{prototext(literal_type)}]"
         message = f"signal [{signal_id}] of this execution is of type {types}"
-        _fail(turn, state, ExecutionError(code=TYPE_CLASH, message=message, kind=ExecutionError.USER))
+        turn.fail(state.node_id, ExecutionError(code=TYPE_CLASH, message=message, kind=ExecutionError.USER))
         return
     turn.emit(facts.SignalAwaited(node_id=state.node_id, signal_id=signal_id, type=literal_type, occurred_at=turn.now))
     if known is not None and known.value is not None:
@@ -113,7 +113,7 @@ def _take(turn: Turn, state: NodeState, value: Literal) -> None:
         _succeed(turn, state, inputs)
     else:
         message = f"the inputs were rejected: signal [{gate.approve.signal_id}] was set to false"
-        _fail(turn, state, ExecutionError(code=REJECTED, message=message, kind=ExecutionError.USER))
+        turn.fail(state.node_id, ExecutionError(code=REJECTED, message=message, kind=ExecutionError.USER))
 
 
 def _approves(value: Literal) -> bool:
@@ -125,9 +125,4 @@ def _approves(value: Literal) -> bool:
 def _succeed(turn: Turn, state: NodeState, outputs: LiteralMap) -> None:
     ref = turn.write(f"{state.data_prefix}/{state.attempt_number}/outputs.pb", outputs)
     turn.emit(facts.NodeSucceeded(node_id=state.node_id, outputs=ref, occurred_at=turn.now))
-    turn.ended.append(state.node_id)
-
-
-def _fail(turn: Turn, state: NodeState, error: ExecutionError) -> None:
-    turn.emit(facts.NodeFailed(node_id=state.node_id, error=error, occurred_at=turn.now))
     turn.ended.append(state.node_id)

@@ -232,8 +232,7 @@ def _queue(turn: Turn, node: Node, queued: facts.NodeQueued, inputs: LiteralMap)
     turn.emit(queued)
     unreadable = offloading.refusal(turn.settings.offloading, node, inputs)
     if unreadable is not None:
-        turn.emit(facts.NodeFailed(node_id=node_id, error=unreadable, occurred_at=turn.now))
-        turn.ended.append(node_id)
+        turn.fail(node_id, unreadable)
     elif node.kind == facts.END:
         turn.emit(facts.NodeSucceeded(node_id=node_id, occurred_at=turn.now))
         turn.ended.append(node_id)
@@ -263,5 +262,4 @@ def _inputs(turn: Turn, frame: Frame, node: Node) -> LiteralMap:
 
 def _fail_binding(turn: Turn, node_id: str, error: BindingFailed | DataLost) -> None:
     reported = ExecutionError(code=BINDING_FAILED, message=str(error), kind=ExecutionError.SYSTEM)
-    turn.emit(facts.NodeFailed(node_id=node_id, error=reported, occurred_at=turn.now))
-    turn.ended.append(node_id)
+    turn.fail(node_id, reported)

@@ -22,7 +22,7 @@ EXHAUSTED: Final = "RetriesExhausted"
 def after_failure(turn: Turn, node_id: str, error: ExecutionError, *, recoverable: bool, deck_uri: str = "") -> None:
     """Retries the node, whose attempt has failed and is gone, or fails it."""
     if not recoverable:
-        _fail(turn, node_id, error, deck_uri)
+        turn.fail(node_id, error, deck_uri=deck_uri)
         return
     state, settings = turn.state.nodes[node_id], turn.settings
     system = error.kind == ExecutionError.SYSTEM
@@ -36,7 +36,7 @@ def after_failure(turn: Turn, node_id: str, error: ExecutionError, *, recoverabl
     if used < budget:
         _retry(turn, state, system_failures)
     else:
-        _fail(turn, node_id, exhausted(error, used, budget), deck_uri)
+        turn.fail(node_id, exhausted(error, used, budget), deck_uri=deck_uri)
 
 
 def exhausted(error: ExecutionError, used: int, budget: int) -> ExecutionError:
@@ -128,8 +128,3 @@ def _retry(turn: Turn, state: NodeState, system_failures: int) -> None:
         )
     elif state.plan is None:
         turn.resumed.append(state.node_id)
-
-
-def _fail(turn: Turn, node_id: str, error: ExecutionError, deck_uri: str) -> None:
-    turn.emit(facts.NodeFailed(node_id=node_id, error=error, deck_uri=deck_uri, occurred_at=turn.now))
-    turn.ended.append(node_id)

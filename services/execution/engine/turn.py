@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Final
 
 from flyteidl.core.compiler_pb2 import CompiledWorkflowClosure
+from flyteidl.core.execution_pb2 import ExecutionError
 from flyteidl.core.literals_pb2 import Literal, LiteralMap
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -183,6 +184,11 @@ class Turn:
     def incomplete(self) -> bool:
         """Whether something could not be decided for want of data: all of it will be decided again."""
         return bool(self._missing or self._missing_offloaded)
+
+    def fail(self, node_id: str, error: ExecutionError, *, deck_uri: str = "") -> None:
+        """Ends a node, for which nothing runs, as failed; what follows from its end is for `graph` to draw."""
+        self.emit(facts_pb2.NodeFailed(node_id=node_id, error=error, deck_uri=deck_uri, occurred_at=self.now))
+        self.ended.append(node_id)
 
     def decision(self) -> Decision:
         """What has been decided.
