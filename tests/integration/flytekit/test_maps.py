@@ -43,12 +43,18 @@ def admin(stack: Any) -> Iterator[Any]:
 
 
 def task_of(admin: Any, execution: Any, node_id: str = "n0") -> Any:
-    """The one task execution of a node; read by a list and by itself."""
+    """The one task execution of a node; read by a list and by itself.
+
+    A running task changes between two calls, so the two are compared only when the list says the same before and after.
+    """
     node = execution.node_executions[node_id].id.to_flyte_idl()
     request = task_execution_pb2.TaskExecutionListRequest(node_execution_id=node, limit=10)
-    (task,) = admin.ListTaskExecutions(request).task_executions
-    assert admin.GetTaskExecution(task_execution_pb2.TaskExecutionGetRequest(id=task.id)) == task
-    return task
+    while True:
+        (task,) = admin.ListTaskExecutions(request).task_executions
+        alone = admin.GetTaskExecution(task_execution_pb2.TaskExecutionGetRequest(id=task.id))
+        if [task] == list(admin.ListTaskExecutions(request).task_executions):
+            assert alone == task
+            return task
 
 
 def resources(task: Any) -> list[tuple[int, int, str]]:
