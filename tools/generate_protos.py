@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -45,7 +44,6 @@ def flyteidl_descriptors() -> descriptor_pb2.FileDescriptorSet:
 
 def main() -> int:
     files = sorted(path.relative_to(SOURCES).as_posix() for path in SOURCES.rglob("*.proto"))
-    shutil.rmtree(TARGET, ignore_errors=True)
     with tempfile.TemporaryDirectory() as scratch:
         known = Path(scratch) / "flyteidl.bin"
         known.write_bytes(flyteidl_descriptors().SerializeToString())
@@ -61,12 +59,26 @@ def main() -> int:
         ]
         if status := protoc.main(arguments):
             return status
-        shutil.copytree(raw / "flightlog", TARGET)
-    for directory in [TARGET, *(path for path in TARGET.rglob("*") if path.is_dir())]:
-        (directory / "__init__.py").write_text("")
-    for path in [*TARGET.rglob("*.py"), *TARGET.rglob("*.pyi")]:
-        path.write_text(path.read_text().replace("from flightlog.", f"from {PACKAGE}."))
+        made = raw / "flightlog"
+        for directory in [made, *(path for path in made.rglob("*") if path.is_dir())]:
+            (directory / "__init__.py").write_text("")
+        for path in [*made.rglob("*.py"), *made.rglob("*.pyi")]:
+            path.write_text(path.read_text().replace("from flightlog.", f"from {PACKAGE}."))
+        _replace(made)
     return 0
+
+
+def _replace(made: Path) -> None:
+    """Makes the target equal to what was made. Files that are the same stay: whoever imports them sees no gap."""
+    wanted = {path.relative_to(made): path.read_bytes() for path in made.rglob("*") if path.is_file()}
+    for relative, data in wanted.items():
+        target = TARGET / relative
+        if not target.exists() or target.read_bytes() != data:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
+    for path in TARGET.rglob("*.py*"):
+        if path.suffix in (".py", ".pyi") and path.relative_to(TARGET) not in wanted:
+            path.unlink()
 
 
 if __name__ == "__main__":

@@ -94,6 +94,14 @@ class Log:
         """
         return await self._reader.load(str(subject), after.sequence)
 
+    async def first(self, subject: Subject | str) -> Recorded | None:
+        """A subject's first envelope; None when nothing is on it. Raises as `load`."""
+        return await self._reader.first_record(str(subject))
+
+    async def last(self, subject: Subject | str) -> Recorded | None:
+        """A subject's last envelope; None when nothing is on it. Raises as `load`."""
+        return await self._reader.last_record(str(subject))
+
     async def head(self, subject: Subject | str) -> Head:
         """The end of a subject, `Head.EMPTY` when nothing is on it."""
         return await self._reader.head(str(subject))

@@ -76,6 +76,18 @@ class Reader:
 
         return await self._connection.patiently(attempt)
 
+    async def first_record(self, subject: str) -> Recorded | None:
+        """See `Log.first`."""
+        found = await self.first_after(subject, 0)
+        if found is None:
+            return None
+        return await self.decode(subject, int((found.headers or {})["Nats-Sequence"]), found.data)
+
+    async def last_record(self, subject: str) -> Recorded | None:
+        """See `Log.last`."""
+        found = await self.last(subject)
+        return None if found is None else await self.decode(subject, *found)
+
     async def head(self, subject: str) -> Head:
         found = await self.last(subject)
         if found is None:

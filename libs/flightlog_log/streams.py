@@ -26,6 +26,9 @@ STREAMS: dict[str, dict[str, Any]] = {
     "EXECUTION": {"subjects": ["execution.>"]},
     "LAUNCHER": {"subjects": ["launcher.>"]},
     "CATALOG": {"subjects": ["catalog.>"]},
+    "SCHEDULER": {"subjects": ["scheduler.>"]},
+    # Of the execution service: who may run, where that is limited, and its answers to those who ask for executions.
+    "ADMISSION": {"subjects": ["admission.>"]},
     # `alarm.>` holds what waits, `alarmed.>` what fired. One schedule per key: a later one replaces it.
     "ALARM": {
         "subjects": ["alarm.>", "alarmed.>"],

@@ -1,4 +1,4 @@
-"""Every method of the Flyte surface with its message classes, read from flyteidl's descriptors."""
+"""Every method that is served: the Flyte surface, from flyteidl's descriptors, and our own services beside it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +9,10 @@ from flyteidl.service import admin_pb2, auth_pb2, dataproxy_pb2, identity_pb2, s
 from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
+
+from flightlog_protos.catalog.v1 import catalog_service_pb2, lineage_service_pb2
+from flightlog_protos.execution.v1 import queue_service_pb2
+from flightlog_protos.scheduler.v1 import delivery_service_pb2, schedule_service_pb2
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,11 @@ _FILES: tuple[FileDescriptor, ...] = (
     identity_pb2.DESCRIPTOR,
     datacatalog_pb2.DESCRIPTOR,
     cacheservice_pb2.DESCRIPTOR,
+    queue_service_pb2.DESCRIPTOR,
+    catalog_service_pb2.DESCRIPTOR,
+    lineage_service_pb2.DESCRIPTOR,
+    schedule_service_pb2.DESCRIPTOR,
+    delivery_service_pb2.DESCRIPTOR,
 )
 
 

@@ -5,6 +5,8 @@ The public port's forwarding, the edge's routing and the coverage page are all m
 
 from collections.abc import Mapping
 
+from flightlog_rpc.methods import METHODS
+
 _ADMIN = "/flyteidl.service.AdminService/"
 _DATA = "/flyteidl.service.DataProxyService/"
 _SIGNAL = "/flyteidl.service.SignalService/"
@@ -12,6 +14,16 @@ _AUTH = "/flyteidl.service.AuthMetadataService/"
 _IDENTITY = "/flyteidl.service.IdentityService/"
 _DATACATALOG = "/datacatalog.DataCatalog/"
 _CACHE = "/flyteidl.cacheservice.CacheService/"
+
+
+# Our own services, all of whose methods have one owner.
+_OWN: Mapping[str, str] = {
+    "flightlog.execution.v1.QueueService": "execution",
+    "flightlog.catalog.v1.CatalogService": "catalog",
+    "flightlog.catalog.v1.LineageService": "catalog",
+    "flightlog.scheduler.v1.ScheduleService": "scheduler",
+    "flightlog.scheduler.v1.DeliveryService": "scheduler",
+}
 
 
 def _full(prefix: str, names: str) -> list[str]:
@@ -66,8 +78,11 @@ _OWNED: Mapping[str, list[str]] = {
     ],
 }
 
-OWNERS: Mapping[str, str] = {method: service for service, methods in _OWNED.items() for method in methods}
-"""Full method name -> the service that answers it, for every method of the Flyte surface."""
+OWNERS: Mapping[str, str] = {
+    **{method: service for service, methods in _OWNED.items() for method in methods},
+    **{name: _OWN[method.service] for name, method in METHODS.items() if method.service in _OWN},
+}
+"""Full method name -> the service that answers it, for every method of the Flyte surface and of our own services."""
 
 _NOT_SERVED = frozenset(
     [
@@ -85,6 +100,7 @@ _NOT_SERVED = frozenset(
         *_full(_AUTH, "GetOAuth2Metadata GetPublicClientConfig"),
         *_full(_IDENTITY, "UserInfo"),
         *_OWNED["catalog"],
+        *(name for name, method in METHODS.items() if method.service in _OWN),
     ]
 )
 

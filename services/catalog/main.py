@@ -7,6 +7,8 @@ from contextlib import AsyncExitStack
 
 from flightlog_blobs import BlobStore
 from flightlog_log import Log
+from flightlog_read import Database
+from flightlog_rpc import RpcServer
 from flightlog_service import Ready, run_until_stopped, running
 from services.catalog.settings import Settings
 from services.catalog.shell import SERVICE, Catalog
@@ -20,9 +22,14 @@ async def run(settings: Settings, ready: Ready) -> None:
         stack.push_async_callback(blobs.close)
         log = await Log.connect(settings.log, blobs, name=SERVICE)
         stack.push_async_callback(log.close)
+        database = await Database.connect(settings.database)
+        stack.push_async_callback(database.close)
         answering = Catalog(log, entries_at_once=catalog.entries_at_once, max_in_flight=catalog.max_in_flight)
         await stack.enter_async_context(running(answering.run()))
-        ready(None)
+        server = RpcServer(settings.rpc, SERVICE, {})
+        port = await server.start()
+        stack.push_async_callback(server.stop)
+        ready(port)
         await asyncio.Event().wait()
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from flightlog_read import DatabaseSettings
+from flightlog_rpc import RpcSettings
 from flightlog_service import ServiceSettings
 
 
@@ -19,4 +21,6 @@ class CatalogSettings(BaseModel):
 class Settings(ServiceSettings):
     """All settings of `python -m services.catalog`."""
 
+    database: DatabaseSettings
+    rpc: RpcSettings
     catalog: CatalogSettings = CatalogSettings.model_validate({})

@@ -1,9 +1,10 @@
 """The public gRPC port, for commands that ask the services to do something."""
 
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -11,6 +12,7 @@ from flyteidl.service.admin_pb2_grpc import AdminServiceStub
 
 from flightlog_cli.embedded.child import StackError
 from flightlog_cli.embedded.stack import Endpoints
+from flightlog_rpc import METHODS
 
 ENDPOINT_VARIABLE = "FLIGHTLOG_ENDPOINT"
 """`host:port` of a deployment's public port; without it, that of the stack on the data folder."""
@@ -19,9 +21,39 @@ ENDPOINT_VARIABLE = "FLIGHTLOG_ENDPOINT"
 @asynccontextmanager
 async def open_admin(folder: Path) -> AsyncGenerator[AdminServiceStub]:
     """The admin service's methods, without TLS. Calls that fail raise `StackError` with what the service said."""
+    async with _channel(folder) as channel:
+        yield AdminServiceStub(channel)
+
+
+@asynccontextmanager
+async def open_service(folder: Path, service: str) -> AsyncGenerator["ServiceCalls"]:
+    """Another service by its full name, `flightlog.catalog.v1.CatalogService`, likewise."""
+    async with _channel(folder) as channel:
+        yield ServiceCalls(channel, service)
+
+
+@asynccontextmanager
+async def _channel(folder: Path) -> AsyncGenerator[grpc.aio.Channel]:
     endpoint = os.environ.get(ENDPOINT_VARIABLE) or Endpoints.read(folder).grpc
     async with grpc.aio.insecure_channel(endpoint) as channel:
         try:
-            yield AdminServiceStub(channel)
+            yield channel
         except grpc.aio.AioRpcError as error:
             raise StackError(f"{error.code().name}: {error.details()}") from None
+
+
+class ServiceCalls:
+    """The methods of one gRPC service as coroutines: `await calls.ListCached(request)`."""
+
+    def __init__(self, channel: grpc.aio.Channel, service: str) -> None:
+        for method in METHODS.values():
+            if method.service == service:
+                call = channel.unary_unary(
+                    method.full_name,
+                    request_serializer=method.request.SerializeToString,
+                    response_deserializer=method.response.FromString,
+                )
+                setattr(self, method.name, call)
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        raise AttributeError(f"the service has no method {name}")

@@ -13,7 +13,7 @@ from flightlog_rpc import coverage, edge
 ROOT = Path(__file__).resolve().parents[2]
 PORT = 8089
 NAMESPACE = "flightlog"
-SERVING = ("registry", "execution")
+SERVING = ("registry", "execution", "catalog", "scheduler")
 """Services with a gRPC port. Their host names are the same in docker-compose.yml and in deploy/k8s."""
 _MADE = "# Made from libs/flightlog_rpc/routing.py by `make docs`.\n"
 

@@ -48,7 +48,11 @@ def _succeed(turn: Turn, end: NodeState) -> None:
         return
     if not end.parent_id:
         ref = turn.write(f"{end.data_prefix}/0/outputs.pb", outputs)
-        turn.emit(facts.ExecutionSucceeded(outputs=ref, parent=turn.awaited_by, occurred_at=turn.now))
+        turn.emit(
+            facts.ExecutionSucceeded(
+                outputs=ref, parent=turn.awaited_by, requested_by=turn.requested_by, occurred_at=turn.now
+            )
+        )
         return
     parent = turn.state.nodes[end.parent_id]
     declares_outputs = turn.frame(parent.node_id).workflow.declares_outputs

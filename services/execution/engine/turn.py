@@ -181,6 +181,11 @@ class Turn:
         return created.parent if created.HasField("parent") else None
 
     @property
+    def requested_by(self) -> str:
+        """The aggregate of another service that asked for this execution; "" when none did."""
+        return self.state.created.requested_by
+
+    @property
     def incomplete(self) -> bool:
         """Whether something could not be decided for want of data: all of it will be decided again."""
         return bool(self._missing or self._missing_offloaded)

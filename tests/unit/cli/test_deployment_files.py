@@ -16,7 +16,7 @@ from flightlog_cli.generate import ROOT, generated
 from flightlog_rpc import OWNERS
 
 K8S = ROOT / "deploy" / "k8s"
-SERVICES = ("registry", "execution", "k8s_launcher", "catalog")
+SERVICES = ("registry", "execution", "k8s_launcher", "catalog", "scheduler")
 
 
 def setting_names(model: type[BaseModel], prefix: str = "FLIGHTLOG_") -> Iterator[str]:

@@ -9,6 +9,9 @@ from flyteidl.datacatalog import datacatalog_pb2
 from flyteidl.service import admin_pb2, auth_pb2, dataproxy_pb2, identity_pb2, signal_pb2
 from google.protobuf.descriptor import FileDescriptor
 
+from flightlog_protos.catalog.v1 import catalog_service_pb2, lineage_service_pb2
+from flightlog_protos.execution.v1 import queue_service_pb2
+from flightlog_protos.scheduler.v1 import delivery_service_pb2, schedule_service_pb2
 from flightlog_rpc import METHODS, OWNERS, SERVED, coverage, edge
 from flightlog_rpc.routing import sentence, short_name
 
@@ -20,6 +23,11 @@ FILES: list[FileDescriptor] = [
     identity_pb2.DESCRIPTOR,
     datacatalog_pb2.DESCRIPTOR,
     cacheservice_pb2.DESCRIPTOR,
+    queue_service_pb2.DESCRIPTOR,
+    catalog_service_pb2.DESCRIPTOR,
+    lineage_service_pb2.DESCRIPTOR,
+    schedule_service_pb2.DESCRIPTOR,
+    delivery_service_pb2.DESCRIPTOR,
 ]
 SURFACE = {
     f"/{service.full_name}/{method.name}"
@@ -98,7 +106,7 @@ def nginx_owner(conf: str, path: str) -> str | None:
 
 
 def test_nginx_sends_every_method_to_its_owner() -> None:
-    conf = edge.nginx_conf({"registry": "registry:8089", "execution": "execution:8089", "catalog": "catalog:8089"})
+    conf = edge.nginx_conf({service: f"{service}:8089" for service in ("registry", "execution", "catalog", "scheduler")})
     assert {name: nginx_owner(conf, name) for name in OWNERS} == dict(OWNERS)
     assert nginx_owner(conf, "/flyteidl.service.AdminService/GetTaskX") is None
     assert conf.count("{") == conf.count("}")
@@ -111,7 +119,12 @@ def test_nginx_leaves_out_methods_of_services_that_are_not_installed() -> None:
 
 
 def test_grpc_routes_send_every_method_to_its_owner() -> None:
-    backends = {"registry": ("registry", 80), "execution": ("execution", 81), "catalog": ("catalog", 82)}
+    backends = {
+        "registry": ("registry", 80),
+        "execution": ("execution", 81),
+        "catalog": ("catalog", 82),
+        "scheduler": ("scheduler", 83),
+    }
     routes = list(yaml.safe_load_all(edge.grpc_routes(backends, gateway="edge", namespace="flightlog")))
     chosen: dict[str, str] = {}
     for specific in (False, True):  # a match with a method wins over one with the service alone

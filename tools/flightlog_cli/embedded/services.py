@@ -16,10 +16,10 @@ from .servers import Servers
 
 PUBLIC = "execution"
 """The service whose gRPC port is the public one; it forwards the methods of the others."""
-INTERNAL = ("registry",)
+INTERNAL = ("registry", "catalog", "scheduler")
 """Services with a gRPC port of their own, for forwarded methods alone."""
 LAUNCHER = "k8s_launcher"
-SERVICES = (*INTERNAL, PUBLIC, LAUNCHER, "catalog")
+SERVICES = (*INTERNAL, PUBLIC, LAUNCHER)
 S3_CLIENT = {
     "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
     "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",

@@ -70,7 +70,7 @@ SLEEP: TimerKind
 QUEUE_DEADLINE: TimerKind
 
 class ExecutionCreated(_message.Message):
-    __slots__ = ("id", "spec", "workflow_id", "closure", "inputs", "user_inputs", "notifications", "config", "created_at", "parent", "recovery")
+    __slots__ = ("id", "spec", "workflow_id", "closure", "inputs", "user_inputs", "notifications", "config", "created_at", "parent", "recovery", "requested_by", "limits")
     ID_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
     WORKFLOW_ID_FIELD_NUMBER: _ClassVar[int]
@@ -82,6 +82,8 @@ class ExecutionCreated(_message.Message):
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
     PARENT_FIELD_NUMBER: _ClassVar[int]
     RECOVERY_FIELD_NUMBER: _ClassVar[int]
+    REQUESTED_BY_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
     id: _identifier_pb2.WorkflowExecutionIdentifier
     spec: _execution_pb2.ExecutionSpec
     workflow_id: _identifier_pb2.Identifier
@@ -93,7 +95,29 @@ class ExecutionCreated(_message.Message):
     created_at: _timestamp_pb2.Timestamp
     parent: ParentAttempt
     recovery: _envelope_pb2.DataRef
-    def __init__(self, id: _Optional[_Union[_identifier_pb2.WorkflowExecutionIdentifier, _Mapping]] = ..., spec: _Optional[_Union[_execution_pb2.ExecutionSpec, _Mapping]] = ..., workflow_id: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., closure: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., inputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., user_inputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., notifications: _Optional[_Union[_execution_pb2.NotificationList, _Mapping]] = ..., config: _Optional[_Union[ResolvedConfig, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., parent: _Optional[_Union[ParentAttempt, _Mapping]] = ..., recovery: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ...) -> None: ...
+    requested_by: str
+    limits: _containers.RepeatedCompositeFieldContainer[ConcurrencyLimit]
+    def __init__(self, id: _Optional[_Union[_identifier_pb2.WorkflowExecutionIdentifier, _Mapping]] = ..., spec: _Optional[_Union[_execution_pb2.ExecutionSpec, _Mapping]] = ..., workflow_id: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., closure: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., inputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., user_inputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., notifications: _Optional[_Union[_execution_pb2.NotificationList, _Mapping]] = ..., config: _Optional[_Union[ResolvedConfig, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., parent: _Optional[_Union[ParentAttempt, _Mapping]] = ..., recovery: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., requested_by: _Optional[str] = ..., limits: _Optional[_Iterable[_Union[ConcurrencyLimit, _Mapping]]] = ...) -> None: ...
+
+class ConcurrencyLimit(_message.Message):
+    __slots__ = ("name", "max", "behavior")
+    class Behavior(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        BEHAVIOR_UNSPECIFIED: _ClassVar[ConcurrencyLimit.Behavior]
+        SKIP: _ClassVar[ConcurrencyLimit.Behavior]
+        WAIT: _ClassVar[ConcurrencyLimit.Behavior]
+        REPLACE: _ClassVar[ConcurrencyLimit.Behavior]
+    BEHAVIOR_UNSPECIFIED: ConcurrencyLimit.Behavior
+    SKIP: ConcurrencyLimit.Behavior
+    WAIT: ConcurrencyLimit.Behavior
+    REPLACE: ConcurrencyLimit.Behavior
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    MAX_FIELD_NUMBER: _ClassVar[int]
+    BEHAVIOR_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    max: int
+    behavior: ConcurrencyLimit.Behavior
+    def __init__(self, name: _Optional[str] = ..., max: _Optional[int] = ..., behavior: _Optional[_Union[ConcurrencyLimit.Behavior, str]] = ...) -> None: ...
 
 class ParentAttempt(_message.Message):
     __slots__ = ("node", "attempt")
@@ -177,32 +201,38 @@ class AbortRequested(_message.Message):
     def __init__(self, cause: _Optional[str] = ..., principal: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., force: _Optional[bool] = ...) -> None: ...
 
 class ExecutionSucceeded(_message.Message):
-    __slots__ = ("outputs", "occurred_at", "parent")
+    __slots__ = ("outputs", "occurred_at", "parent", "requested_by")
     OUTPUTS_FIELD_NUMBER: _ClassVar[int]
     OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
     PARENT_FIELD_NUMBER: _ClassVar[int]
+    REQUESTED_BY_FIELD_NUMBER: _ClassVar[int]
     outputs: _envelope_pb2.DataRef
     occurred_at: _timestamp_pb2.Timestamp
     parent: ParentAttempt
-    def __init__(self, outputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., parent: _Optional[_Union[ParentAttempt, _Mapping]] = ...) -> None: ...
+    requested_by: str
+    def __init__(self, outputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., parent: _Optional[_Union[ParentAttempt, _Mapping]] = ..., requested_by: _Optional[str] = ...) -> None: ...
 
 class ExecutionFailed(_message.Message):
-    __slots__ = ("error", "occurred_at", "parent")
+    __slots__ = ("error", "occurred_at", "parent", "requested_by")
     ERROR_FIELD_NUMBER: _ClassVar[int]
     OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
     PARENT_FIELD_NUMBER: _ClassVar[int]
+    REQUESTED_BY_FIELD_NUMBER: _ClassVar[int]
     error: _execution_pb2_1.ExecutionError
     occurred_at: _timestamp_pb2.Timestamp
     parent: ParentAttempt
-    def __init__(self, error: _Optional[_Union[_execution_pb2_1.ExecutionError, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., parent: _Optional[_Union[ParentAttempt, _Mapping]] = ...) -> None: ...
+    requested_by: str
+    def __init__(self, error: _Optional[_Union[_execution_pb2_1.ExecutionError, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., parent: _Optional[_Union[ParentAttempt, _Mapping]] = ..., requested_by: _Optional[str] = ...) -> None: ...
 
 class ExecutionAborted(_message.Message):
-    __slots__ = ("occurred_at", "parent")
+    __slots__ = ("occurred_at", "parent", "requested_by")
     OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
     PARENT_FIELD_NUMBER: _ClassVar[int]
+    REQUESTED_BY_FIELD_NUMBER: _ClassVar[int]
     occurred_at: _timestamp_pb2.Timestamp
     parent: ParentAttempt
-    def __init__(self, occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., parent: _Optional[_Union[ParentAttempt, _Mapping]] = ...) -> None: ...
+    requested_by: str
+    def __init__(self, occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., parent: _Optional[_Union[ParentAttempt, _Mapping]] = ..., requested_by: _Optional[str] = ...) -> None: ...
 
 class ExecutionStateChanged(_message.Message):
     __slots__ = ("state", "principal", "occurred_at")
@@ -247,14 +277,16 @@ class NodeQueued(_message.Message):
     def __init__(self, node_id: _Optional[str] = ..., spec_node_id: _Optional[str] = ..., parent_node_id: _Optional[str] = ..., retry_group: _Optional[str] = ..., kind: _Optional[_Union[NodeKind, str]] = ..., name: _Optional[str] = ..., inputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., data_prefix: _Optional[str] = ..., is_parent: _Optional[bool] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., element: _Optional[int] = ..., handles_failure: _Optional[bool] = ..., cache: _Optional[_Union[CacheUse, _Mapping]] = ..., is_array_task: _Optional[bool] = ...) -> None: ...
 
 class CacheUse(_message.Message):
-    __slots__ = ("key", "overwrites", "serializes")
+    __slots__ = ("key", "overwrites", "serializes", "input_hashes")
     KEY_FIELD_NUMBER: _ClassVar[int]
     OVERWRITES_FIELD_NUMBER: _ClassVar[int]
     SERIALIZES_FIELD_NUMBER: _ClassVar[int]
+    INPUT_HASHES_FIELD_NUMBER: _ClassVar[int]
     key: _cache_pb2.CacheKey
     overwrites: bool
     serializes: bool
-    def __init__(self, key: _Optional[_Union[_cache_pb2.CacheKey, _Mapping]] = ..., overwrites: _Optional[bool] = ..., serializes: _Optional[bool] = ...) -> None: ...
+    input_hashes: _containers.RepeatedCompositeFieldContainer[_cache_pb2.InputHash]
+    def __init__(self, key: _Optional[_Union[_cache_pb2.CacheKey, _Mapping]] = ..., overwrites: _Optional[bool] = ..., serializes: _Optional[bool] = ..., input_hashes: _Optional[_Iterable[_Union[_cache_pb2.InputHash, _Mapping]]] = ...) -> None: ...
 
 class CacheAsked(_message.Message):
     __slots__ = ("node", "occurred_at")
@@ -303,7 +335,7 @@ class ReservationReleased(_message.Message):
     def __init__(self, node_id: _Optional[str] = ..., key: _Optional[_Union[_cache_pb2.CacheKey, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class CachePutRequested(_message.Message):
-    __slots__ = ("node_id", "attempt", "key", "outputs", "deck_uri", "task_id", "overwrites", "occurred_at")
+    __slots__ = ("node_id", "attempt", "key", "outputs", "deck_uri", "task_id", "overwrites", "occurred_at", "input_hashes", "inputs")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     KEY_FIELD_NUMBER: _ClassVar[int]
@@ -312,6 +344,8 @@ class CachePutRequested(_message.Message):
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     OVERWRITES_FIELD_NUMBER: _ClassVar[int]
     OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    INPUT_HASHES_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
     node_id: str
     attempt: int
     key: _cache_pb2.CacheKey
@@ -320,7 +354,9 @@ class CachePutRequested(_message.Message):
     task_id: _identifier_pb2.Identifier
     overwrites: bool
     occurred_at: _timestamp_pb2.Timestamp
-    def __init__(self, node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., key: _Optional[_Union[_cache_pb2.CacheKey, _Mapping]] = ..., outputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., deck_uri: _Optional[str] = ..., task_id: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., overwrites: _Optional[bool] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    input_hashes: _containers.RepeatedCompositeFieldContainer[_cache_pb2.InputHash]
+    inputs: _envelope_pb2.DataRef
+    def __init__(self, node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., key: _Optional[_Union[_cache_pb2.CacheKey, _Mapping]] = ..., outputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., deck_uri: _Optional[str] = ..., task_id: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., overwrites: _Optional[bool] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., input_hashes: _Optional[_Iterable[_Union[_cache_pb2.InputHash, _Mapping]]] = ..., inputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ...) -> None: ...
 
 class NodeStarted(_message.Message):
     __slots__ = ("node_id", "occurred_at")
