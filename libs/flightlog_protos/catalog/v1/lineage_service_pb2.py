@@ -26,7 +26,7 @@ from flyteidl.core import identifier_pb2 as flyteidl_dot_core_dot_identifier__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*flightlog/catalog/v1/lineage_service.proto\x12\x14\x66lightlog.catalog.v1\x1a\x1e\x66lyteidl/core/identifier.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"v\n\x11\x41rtifactReference\x12\x34\n\x04node\x18\x01 \x01(\x0b\x32&.flyteidl.core.NodeExecutionIdentifier\x12\x0c\n\x04side\x18\x02 \x01(\t\x12\x10\n\x08variable\x18\x03 \x01(\t\x12\x0b\n\x03uri\x18\x04 \x01(\t\"\xd5\x01\n\x11GetLineageRequest\x12\x39\n\x08\x61rtifact\x18\x01 \x01(\x0b\x32\'.flightlog.catalog.v1.ArtifactReference\x12\x44\n\tdirection\x18\x02 \x01(\x0e\x32\x31.flightlog.catalog.v1.GetLineageRequest.Direction\x12\r\n\x05\x64\x65pth\x18\x03 \x01(\r\"0\n\tDirection\x12\x08\n\x04\x42OTH\x10\x00\x12\x0c\n\x08\x42\x41\x43KWARD\x10\x01\x12\x0b\n\x07\x46ORWARD\x10\x02\"\xb4\x04\n\x0cLineageGraph\x12>\n\tartifacts\x18\x01 \x03(\x0b\x32+.flightlog.catalog.v1.LineageGraph.Artifact\x12\x36\n\x05steps\x18\x02 \x03(\x0b\x32\'.flightlog.catalog.v1.LineageGraph.Step\x12\x36\n\x05\x65\x64ges\x18\x03 \x03(\x0b\x32\'.flightlog.catalog.v1.LineageGraph.Edge\x12\x11\n\ttruncated\x18\x04 \x01(\x08\x1a|\n\x08\x41rtifact\x12\n\n\x02id\x18\x01 \x01(\t\x12:\n\treference\x18\x02 \x01(\x0b\x32\'.flightlog.catalog.v1.ArtifactReference\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\r\n\x05shown\x18\x04 \x01(\t\x12\x0b\n\x03uri\x18\x05 \x01(\t\x1a\xae\x01\n\x04Step\x12\n\n\x02id\x18\x01 \x01(\t\x12\x34\n\x04node\x18\x02 \x01(\x0b\x32&.flyteidl.core.NodeExecutionIdentifier\x12)\n\x06\x65ntity\x18\x03 \x01(\x0b\x32\x19.flyteidl.core.Identifier\x12\x0b\n\x03how\x18\x04 \x01(\t\x12,\n\x08\x65nded_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a\x32\n\x04\x45\x64ge\x12\x0c\n\x04\x66rom\x18\x01 \x01(\t\x12\n\n\x02to\x18\x02 \x01(\t\x12\x10\n\x08variable\x18\x03 \x01(\t2m\n\x0eLineageService\x12[\n\nGetLineage\x12\'.flightlog.catalog.v1.GetLineageRequest\x1a\".flightlog.catalog.v1.LineageGraph\"\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*flightlog/catalog/v1/lineage_service.proto\x12\x14\x66lightlog.catalog.v1\x1a\x1e\x66lyteidl/core/identifier.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"v\n\x11\x41rtifactReference\x12\x34\n\x04node\x18\x01 \x01(\x0b\x32&.flyteidl.core.NodeExecutionIdentifier\x12\x0c\n\x04side\x18\x02 \x01(\t\x12\x10\n\x08variable\x18\x03 \x01(\t\x12\x0b\n\x03uri\x18\x04 \x01(\t\"\xd5\x01\n\x11GetLineageRequest\x12\x39\n\x08\x61rtifact\x18\x01 \x01(\x0b\x32\'.flightlog.catalog.v1.ArtifactReference\x12\x44\n\tdirection\x18\x02 \x01(\x0e\x32\x31.flightlog.catalog.v1.GetLineageRequest.Direction\x12\r\n\x05\x64\x65pth\x18\x03 \x01(\r\"0\n\tDirection\x12\x08\n\x04\x42OTH\x10\x00\x12\x0c\n\x08\x42\x41\x43KWARD\x10\x01\x12\x0b\n\x07\x46ORWARD\x10\x02\"\xe5\x04\n\x0cLineageGraph\x12>\n\tartifacts\x18\x01 \x03(\x0b\x32+.flightlog.catalog.v1.LineageGraph.Artifact\x12\x36\n\x05steps\x18\x02 \x03(\x0b\x32\'.flightlog.catalog.v1.LineageGraph.Step\x12\x36\n\x05\x65\x64ges\x18\x03 \x03(\x0b\x32\'.flightlog.catalog.v1.LineageGraph.Edge\x12\x11\n\ttruncated\x18\x04 \x01(\x08\x1a\x8b\x01\n\x08\x41rtifact\x12\n\n\x02id\x18\x01 \x01(\t\x12:\n\treference\x18\x02 \x01(\x0b\x32\'.flightlog.catalog.v1.ArtifactReference\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\r\n\x05shown\x18\x04 \x01(\t\x12\x0b\n\x03uri\x18\x05 \x01(\t\x12\r\n\x05\x61sked\x18\x06 \x01(\x08\x1a\xcf\x01\n\x04Step\x12\n\n\x02id\x18\x01 \x01(\t\x12\x34\n\x04node\x18\x02 \x01(\x0b\x32&.flyteidl.core.NodeExecutionIdentifier\x12)\n\x06\x65ntity\x18\x03 \x01(\x0b\x32\x19.flyteidl.core.Identifier\x12\x0b\n\x03how\x18\x04 \x01(\t\x12,\n\x08\x65nded_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05phase\x18\x06 \x01(\t\x12\x10\n\x08\x65lements\x18\x07 \x01(\r\x1a\x32\n\x04\x45\x64ge\x12\x0c\n\x04\x66rom\x18\x01 \x01(\t\x12\n\n\x02to\x18\x02 \x01(\t\x12\x10\n\x08variable\x18\x03 \x01(\t2m\n\x0eLineageService\x12[\n\nGetLineage\x12\'.flightlog.catalog.v1.GetLineageRequest\x1a\".flightlog.catalog.v1.LineageGraph\"\x00\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,13 +40,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETLINEAGEREQUEST_DIRECTION']._serialized_start=419
   _globals['_GETLINEAGEREQUEST_DIRECTION']._serialized_end=467
   _globals['_LINEAGEGRAPH']._serialized_start=470
-  _globals['_LINEAGEGRAPH']._serialized_end=1034
-  _globals['_LINEAGEGRAPH_ARTIFACT']._serialized_start=681
-  _globals['_LINEAGEGRAPH_ARTIFACT']._serialized_end=805
-  _globals['_LINEAGEGRAPH_STEP']._serialized_start=808
-  _globals['_LINEAGEGRAPH_STEP']._serialized_end=982
-  _globals['_LINEAGEGRAPH_EDGE']._serialized_start=984
-  _globals['_LINEAGEGRAPH_EDGE']._serialized_end=1034
-  _globals['_LINEAGESERVICE']._serialized_start=1036
-  _globals['_LINEAGESERVICE']._serialized_end=1145
+  _globals['_LINEAGEGRAPH']._serialized_end=1083
+  _globals['_LINEAGEGRAPH_ARTIFACT']._serialized_start=682
+  _globals['_LINEAGEGRAPH_ARTIFACT']._serialized_end=821
+  _globals['_LINEAGEGRAPH_STEP']._serialized_start=824
+  _globals['_LINEAGEGRAPH_STEP']._serialized_end=1031
+  _globals['_LINEAGEGRAPH_EDGE']._serialized_start=1033
+  _globals['_LINEAGEGRAPH_EDGE']._serialized_end=1083
+  _globals['_LINEAGESERVICE']._serialized_start=1085
+  _globals['_LINEAGESERVICE']._serialized_end=1194
 # @@protoc_insertion_point(module_scope)

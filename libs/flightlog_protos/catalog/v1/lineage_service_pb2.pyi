@@ -44,31 +44,37 @@ class GetLineageRequest(_message.Message):
 class LineageGraph(_message.Message):
     __slots__ = ("artifacts", "steps", "edges", "truncated")
     class Artifact(_message.Message):
-        __slots__ = ("id", "reference", "kind", "shown", "uri")
+        __slots__ = ("id", "reference", "kind", "shown", "uri", "asked")
         ID_FIELD_NUMBER: _ClassVar[int]
         REFERENCE_FIELD_NUMBER: _ClassVar[int]
         KIND_FIELD_NUMBER: _ClassVar[int]
         SHOWN_FIELD_NUMBER: _ClassVar[int]
         URI_FIELD_NUMBER: _ClassVar[int]
+        ASKED_FIELD_NUMBER: _ClassVar[int]
         id: str
         reference: ArtifactReference
         kind: str
         shown: str
         uri: str
-        def __init__(self, id: _Optional[str] = ..., reference: _Optional[_Union[ArtifactReference, _Mapping]] = ..., kind: _Optional[str] = ..., shown: _Optional[str] = ..., uri: _Optional[str] = ...) -> None: ...
+        asked: bool
+        def __init__(self, id: _Optional[str] = ..., reference: _Optional[_Union[ArtifactReference, _Mapping]] = ..., kind: _Optional[str] = ..., shown: _Optional[str] = ..., uri: _Optional[str] = ..., asked: _Optional[bool] = ...) -> None: ...
     class Step(_message.Message):
-        __slots__ = ("id", "node", "entity", "how", "ended_at")
+        __slots__ = ("id", "node", "entity", "how", "ended_at", "phase", "elements")
         ID_FIELD_NUMBER: _ClassVar[int]
         NODE_FIELD_NUMBER: _ClassVar[int]
         ENTITY_FIELD_NUMBER: _ClassVar[int]
         HOW_FIELD_NUMBER: _ClassVar[int]
         ENDED_AT_FIELD_NUMBER: _ClassVar[int]
+        PHASE_FIELD_NUMBER: _ClassVar[int]
+        ELEMENTS_FIELD_NUMBER: _ClassVar[int]
         id: str
         node: _identifier_pb2.NodeExecutionIdentifier
         entity: _identifier_pb2.Identifier
         how: str
         ended_at: _timestamp_pb2.Timestamp
-        def __init__(self, id: _Optional[str] = ..., node: _Optional[_Union[_identifier_pb2.NodeExecutionIdentifier, _Mapping]] = ..., entity: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., how: _Optional[str] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+        phase: str
+        elements: int
+        def __init__(self, id: _Optional[str] = ..., node: _Optional[_Union[_identifier_pb2.NodeExecutionIdentifier, _Mapping]] = ..., entity: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., how: _Optional[str] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., phase: _Optional[str] = ..., elements: _Optional[int] = ...) -> None: ...
     class Edge(_message.Message):
         __slots__ = ("to", "variable")
         FROM_FIELD_NUMBER: _ClassVar[int]

@@ -70,7 +70,7 @@ SLEEP: TimerKind
 QUEUE_DEADLINE: TimerKind
 
 class ExecutionCreated(_message.Message):
-    __slots__ = ("id", "spec", "workflow_id", "closure", "inputs", "user_inputs", "notifications", "config", "created_at", "parent", "recovery", "requested_by", "limits")
+    __slots__ = ("id", "spec", "workflow_id", "closure", "inputs", "user_inputs", "notifications", "config", "created_at", "parent", "recovery", "requested_by", "limits", "addresses")
     ID_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
     WORKFLOW_ID_FIELD_NUMBER: _ClassVar[int]
@@ -84,6 +84,7 @@ class ExecutionCreated(_message.Message):
     RECOVERY_FIELD_NUMBER: _ClassVar[int]
     REQUESTED_BY_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
+    ADDRESSES_FIELD_NUMBER: _ClassVar[int]
     id: _identifier_pb2.WorkflowExecutionIdentifier
     spec: _execution_pb2.ExecutionSpec
     workflow_id: _identifier_pb2.Identifier
@@ -97,7 +98,8 @@ class ExecutionCreated(_message.Message):
     recovery: _envelope_pb2.DataRef
     requested_by: str
     limits: _containers.RepeatedCompositeFieldContainer[ConcurrencyLimit]
-    def __init__(self, id: _Optional[_Union[_identifier_pb2.WorkflowExecutionIdentifier, _Mapping]] = ..., spec: _Optional[_Union[_execution_pb2.ExecutionSpec, _Mapping]] = ..., workflow_id: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., closure: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., inputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., user_inputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., notifications: _Optional[_Union[_execution_pb2.NotificationList, _Mapping]] = ..., config: _Optional[_Union[ResolvedConfig, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., parent: _Optional[_Union[ParentAttempt, _Mapping]] = ..., recovery: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., requested_by: _Optional[str] = ..., limits: _Optional[_Iterable[_Union[ConcurrencyLimit, _Mapping]]] = ...) -> None: ...
+    addresses: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, id: _Optional[_Union[_identifier_pb2.WorkflowExecutionIdentifier, _Mapping]] = ..., spec: _Optional[_Union[_execution_pb2.ExecutionSpec, _Mapping]] = ..., workflow_id: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., closure: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., inputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., user_inputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., notifications: _Optional[_Union[_execution_pb2.NotificationList, _Mapping]] = ..., config: _Optional[_Union[ResolvedConfig, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., parent: _Optional[_Union[ParentAttempt, _Mapping]] = ..., recovery: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., requested_by: _Optional[str] = ..., limits: _Optional[_Iterable[_Union[ConcurrencyLimit, _Mapping]]] = ..., addresses: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ConcurrencyLimit(_message.Message):
     __slots__ = ("name", "max", "behavior")
@@ -173,10 +175,12 @@ class ResolvedConfig(_message.Message):
     def __init__(self, max_parallelism: _Optional[int] = ..., interruptible: _Optional[bool] = ..., overwrite_cache: _Optional[bool] = ..., envs: _Optional[_Mapping[str, str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., annotations: _Optional[_Mapping[str, str]] = ..., launch_plan: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., metadata_prefix: _Optional[str] = ..., raw_output_prefix: _Optional[str] = ..., queueing_budget: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class ExecutionStarted(_message.Message):
-    __slots__ = ("occurred_at",)
+    __slots__ = ("occurred_at", "addresses")
     OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    ADDRESSES_FIELD_NUMBER: _ClassVar[int]
     occurred_at: _timestamp_pb2.Timestamp
-    def __init__(self, occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    addresses: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., addresses: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ExecutionFailing(_message.Message):
     __slots__ = ("error", "node_id", "occurred_at")
@@ -459,7 +463,7 @@ class BranchTaken(_message.Message):
     def __init__(self, node_id: _Optional[str] = ..., spec_node_id: _Optional[str] = ..., case: _Optional[int] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class DynamicPlanned(_message.Message):
-    __slots__ = ("node_id", "attempt", "closure", "job_spec", "workflow_id", "occurred_at", "deck_uri")
+    __slots__ = ("node_id", "attempt", "closure", "job_spec", "workflow_id", "occurred_at", "deck_uri", "addresses")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     CLOSURE_FIELD_NUMBER: _ClassVar[int]
@@ -467,6 +471,7 @@ class DynamicPlanned(_message.Message):
     WORKFLOW_ID_FIELD_NUMBER: _ClassVar[int]
     OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
     DECK_URI_FIELD_NUMBER: _ClassVar[int]
+    ADDRESSES_FIELD_NUMBER: _ClassVar[int]
     node_id: str
     attempt: int
     closure: _envelope_pb2.DataRef
@@ -474,7 +479,8 @@ class DynamicPlanned(_message.Message):
     workflow_id: _identifier_pb2.Identifier
     occurred_at: _timestamp_pb2.Timestamp
     deck_uri: str
-    def __init__(self, node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., closure: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., job_spec: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., workflow_id: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., deck_uri: _Optional[str] = ...) -> None: ...
+    addresses: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., closure: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., job_spec: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., workflow_id: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., deck_uri: _Optional[str] = ..., addresses: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ArrayPlanned(_message.Message):
     __slots__ = ("node_id", "attempt", "size", "min_successes", "parallelism", "task_id", "occurred_at")
@@ -742,20 +748,22 @@ class AttemptProgressed(_message.Message):
     def __init__(self, node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., phase: _Optional[_Union[_execution_pb2_1.TaskExecution.Phase, str]] = ..., phase_version: _Optional[int] = ..., reason: _Optional[str] = ..., logs: _Optional[_Iterable[_Union[_execution_pb2_1.TaskLog, _Mapping]]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class AttemptSucceeded(_message.Message):
-    __slots__ = ("node_id", "attempt", "outputs", "usage", "occurred_at", "logs")
+    __slots__ = ("node_id", "attempt", "outputs", "usage", "occurred_at", "logs", "addresses")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     OUTPUTS_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
     OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
     LOGS_FIELD_NUMBER: _ClassVar[int]
+    ADDRESSES_FIELD_NUMBER: _ClassVar[int]
     node_id: str
     attempt: int
     outputs: _envelope_pb2.DataRef
     usage: _observations_pb2.Usage
     occurred_at: _timestamp_pb2.Timestamp
     logs: _containers.RepeatedCompositeFieldContainer[_execution_pb2_1.TaskLog]
-    def __init__(self, node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., outputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., usage: _Optional[_Union[_observations_pb2.Usage, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., logs: _Optional[_Iterable[_Union[_execution_pb2_1.TaskLog, _Mapping]]] = ...) -> None: ...
+    addresses: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., outputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., usage: _Optional[_Union[_observations_pb2.Usage, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., logs: _Optional[_Iterable[_Union[_execution_pb2_1.TaskLog, _Mapping]]] = ..., addresses: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class AttemptFailed(_message.Message):
     __slots__ = ("node_id", "attempt", "error", "recoverable", "usage", "occurred_at", "logs")
