@@ -46,6 +46,11 @@ def is_below(address: str, prefix: str) -> bool:
     return bool(prefix) and (address == prefix or address.startswith(f"{prefix}/"))
 
 
+def elsewhere(found: Iterable[str], prefix: str) -> list[str]:
+    """Those addresses that are not below a prefix."""
+    return [address for address in found if not is_below(address, prefix)]
+
+
 def _of_scalar(literal: Literal) -> str:
     scalar = literal.scalar
     match scalar.WhichOneof("value"):

@@ -15,6 +15,7 @@ from flightlog_log import Cause
 from flightlog_protos.execution.v1.facts_pb2 import ParentAttempt, RecoveryPlan
 from flightlog_protos.log.v1.envelope_pb2 import DataRef
 from flightlog_rpc import already_exists, failed_precondition
+from flightlog_types.addresses import addresses
 from services.execution import metrics, subjects
 from services.execution.creation.created import Places, execution_created
 from services.execution.creation.inputs import resolve_inputs
@@ -92,6 +93,7 @@ class Starter:
             now=_now(),
             parent=parent,
         )
+        created.addresses.extend(addresses(inputs))
         if recovers is not None and recovers.closure == launchable.closure.sha256:
             plan = recovers.SerializeToString(deterministic=True)
             created.recovery.CopyFrom(await self._blobs.put_content(_folder(identifier), plan))

@@ -10,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from flightlog_protos.execution.v1 import facts_pb2 as facts
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
+from flightlog_types.addresses import addresses, elsewhere
 from services.execution.engine import caching, dynamics, failure, names, recovery, retries, timeouts
 from services.execution.engine.commands import AttemptResult
 from services.execution.engine.outcomes import Asking, Failure, Success, deck_of, outcome
@@ -180,12 +181,20 @@ def _ended(
                 usage=usage,
                 logs=observation.logs,
                 occurred_at=_moment(turn, observation),
+                addresses=_elsewhere(attempt, ending),
             )
         )
         if isinstance(ending, Asking):
             dynamics.plan(turn, state.node_id, ending.futures, ending.deck_uri)
         else:
             _node_succeeded(turn, state.node_id, ending)
+
+
+def _elsewhere(attempt: AttemptState, ending: Success | Asking) -> list[str]:
+    """Where outputs lie that the attempt did not put where its own are found by."""
+    if isinstance(ending, Asking) or ending.literals is None:
+        return []
+    return elsewhere(addresses(ending.literals), attempt.raw_output_prefix)
 
 
 def _node_succeeded(turn: Turn, node_id: str, ending: Success) -> None:

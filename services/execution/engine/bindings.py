@@ -111,6 +111,21 @@ def promises(source: Source) -> Iterable[Promise]:
             return
 
 
+def constants(source: Source) -> Iterable[Constant]:
+    """The values that a source has by itself."""
+    match source:
+        case Constant():
+            yield source
+        case Items(sources=sources):
+            for item in sources:
+                yield from constants(item)
+        case Entries(sources=entries):
+            for _, item in entries:
+                yield from constants(item)
+        case Promise():
+            return
+
+
 Outputs = Mapping[str, LiteralMap]
 """Outputs of nodes by their ids in the compiled workflow."""
 

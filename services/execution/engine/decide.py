@@ -110,8 +110,9 @@ def _start(turn: Turn) -> None:
         inputs = turn.literals(turn.state.created.inputs.uri)
     except DataMissing:
         return
-    turn.emit(facts.ExecutionStarted(occurred_at=turn.now))
-    subworkflows.begin(turn, turn.frame(ROOT), inputs)
+    frame = turn.frame(ROOT)
+    turn.emit(facts.ExecutionStarted(occurred_at=turn.now, addresses=frame.program.addresses))
+    subworkflows.begin(turn, frame, inputs)
     graph.settle(turn)
 
 

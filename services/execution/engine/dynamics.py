@@ -12,6 +12,7 @@ from flyteidl.core.literals_pb2 import LiteralMap
 
 from flightlog_compiler import CompileErrors, compile_dynamic, dynamic_workflow_id
 from flightlog_protos.execution.v1 import facts_pb2 as facts
+from flightlog_types.addresses import elsewhere
 from services.execution.engine import retries, subworkflows
 from services.execution.engine.commands import Futures
 from services.execution.engine.outcomes import bounded
@@ -59,6 +60,7 @@ def _begin(turn: Turn, node_id: str, futures: Futures, spec: DynamicJobSpec, dec
             workflow_id=workflow_id,
             deck_uri=deck_uri,
             occurred_at=turn.now,
+            addresses=elsewhere(program.addresses, attempt.raw_output_prefix),
         )
     )
     subworkflows.begin(turn, turn.frame(node_id), LiteralMap())

@@ -29,6 +29,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 
 from flightlog_protos.execution.v1 import facts_pb2
+from flightlog_types.addresses import addresses
 from services.execution.engine import bindings
 from services.execution.engine.bindings import START_NODE
 
@@ -168,6 +169,8 @@ class Program:
     interruptible: bool
     # How long an attempt may wait until it runs; zero: nothing is said.
     queueing_budget: timedelta = timedelta()
+    # Where files, folders, frames and offloaded values lie that are constants in it.
+    addresses: tuple[str, ...] = ()
 
     @staticmethod
     def parse(closure: CompiledWorkflowClosure) -> "Program":
@@ -184,7 +187,15 @@ class Program:
             for node in _all_nodes(workflow):
                 if node.sub_workflow is not None and node.sub_workflow not in sub_workflows:
                     raise ProgramError(f"node [{node.id}] refers to a sub-workflow that the closure lacks")
+        constants = (
+            constant.literal
+            for workflow in (main, *sub_workflows.values())
+            for node in _all_nodes(workflow)
+            for _, source in node.inputs
+            for constant in bindings.constants(source)
+        )
         return Program(
+            addresses=tuple(addresses(constants)),
             primary=main,
             sub_workflows=sub_workflows,
             fails_immediately=primary.template.metadata.on_failure == WorkflowMetadata.FAIL_IMMEDIATELY,

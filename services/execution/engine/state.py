@@ -101,6 +101,11 @@ class AttemptState:
     child: str = ""
 
     @property
+    def raw_output_prefix(self) -> str:
+        """Where it puts users' data; its checkpoint is a folder in there."""
+        return self.checkpoint_prefix.rpartition("/")[0]
+
+    @property
     def stopping(self) -> bool:
         """Whether its end has been asked for, and is not known yet."""
         return self.phase == AttemptPhase.ABORTING
