@@ -30,7 +30,7 @@ class InputHash(_message.Message):
     def __init__(self, name: _Optional[str] = ..., hash: _Optional[str] = ...) -> None: ...
 
 class CachedResult(_message.Message):
-    __slots__ = ("artifact_id", "outputs", "source", "input_hashes", "inputs", "metadata")
+    __slots__ = ("artifact_id", "outputs", "source", "input_hashes", "inputs", "metadata", "created_at")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -44,13 +44,15 @@ class CachedResult(_message.Message):
     INPUT_HASHES_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
     artifact_id: str
     outputs: _envelope_pb2.DataRef
     source: _identifier_pb2.TaskExecutionIdentifier
     input_hashes: _containers.RepeatedCompositeFieldContainer[InputHash]
     inputs: _envelope_pb2.DataRef
     metadata: _containers.ScalarMap[str, str]
-    def __init__(self, artifact_id: _Optional[str] = ..., outputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., source: _Optional[_Union[_identifier_pb2.TaskExecutionIdentifier, _Mapping]] = ..., input_hashes: _Optional[_Iterable[_Union[InputHash, _Mapping]]] = ..., inputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    created_at: _timestamp_pb2.Timestamp
+    def __init__(self, artifact_id: _Optional[str] = ..., outputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., source: _Optional[_Union[_identifier_pb2.TaskExecutionIdentifier, _Mapping]] = ..., input_hashes: _Optional[_Iterable[_Union[InputHash, _Mapping]]] = ..., inputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ResultCached(_message.Message):
     __slots__ = ("key", "result", "served", "occurred_at")
@@ -151,6 +153,16 @@ class ResultUnpinned(_message.Message):
     artifact_id: str
     occurred_at: _timestamp_pb2.Timestamp
     def __init__(self, key: _Optional[_Union[CacheKey, _Mapping]] = ..., artifact_id: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ReservationAlarm(_message.Message):
+    __slots__ = ("key", "alarm_id", "correlation_id")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    ALARM_ID_FIELD_NUMBER: _ClassVar[int]
+    CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
+    key: CacheKey
+    alarm_id: str
+    correlation_id: str
+    def __init__(self, key: _Optional[_Union[CacheKey, _Mapping]] = ..., alarm_id: _Optional[str] = ..., correlation_id: _Optional[str] = ...) -> None: ...
 
 class CacheAnswer(_message.Message):
     __slots__ = ("node", "kind", "key", "result", "reason", "occurred_at")
