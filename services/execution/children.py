@@ -6,7 +6,6 @@ attempt that it was made for.
 
 from typing import Final
 
-import grpc
 from flyteidl.admin.execution_pb2 import ExecutionCreateRequest, ExecutionMetadata, ExecutionSpec
 from flyteidl.core.execution_pb2 import ExecutionError, WorkflowExecution
 from flyteidl.core.identifier_pb2 import NodeExecutionIdentifier
@@ -15,7 +14,6 @@ from flyteidl.core.literals_pb2 import LiteralMap
 from flightlog_blobs import BlobError, BlobStore
 from flightlog_log import Cause, LogUnavailable
 from flightlog_protos.execution.v1 import facts_pb2 as facts
-from flightlog_rpc.errors import translate
 from services.execution import subjects
 from services.execution.creation.children import child_request
 from services.execution.engine import (
@@ -27,22 +25,12 @@ from services.execution.engine import (
     Refused,
     TerminateExecution,
 )
+from services.execution.refusals import refusal_of
 from services.execution.shell import Shell
 from services.execution.starting import Starter
 from services.execution.subjects import ExecutionKey
 
 NOT_CREATED: Final = "RuntimeExecutionError"
-_REFUSALS: Final = frozenset(
-    {
-        grpc.StatusCode.INVALID_ARGUMENT,
-        grpc.StatusCode.NOT_FOUND,
-        grpc.StatusCode.ALREADY_EXISTS,
-        grpc.StatusCode.FAILED_PRECONDITION,
-        grpc.StatusCode.RESOURCE_EXHAUSTED,
-    }
-)
-_NOT_NOW: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.ABORTED})
-
 End = facts.ExecutionSucceeded | facts.ExecutionFailed | facts.ExecutionAborted
 
 
@@ -116,25 +104,16 @@ class Children:
         async def owner(_: ExecutionSpec) -> str:
             return created.spec.metadata.principal
 
-        try:
-            recovers = await self._recovers(request, asked)
-            await self._starter.create(request, owner, cause, parent=awaited_by, recovers=recovers)
-        except LogUnavailable:
-            raise
-        except BlobError as error:
-            raise LogUnavailable(f"creating {asked.execution_id.name}: {error}") from error
-        except Exception as error:
-            planned = translate(error)
-            if planned is not None and planned.code in _NOT_NOW:
-                raise LogUnavailable(f"creating {asked.execution_id.name}: {planned.message}") from error
-            if planned is None or planned.code not in _REFUSALS:
-                raise
-            existing = await self._shell.state(subjects.key_of(asked.execution_id))
-            # Another process may have created it meanwhile.
-            if existing is not None and existing.created.parent == awaited_by:
-                return ""
-            return planned.message
-        return ""
+        recovers = await self._recovers(request, asked)
+        creating = self._starter.create(request, owner, cause, parent=awaited_by, recovers=recovers)
+        refusal = await refusal_of(creating, asked.execution_id.name)
+        if refusal is None:
+            return ""
+        existing = await self._shell.state(subjects.key_of(asked.execution_id))
+        # Another process may have created it meanwhile.
+        if existing is not None and existing.created.parent == awaited_by:
+            return ""
+        return refusal.message
 
     async def _recovers(
         self, request: ExecutionCreateRequest, asked: facts.ChildExecutionRequested

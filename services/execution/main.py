@@ -14,6 +14,7 @@ from services.execution.lookup import Lookup
 from services.execution.projection.projection import ExecutionProjection
 from services.execution.projection.queries import Reads
 from services.execution.reactions import Reactions
+from services.execution.requests import Requests
 from services.execution.settings import Settings
 from services.execution.shell import Shell
 from services.execution.starting import Starter
@@ -37,7 +38,8 @@ async def run(settings: Settings, ready: Ready) -> None:
         reads = Reads(log, database, projector)
         starter = Starter(shell, lookup, reads, blobs, execution)
         reactions = Reactions(log, shell, Children(shell, starter, blobs))
-        await stack.enter_async_context(running(projector.run(), reactions.run()))
+        requests = Requests(log, shell, starter)
+        await stack.enter_async_context(running(projector.run(), reactions.run(), requests.run()))
         await projector.wait_until_serving()
         served = methods(shell, starter, reads, blobs, execution)
         server = RpcServer(settings.rpc, SERVICE, served)

@@ -10,3 +10,6 @@ decision_seconds = Histogram(
 )
 facts_total = Counter("flightlog_execution_facts_total", "Facts decided")
 created_total = Counter("flightlog_executions_created_total", "Executions created")
+requests_total = Counter(
+    "flightlog_execution_requests_total", "Executions that other services asked for, by answer", ["answer"]
+)

@@ -54,6 +54,7 @@ class Starter:
         *,
         parent: ParentAttempt | None = None,
         recovers: RecoveryPlan | None = None,
+        requested_by: str = "",
     ) -> WorkflowExecutionIdentifier:
         """Makes an execution and returns its id as soon as its first fact is durable; the run starts by itself.
 
@@ -62,6 +63,7 @@ class Starter:
             owner: says whose execution it is, and may complete its spec; asked once the request is known to be right.
             parent: the launch-plan node that waits for its end.
             recovers: what it may reuse of another execution, if that is one of the same workflow.
+            requested_by: subject of the aggregate, a schedule say, that is told how it ends.
 
         Raises:
             InvalidArgument: the request is wrong in itself.
@@ -93,6 +95,7 @@ class Starter:
             now=_now(),
             parent=parent,
         )
+        created.requested_by = requested_by
         created.addresses.extend(addresses(inputs))
         if recovers is not None and recovers.closure == launchable.closure.sha256:
             plan = recovers.SerializeToString(deterministic=True)

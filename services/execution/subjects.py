@@ -10,6 +10,8 @@ EXECUTION = "EXECUTION"
 LAUNCHER = "LAUNCHER"
 CATALOG = "CATALOG"
 REGISTRY = "REGISTRY"
+SCHEDULER = "SCHEDULER"
+ADMISSION = "ADMISSION"
 ALARM_KIND = "execution"
 """First part of the alarms' names: they belong to executions."""
 
@@ -43,6 +45,11 @@ def version(identifier: Identifier) -> Subject | None:
     """The subject of a task's or launch plan's version; None when none can have this name."""
     kind = "task" if identifier.resource_type == TASK else "launch_plan"
     return _fitting(REGISTRY, kind, identifier.project, identifier.domain, identifier.name, identifier.version)
+
+
+def answer(key: ExecutionKey) -> Subject:
+    """Where it is told what became of the request for an execution."""
+    return Subject.of(ADMISSION, "answer", *key)
 
 
 def alarm(key: ExecutionKey, timer_id: str) -> Subject:
