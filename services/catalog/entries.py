@@ -1,17 +1,22 @@
 """One entry of the cache: the result it has, and who makes it. Pure: no input or output, no clock.
 
-The first result stays, unless one is put there to take its place. Of the nodes that want a result nobody has, one holds
-the reservation and makes it; the others wait in the order in which they came, and are answered in the moment that there
-is a result, or that its maker has ended without (engine-semantics §4.5, §4.6).
+The first result stays, unless one is put there to take its place, or it is evicted, or too old. Of the nodes that want
+a result nobody has, one holds the reservation and makes it; the others wait in the order in which they came, and are
+answered in the moment that there is a result, or that its maker has ended without (engine-semantics §4.5, §4.6).
+
+A client outside holds the reservation by its own name, for as long as it is heard of (engine-semantics §4.6, §4.7). It
+waits for nothing: it asks again. A node holds it until it gives it back, or its execution is found to be over.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Final, NamedTuple
 
 from flyteidl.core.identifier_pb2 import NodeExecutionIdentifier, WorkflowExecutionIdentifier
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -20,10 +25,30 @@ from flightlog_protos.catalog.v1.cache_pb2 import (
     CachedResult,
     CacheKey,
     ReservationEnded,
+    ReservationExtended,
     ReservationGranted,
     ReservationQueued,
     ResultCached,
+    ResultEvicted,
+    ResultPinned,
+    ResultUnpinned,
 )
+
+HEARTBEATS: Final = 3
+"""A client that is not heard of for so many intervals holds nothing any more (engine-semantics §4.6)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What an operator may set.
+
+    Attributes:
+        max_age: results older than this are found by nobody, unless they are pinned; None: they are never too old.
+        heartbeat: the longest interval at which clients say that they are still there.
+    """
+
+    max_age: timedelta | None = None
+    heartbeat: timedelta = timedelta(seconds=10)
 
 
 class Asker(NamedTuple):
@@ -45,6 +70,16 @@ class Asker(NamedTuple):
         return NodeExecutionIdentifier(execution_id=execution, node_id=self.node_id)
 
 
+class Owner(NamedTuple):
+    """A client outside that holds the reservation."""
+
+    name: str
+    expires_at: Timestamp
+
+    def expired(self, at: Timestamp) -> bool:
+        return self.expires_at.ToNanoseconds() <= at.ToNanoseconds()
+
+
 @dataclass(frozen=True, slots=True)
 class LookUp:
     """Is there a result?"""
@@ -61,9 +96,9 @@ class Reserve:
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """Here is a result."""
+    """Here is a result. Without an asker it comes from outside, and nobody but those who wait is told."""
 
-    asker: Asker
+    asker: Asker | None
     result: CachedResult
     overwrites: bool = False
 
@@ -75,7 +110,63 @@ class Release:
     asker: Asker
 
 
-Request = LookUp | Reserve | Put | Release
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The artifact has other data now, wherever it is the result."""
+
+    result: CachedResult
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A client outside wants the reservation, or holds it and is still there."""
+
+    owner: str
+    heartbeat: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GiveBack:
+    """A client outside needs the reservation no more."""
+
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Is whoever holds the reservation still there? `gone`: a node whose execution is over, or never was."""
+
+    gone: Asker | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evict:
+    """Nobody is to find the result any more. A pinned one stays unless `pinned_too`; so does one of another
+    `artifact_id`, where that is given.
+    """
+
+    reason: str = ""
+    artifact_id: str = ""
+    pinned_too: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """The result is to stay, if it is that of `artifact_id`, where that is given."""
+
+    reason: str = ""
+    artifact_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unpin:
+    """The result may go again."""
+
+    artifact_id: str = ""
+
+
+NodeRequest = LookUp | Reserve | Put | Release
+Request = NodeRequest | Change | Claim | GiveBack | Check | Evict | Pin | Unpin
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +174,29 @@ class Entry:
     """The fold of an entry's facts."""
 
     result: CachedResult | None = None
-    holder: Asker | None = None
-    # Who awaits the reservation, longest waiting first. None of them is the holder.
+    # Since when there is this result, and since when there is one at all.
+    cached_at: Timestamp | None = None
+    created_at: Timestamp | None = None
+    pinned: bool = False
+    holder: Asker | Owner | None = None
+    # Who awaits the reservation, longest waiting first. None of them is the holder; where they are, there is one.
     waiters: tuple[Asker, ...] = ()
+
+    def found(self, at: Timestamp, rules: Rules) -> CachedResult | None:
+        """The result as it is found at a time; None when there is none, or it is too old (engine-semantics §4.4)."""
+        if self.result is None or self.pinned or rules.max_age is None or self.cached_at is None:
+            return self.result
+        age = at.ToNanoseconds() - self.cached_at.ToNanoseconds()
+        return None if age > rules.max_age // timedelta(microseconds=1) * 1000 else self.result
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What is to be recorded, and who is to be told what."""
+    """What is to be recorded, who is to be told what, and what the entry is then."""
 
     facts: tuple[Message, ...]
     answers: tuple[CacheAnswer, ...]
+    entry: Entry
 
 
 def evolve(entry: Entry, fact: Message) -> Entry:
@@ -101,16 +204,35 @@ def evolve(entry: Entry, fact: Message) -> Entry:
     match fact:
         case ResultCached():
             maker = Asker.of(fact.result.source.node_execution_id)
-            return Entry(result=fact.result, holder=None if entry.holder == maker else entry.holder)
+            known = entry.result
+            return Entry(
+                result=fact.result,
+                cached_at=fact.occurred_at,
+                created_at=fact.occurred_at if known is None else entry.created_at,
+                pinned=entry.pinned and known is not None and known.artifact_id == fact.result.artifact_id,
+                holder=None if entry.holder == maker else entry.holder,
+            )
         case ReservationGranted():
+            if fact.owner:
+                return replace(entry, holder=Owner(fact.owner, fact.expires_at))
             holder = Asker.of(fact.holder)
             return replace(entry, holder=holder, waiters=_without(entry.waiters, holder))
+        case ReservationExtended():
+            return replace(entry, holder=Owner(fact.owner, fact.expires_at))
         case ReservationQueued():
             return replace(entry, waiters=(*entry.waiters, Asker.of(fact.waiter)))
         case ReservationEnded():
+            if fact.owner:
+                return replace(entry, holder=None)
             node = Asker.of(fact.node)
             holder = None if entry.holder == node else entry.holder
             return replace(entry, holder=holder, waiters=_without(entry.waiters, node))
+        case ResultEvicted():
+            return replace(entry, result=None, cached_at=None, created_at=None, pinned=False)
+        case ResultPinned():
+            return replace(entry, pinned=True)
+        case ResultUnpinned():
+            return replace(entry, pinned=False)
         case _:
             return entry
 
@@ -123,44 +245,74 @@ def fold(history: Iterable[Message]) -> Entry:
     return entry
 
 
-def decide(entry: Entry, key: CacheKey, requests: Sequence[Request], at: Timestamp) -> Outcome:
+def decide(
+    entry: Entry, key: CacheKey, requests: Sequence[Request], at: Timestamp, rules: Rules | None = None
+) -> Outcome:
     """What follows from requests about one entry, taken in their order.
 
     Args:
         at: when the requests were made.
     """
-    turn = _Turn(entry, key, at)
+    turn = _Turn(entry, key, at, rules or Rules())
     for request in requests:
-        match request:
-            case LookUp():
-                turn.look_up(request)
-            case Reserve():
-                turn.reserve(request)
-            case Put():
-                turn.put(request)
-            case Release():
-                turn.release(request)
-    return Outcome(tuple(turn.facts), tuple(turn.answers))
+        turn.take(request)
+    return Outcome(tuple(turn.facts), tuple(turn.answers), turn.entry)
 
 
 class _Turn:
     """One decision in the making; every fact is folded in at once."""
 
-    def __init__(self, entry: Entry, key: CacheKey, at: Timestamp) -> None:
+    def __init__(self, entry: Entry, key: CacheKey, at: Timestamp, rules: Rules) -> None:
         self.entry = entry
         self.key = key
         self.at = at
+        self.rules = rules
         self.facts: list[Message] = []
         self.answers: list[CacheAnswer] = []
 
-    def look_up(self, request: LookUp) -> None:
-        self._answer(request.asker, CacheAnswer.FOUND if self.entry.result is not None else CacheAnswer.NOT_FOUND)
+    def take(self, request: Request) -> None:
+        match request:
+            case LookUp():
+                self._answer(request.asker, CacheAnswer.FOUND if self._found() is not None else CacheAnswer.NOT_FOUND)
+            case Reserve():
+                self._reserve(request.asker)
+            case Put():
+                self._put(request)
+            case Release():
+                self._end(request.asker)
+                self._pass_on()
+            case Change():
+                self._change(request.result)
+            case Claim():
+                self._claim(request)
+            case GiveBack():
+                if isinstance(self.entry.holder, Owner) and self.entry.holder.name == request.owner:
+                    self._lapse(lapsed=False)
+            case Check():
+                if self._expired() or (request.gone is not None and self.entry.holder == request.gone):
+                    self._lapse()
+            case Evict():
+                self._evict(request)
+            case Pin():
+                self._pin(request)
+            case Unpin():
+                result = self.entry.result
+                if result is not None and self.entry.pinned and request.artifact_id in ("", result.artifact_id):
+                    self._record(ResultUnpinned(key=self.key, artifact_id=result.artifact_id, occurred_at=self.at))
 
-    def reserve(self, request: Reserve) -> None:
-        asker = request.asker
-        if self.entry.result is not None:
+    def _found(self) -> CachedResult | None:
+        return self.entry.found(self.at, self.rules)
+
+    def _expired(self) -> bool:
+        return isinstance(self.entry.holder, Owner) and self.entry.holder.expired(self.at)
+
+    def _reserve(self, asker: Asker) -> None:
+        if self._found() is not None:
             self._answer(asker, CacheAnswer.FOUND)
-        elif self.entry.holder in (None, asker):
+            return
+        if self._expired():
+            self._lapse()
+        if self.entry.holder in (None, asker):
             if self.entry.holder is None:
                 self._grant(asker)
             self._answer(asker, CacheAnswer.RESERVED)
@@ -169,27 +321,91 @@ class _Turn:
                 self._record(ReservationQueued(key=self.key, waiter=asker.identifier, occurred_at=self.at))
             self._answer(asker, CacheAnswer.AWAITING)
 
-    def put(self, request: Put) -> None:
-        known = self.entry.result
+    def _put(self, request: Put) -> None:
+        known = self._found()
         if known is None or (request.overwrites and known.artifact_id != request.result.artifact_id):
             served = self.entry.waiters
-            self._record(
-                ResultCached(
-                    key=self.key,
-                    result=request.result,
-                    served=[waiter.identifier for waiter in served],
-                    occurred_at=self.at,
-                )
-            )
-            self._answer(request.asker, CacheAnswer.STORED)
+            self._cache(request.result)
+            if request.asker is not None:
+                self._answer(request.asker, CacheAnswer.STORED)
             for waiter in served:
                 self._answer(waiter, CacheAnswer.FOUND)
-        else:
+        elif request.asker is not None:
             self._end(request.asker)
             self._answer(request.asker, CacheAnswer.STORED)
+            self._pass_on()
 
-    def release(self, request: Release) -> None:
-        self._end(request.asker)
+    def _change(self, result: CachedResult) -> None:
+        known = self.entry.result
+        if known is None or known.artifact_id != result.artifact_id:
+            return
+        changed = CachedResult()
+        changed.CopyFrom(result)
+        changed.input_hashes.extend(known.input_hashes)
+        changed.inputs.CopyFrom(known.inputs)
+        if changed != known:
+            served = self.entry.waiters
+            self._cache(changed)
+            for waiter in served:
+                self._answer(waiter, CacheAnswer.FOUND)
+
+    def _cache(self, result: CachedResult) -> None:
+        served = [waiter.identifier for waiter in self.entry.waiters]
+        self._record(ResultCached(key=self.key, result=result, served=served, occurred_at=self.at))
+
+    def _claim(self, request: Claim) -> None:
+        holder = self.entry.holder
+        own = isinstance(holder, Owner) and holder.name == request.owner
+        if self._expired() and not (own and not self.entry.waiters):
+            self._lapse()
+            own = False
+        interval = self.rules.heartbeat
+        if request.heartbeat is not None and timedelta() < request.heartbeat < interval:
+            interval = request.heartbeat
+        if not own and self.entry.holder is not None:
+            return
+        heartbeat, expires_at = Duration(), Timestamp()
+        heartbeat.FromTimedelta(interval)
+        expires_at.FromNanoseconds(self.at.ToNanoseconds() + HEARTBEATS * heartbeat.ToNanoseconds())
+        kind = ReservationExtended if own else ReservationGranted
+        self._record(
+            kind(
+                key=self.key,
+                owner=request.owner,
+                heartbeat_interval=heartbeat,
+                expires_at=expires_at,
+                occurred_at=self.at,
+            )
+        )
+
+    def _evict(self, request: Evict) -> None:
+        result = self.entry.result
+        if result is None or request.artifact_id not in ("", result.artifact_id):
+            return
+        if request.pinned_too or not self.entry.pinned:
+            self._record(
+                ResultEvicted(key=self.key, artifact_id=result.artifact_id, reason=request.reason, occurred_at=self.at)
+            )
+
+    def _pin(self, request: Pin) -> None:
+        result = self._found()
+        if result is not None and not self.entry.pinned and request.artifact_id in ("", result.artifact_id):
+            self._record(
+                ResultPinned(key=self.key, artifact_id=result.artifact_id, reason=request.reason, occurred_at=self.at)
+            )
+
+    def _lapse(self, *, lapsed: bool = True) -> None:
+        """Takes the reservation from whoever holds it, and gives it to the one that waits longest."""
+        match self.entry.holder:
+            case Owner() as owner:
+                self._record(ReservationEnded(key=self.key, owner=owner.name, lapsed=lapsed, occurred_at=self.at))
+            case Asker() as asker:
+                self._record(ReservationEnded(key=self.key, node=asker.identifier, lapsed=lapsed, occurred_at=self.at))
+            case None:
+                pass
+        self._pass_on()
+
+    def _pass_on(self) -> None:
         if self.entry.holder is None and self.entry.waiters:
             following = self.entry.waiters[0]
             self._grant(following)
@@ -231,7 +447,7 @@ def refusals(key: CacheKey, requests: Sequence[Request], reason: str, at: Timest
             occurred_at=at,
         )
         for request in requests
-        if not isinstance(request, Release)
+        if isinstance(request, LookUp | Reserve | Put) and request.asker is not None
     )
 
 

@@ -7,6 +7,7 @@ of different ones in any; each may be handled again. Attempts succeed, fail and 
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from datetime import timedelta
 
 from flyteidl.core.identifier_pb2 import TaskExecutionIdentifier
@@ -98,7 +99,7 @@ class AnyOrder(RuleBasedStateMachine):
             outcome = entries.decide(self.entries.get(name, Entry()), self.keys[name], requests, Timestamp())
             if again:
                 # What it was caused to record is found on the log; only questions are answered anew.
-                outcome = entries.Outcome((), outcome.answers if not outcome.facts else ())
+                outcome = replace(outcome, facts=(), answers=outcome.answers if not outcome.facts else ())
             for fact in outcome.facts:
                 self.entries[name] = entries.evolve(self.entries.get(name, Entry()), fact)
             for answer in outcome.answers:

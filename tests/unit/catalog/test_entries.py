@@ -108,7 +108,7 @@ def test_one_node_makes_the_result_and_all_who_wait_are_told_it() -> None:
     assert kept.ask(Reserve(B), Reserve(C)) == [(B, "AWAITING"), (C, "AWAITING")]
     assert kept.ask(LookUp(B)) == [(B, "NOT_FOUND")]
     assert kept.ask(Put(A, result(A))) == [(A, "STORED"), (B, "FOUND"), (C, "FOUND")]
-    assert kept.entry == Entry(result=result(A))
+    assert kept.entry == Entry(result=result(A), cached_at=AT, created_at=AT)
     assert kept.ask(Release(A), Release(B)) == []
 
 
@@ -143,7 +143,7 @@ def test_a_result_from_elsewhere_serves_those_who_wait_while_the_maker_works_on(
     assert kept.ask(Put(C, result(C), overwrites=True)) == [(C, "STORED"), (B, "FOUND")]
     assert kept.entry.holder == A
     assert kept.ask(Put(A, result(A))) == [(A, "STORED")]
-    assert kept.entry == Entry(result=result(C))
+    assert kept.entry == Entry(result=result(C), cached_at=AT, created_at=AT)
 
 
 def test_an_entry_that_takes_no_facts_lets_everybody_go_on() -> None:
