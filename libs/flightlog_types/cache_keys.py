@@ -4,7 +4,7 @@ Two runs share a result when their tasks have the same project, domain, name, ca
 inputs are equal. The task's own version does not count.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import Final
 
@@ -13,7 +13,7 @@ from flyteidl.core.interface_pb2 import TypedInterface, VariableMap
 from flyteidl.core.literals_pb2 import Literal, LiteralMap
 from flyteidl.core.types_pb2 import LiteralType
 
-from flightlog_types.object_hash import encoded, object_hash
+from flightlog_types.object_hash import composed, encoded, object_hash
 
 _INTERFACE_HASH_LENGTH: Final = 8
 # Types whose annotation has this key keep it: it was made to tell cached results apart.
@@ -42,11 +42,33 @@ def tag(inputs: LiteralMap, ignored: Collection[str] = ()) -> str:
     Raises:
         ValueError: the inputs hold a value that has no hash.
     """
-    counted = LiteralMap()
-    for name, literal in inputs.literals.items():
+    return tag_of(input_digests(inputs, ignored))
+
+
+def input_digests(inputs: LiteralMap, ignored: Collection[str] = ()) -> dict[str, bytes]:
+    """The hashes (32 bytes each) of the inputs that count, by name: what a tag is made of.
+
+    Args:
+        inputs: what the task is given.
+        ignored: names of inputs that do not count.
+
+    Raises:
+        ValueError: the inputs hold a value that has no hash.
+    """
+    digests: dict[str, bytes] = {}
+    for name in sorted(inputs.literals):
         if name not in ignored:
-            _content(literal, counted.literals[name])
-    return f"flyte_cached-{encoded(object_hash(counted))}"
+            counted = Literal()
+            _content(inputs.literals[name], counted)
+            digests[name] = object_hash(counted)
+    return digests
+
+
+def tag_of(digests: Mapping[str, bytes]) -> str:
+    """The tag of the result for inputs with these hashes."""
+    # As the hash of a LiteralMap, whose only field is left out of its JSON form when it is empty.
+    digest = composed({"literals": composed(digests)} if digests else {})
+    return f"flyte_cached-{encoded(digest)}"
 
 
 @lru_cache(maxsize=1024)

@@ -6,6 +6,7 @@ Cache keys are made of it, so every byte counts: results that another catalog of
 import base64
 import hashlib
 import math
+from collections.abc import Mapping
 from typing import Final
 
 from google.protobuf.json_format import Error, MessageToDict
@@ -50,7 +51,13 @@ def json_hash(value: JSON) -> bytes:
         case list():
             content = b"l" + b"".join(json_hash(item) for item in value)
         case dict():
-            content = b"d" + b"".join(sorted(json_hash(name) + json_hash(item) for name, item in value.items()))
+            return composed({name: json_hash(item) for name, item in value.items()})
+    return hashlib.sha256(content).digest()
+
+
+def composed(entries: Mapping[str, bytes]) -> bytes:
+    """The hash (32 bytes) of a JSON object whose entries have been hashed, by name."""
+    content = b"d" + b"".join(sorted(json_hash(name) + digest for name, digest in entries.items()))
     return hashlib.sha256(content).digest()
 
 

@@ -10,10 +10,11 @@ from typing import Final
 from flyteidl.core.catalog_pb2 import CatalogArtifactTag, CatalogCacheStatus, CatalogMetadata
 from flyteidl.core.literals_pb2 import LiteralMap
 
-from flightlog_protos.catalog.v1.cache_pb2 import CacheAnswer, CacheKey
+from flightlog_protos.catalog.v1.cache_pb2 import CacheAnswer, CacheKey, InputHash
 from flightlog_protos.execution.v1 import facts_pb2 as facts
 from flightlog_protos.log.v1.envelope_pb2 import DataRef
 from flightlog_types import cache_keys
+from flightlog_types.object_hash import encoded
 from services.execution.engine.program import Node
 from services.execution.engine.state import NodePhase, NodeState, Reservation
 from services.execution.engine.turn import DataLost, DataMissing, Turn
@@ -29,29 +30,36 @@ def asks(turn: Turn, node: Node, queued: facts.NodeQueued, inputs: LiteralMap) -
     Args:
         inputs: what the result depends on; of an array's element, its own.
     """
-    key = _key(turn, node, inputs)
-    if key is None:
+    use = _use(turn, node, inputs)
+    if use is None:
         return False
-    assert node.cache is not None
-    overwrites = turn.state.created.config.overwrite_cache
-    queued.cache.CopyFrom(facts.CacheUse(key=key, overwrites=overwrites, serializes=node.cache.serializes))
-    if overwrites:
+    queued.cache.CopyFrom(use)
+    if use.overwrites:
         return False
     turn.emit(facts.CacheAsked(node=queued, occurred_at=turn.now))
     return True
 
 
-def _key(turn: Turn, node: Node, inputs: LiteralMap) -> CacheKey | None:
-    """The key of a node's result; None when it is not to be cached. What has no outputs has no result."""
+def _use(turn: Turn, node: Node, inputs: LiteralMap) -> facts.CacheUse | None:
+    """The key of a node's result, and how it is used; None when it is not to be cached.
+
+    What has no outputs has no result.
+    """
     cache, task = node.cache, node.task
     if cache is None or task is None or not task.declares_outputs or not turn.settings.caching:
         return None
     try:
-        tag = cache_keys.tag(inputs, cache.ignored)
+        digests = cache_keys.input_digests(inputs, cache.ignored)
     except ValueError:
         # Nothing is equal to inputs that cannot be hashed.
         return None
-    return CacheKey(dataset=cache_keys.dataset(task.id, task.template.interface, cache.version), tag=tag)
+    dataset = cache_keys.dataset(task.id, task.template.interface, cache.version)
+    return facts.CacheUse(
+        key=CacheKey(dataset=dataset, tag=cache_keys.tag_of(digests)),
+        overwrites=turn.state.created.config.overwrite_cache,
+        serializes=cache.serializes,
+        input_hashes=[InputHash(name=name, hash=encoded(digest)) for name, digest in digests.items()],
+    )
 
 
 def reserves(turn: Turn, state: NodeState) -> bool:
@@ -86,9 +94,18 @@ def succeed(turn: Turn, node_id: str, outputs: DataRef | None, deck_uri: str = "
             deck_uri=deck_uri,
             task_id=task.id,
             overwrites=use.overwrites,
+            input_hashes=use.input_hashes,
+            inputs=_own_inputs(turn, state),
             occurred_at=turn.now,
         )
     )
+
+
+def _own_inputs(turn: Turn, state: NodeState) -> DataRef | None:
+    """The inputs that a result is of; most elements have none, they read those of their array."""
+    if state.element is not None and state.inputs == turn.state.nodes[state.parent_id].inputs:
+        return None
+    return state.inputs
 
 
 def answered(turn: Turn, answer: CacheAnswer) -> None:

@@ -157,7 +157,10 @@ def _reservation_awaited(state: Execution, fact: facts.ReservationAwaited) -> Ex
 def _reservation_held(state: Execution, fact: facts.ReservationHeld) -> Execution:
     node = replace(_node(state, fact.node_id), reservation=Reservation.HELD)
     if fact.overwrites and node.cache is not None:
-        node = replace(node, cache=facts.CacheUse(key=node.cache.key, overwrites=True, serializes=True))
+        cache = facts.CacheUse()
+        cache.CopyFrom(node.cache)
+        cache.overwrites = True
+        node = replace(node, cache=cache)
     return _with_node(state, node)
 
 

@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 from flightlog_protos.catalog.v1.cache_pb2 import CacheAnswer, CachedResult, CacheKey
 from flightlog_protos.execution.v1 import facts_pb2 as facts
 from flightlog_types import cache_keys
+from flightlog_types.object_hash import encoded
 from services.execution import engine
 from tests.unit.engine.story import INPUT, WORKFLOW_DIR, Flow, From, Story, identifier, literal_map
 
@@ -125,6 +126,22 @@ def test_a_miss_runs_the_node_and_its_result_is_known_before_it_has_succeeded() 
     assert story.data(story.last(facts.NodeQueued, node_id="n1").inputs) == {"a": 5}
 
 
+def test_questions_and_results_say_of_which_inputs_they_are() -> None:
+    flow = Flow().task("n0", {"a": INPUT, "b": From("", "y"), "c": 3}).returns(o0=From("n0"))
+    story = Story(cached(flow, "n0", ignore=("b",)), {"x": 4, "y": 5})
+    story.start()
+    asked = story.last(facts.CacheAsked).node
+    digests = cache_keys.input_digests(literal_map({"a": 4, "c": 3}))
+    assert {known.name: known.hash for known in asked.cache.input_hashes} == {
+        name: encoded(digest) for name, digest in digests.items()
+    }
+    answers(story, "n0", "NOT_FOUND")
+    story.succeeds("n0")
+    put = story.last(facts.CachePutRequested)
+    assert list(put.input_hashes) == list(asked.cache.input_hashes)
+    assert (put.inputs, story.data(put.inputs)) == (asked.inputs, {"a": 4, "b": 5, "c": 3})
+
+
 def test_a_result_that_cannot_be_kept_does_not_fail_the_node() -> None:
     story = started(chain())
     answers(story, "n0", "NOT_FOUND")
@@ -165,7 +182,9 @@ def test_what_is_found_but_lost_is_made_again_and_takes_its_place() -> None:
     story.lost[FOUND_AT] = "it does not exist"
     assert story.does(engine.AnswerCache((told,)))[:2] == ["NodeQueued n0", "AttemptScheduled n0#0"]
     story.succeeds("n0")
-    assert story.last(facts.CachePutRequested).overwrites
+    put = story.last(facts.CachePutRequested)
+    assert put.overwrites
+    assert [known.name for known in put.input_hashes] == ["a"]
 
 
 def test_late_and_repeated_answers_change_nothing() -> None:
@@ -195,7 +214,9 @@ def test_overwriting_asks_nothing_and_puts_its_result_in_the_place_of_another() 
     assert not story.has(facts.ReservationAsked)
     assert story.phases()["n0"] == "RUNNING"
     story.succeeds("n0")
-    assert story.last(facts.CachePutRequested).overwrites
+    put = story.last(facts.CachePutRequested)
+    assert put.overwrites
+    assert [known.name for known in put.input_hashes] == ["a"]
     answers(story, "n0", "STORED")
     assert stored(story, "n0").cache_status == CatalogCacheStatus.CACHE_POPULATED
 
@@ -400,6 +421,9 @@ def test_cached_echo_elements_are_written_because_others_are_waited_for() -> Non
     answers(story, element(0), "NOT_FOUND")
     put = story.last(facts.CachePutRequested)
     assert story.data(put.outputs) == {"o0": 5}
+    # The item that it is of stands nowhere but in the array's list.
+    assert [known.name for known in put.input_hashes] == ["a"]
+    assert not put.HasField("inputs")
     answers(story, element(1), "FOUND")
     assert answers(story, element(0), "STORED")[-1] == "ExecutionSucceeded"
 
@@ -536,7 +560,9 @@ def test_what_is_found_but_lost_while_waiting_is_made_again() -> None:
     story.lost[FOUND_AT] = "it does not exist"
     assert story.does(engine.AnswerCache((told,)))[:2] == ["ReservationHeld n0", "AttemptScheduled n0#0"]
     story.succeeds("n0")
-    assert story.last(facts.CachePutRequested).overwrites
+    put = story.last(facts.CachePutRequested)
+    assert put.overwrites
+    assert [known.name for known in put.input_hashes] == ["a"]
 
 
 def test_a_node_that_waits_for_anothers_result_leaves_its_place_to_others() -> None:

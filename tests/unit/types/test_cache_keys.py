@@ -160,6 +160,26 @@ def test_a_set_default_is_not_the_same_as_nothing() -> None:
     assert len(tags) == 8
 
 
+@given(st.dictionaries(st.text(), st.integers(-(2**62), 2**62), max_size=4), st.sets(st.text(), max_size=2))
+def test_a_tag_is_made_of_the_hashes_of_the_inputs_that_count(values: dict[str, int], ignored: set[str]) -> None:
+    """Against the rule as Flyte has it: the hash of one message with all inputs that count."""
+    inputs, counted = integers(**values), integers(**{k: v for k, v in values.items() if k not in ignored})
+    digests = cache_keys.input_digests(inputs, ignored)
+    assert list(digests) == sorted(counted.literals)
+    assert all(digest == object_hash(counted.literals[name]) for name, digest in digests.items())
+    assert cache_keys.tag_of(digests) == cache_keys.tag(inputs, ignored) == f"flyte_cached-{_whole(counted)}"
+
+
+def _whole(inputs: literals_pb2.LiteralMap) -> str:
+    return encoded(object_hash(inputs))
+
+
+def test_an_input_with_a_hash_of_its_own_is_told_by_it() -> None:
+    hashed, other = (literal({"scalar": {"none_type": {}}, "hash": text}) for text in ("same", "other"))
+    digests = cache_keys.input_digests(literals_pb2.LiteralMap(literals={"a": hashed, "b": hashed, "c": other}))
+    assert digests["a"] == digests["b"] != digests["c"]
+
+
 def test_an_input_without_json_form_has_no_tag() -> None:
     endless = literals_pb2.Literal()
     endless.scalar.generic["a"] = float("inf")
