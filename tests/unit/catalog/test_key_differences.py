@@ -8,6 +8,7 @@ import pytest
 from flyteidl.core.identifier_pb2 import DATASET, TASK, Identifier
 from flyteidl.core.interface_pb2 import TypedInterface
 from flyteidl.core.literals_pb2 import LiteralMap
+from flyteidl.core.types_pb2 import INTEGER
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -80,7 +81,7 @@ def test_a_version_that_no_engine_made_is_taken_whole(version: str) -> None:
 
 def test_a_key_of_the_engine_is_understood() -> None:
     interface = TypedInterface()
-    interface.inputs.variables["x"].type.simple = 1
+    interface.inputs.variables["x"].type.simple = INTEGER
     task = Identifier(resource_type=TASK, project="p", domain="d", name="m.flyte_task-f", version="v1")
     dataset = cache_keys.dataset(task, interface, " 1.0-beta ")
     parts = Parts.of(CacheKey(dataset=dataset, tag="t"), [InputHash(name="x", hash="h")])

@@ -1,0 +1,378 @@
+"""Why a node has the result it has: from its execution's facts, its entry's history, and the entries beside."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from flyteidl.core.catalog_pb2 import CatalogArtifactTag, CatalogCacheStatus, CatalogMetadata
+from flyteidl.core.compiler_pb2 import CompiledTask, CompiledWorkflowClosure
+from flyteidl.core.identifier_pb2 import (
+    DATASET,
+    TASK,
+    Identifier,
+    NodeExecutionIdentifier,
+    TaskExecutionIdentifier,
+    WorkflowExecutionIdentifier,
+)
+from flyteidl.core.literals_pb2 import Literal, LiteralMap
+from flyteidl.core.types_pb2 import INTEGER
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from flightlog_protos.catalog.v1.cache_pb2 import CachedResult, CacheKey, InputHash, ResultCached
+from flightlog_protos.catalog.v1.catalog_service_pb2 import CachedEntry, CacheEvent, ExplainNodeResponse
+from flightlog_protos.execution.v1 import facts_pb2 as facts
+from flightlog_types import cache_keys
+from flightlog_types.object_hash import encoded
+from services.catalog.looking import uncached
+from services.catalog.looking.explaining import Explanation, Inputs, explain, with_values
+from services.catalog.looking.stories import Story, UnknownNode, story
+
+TASK_ID = Identifier(resource_type=TASK, project="p", domain="d", name="train", version="v1")
+Outcome = ExplainNodeResponse
+
+
+def at(seconds: float) -> Timestamp:
+    moment = Timestamp()
+    moment.FromDatetime(datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds))
+    return moment
+
+
+def node(execution: str = "mine", node_id: str = "n0") -> NodeExecutionIdentifier:
+    return NodeExecutionIdentifier(
+        execution_id=WorkflowExecutionIdentifier(project="p", domain="d", name=execution), node_id=node_id
+    )
+
+
+def literal(value: Any) -> Literal:
+    found = Literal()
+    if isinstance(value, list):
+        found.collection.SetInParent()
+        found.collection.literals.extend(map(literal, value))
+    elif isinstance(value, int):
+        found.scalar.primitive.integer = value
+    else:
+        found.scalar.primitive.string_value = value
+    return found
+
+
+def literals(**values: Any) -> LiteralMap:
+    return LiteralMap(literals={name: literal(value) for name, value in values.items()})
+
+
+def hashes(inputs: LiteralMap) -> list[InputHash]:
+    return [InputHash(name=name, hash=encoded(found)) for name, found in cache_keys.input_digests(inputs).items()]
+
+
+def key(inputs: LiteralMap, version: str = "1", name: str = "train") -> CacheKey:
+    dataset = Identifier(
+        resource_type=DATASET,
+        project="p",
+        domain="d",
+        name=f"flyte_task-{name}",
+        version=f"{version}-aaaaaaaa-bbbbbbbb",
+    )
+    return CacheKey(dataset=dataset, tag=cache_keys.tag(inputs))
+
+
+def queued(inputs: LiteralMap, version: str = "1", *, seconds: float = 10, **fields: Any) -> facts.NodeQueued:
+    use = facts.CacheUse(key=key(inputs, version), input_hashes=hashes(inputs))
+    fact = facts.NodeQueued(node_id="n0", kind=facts.TASK, name="train", occurred_at=at(seconds), cache=use)
+    fact.MergeFrom(facts.NodeQueued(**fields))
+    return fact
+
+
+def asked(inputs: LiteralMap, version: str = "1") -> list[Message]:
+    """A node that asked at second 10 and was queued at second 11."""
+    return [
+        facts.CacheAsked(node=queued(inputs, version), occurred_at=at(10)),
+        queued(inputs, version, seconds=11),
+    ]
+
+
+def entry(inputs: LiteralMap, version: str = "1", *, by: str = "other", seconds: float = 0) -> CachedEntry:
+    result = CachedResult(
+        artifact_id=f"of {by}",
+        source=TaskExecutionIdentifier(task_id=TASK_ID, node_execution_id=node(by)),
+        input_hashes=hashes(inputs),
+    )
+    return CachedEntry(key=key(inputs, version), result=result, cached_at=at(seconds))
+
+
+def explained(
+    history: list[Message],
+    *candidates: CachedEntry,
+    events: list[CacheEvent] | None = None,
+    results: list[ResultCached] | None = None,
+) -> Explanation:
+    told = story(history, "n0")
+    return explain(told, node(), events or [], results or [], candidates, lambda: uncached.reason(told, None, None))
+
+
+def put(inputs: LiteralMap, seconds: float = 20) -> facts.CachePutRequested:
+    return facts.CachePutRequested(node_id="n0", key=key(inputs), occurred_at=at(seconds))
+
+
+def succeeded(status: CatalogCacheStatus, artifact: str = "", by: str = "") -> facts.NodeSucceeded:
+    seen = CatalogMetadata(artifact_tag=CatalogArtifactTag(artifact_id=artifact))
+    if by:
+        seen.source_task_execution.node_execution_id.CopyFrom(node(by))
+    return facts.NodeSucceeded(node_id="n0", cache_status=status, catalog_key=seen)
+
+
+def test_the_first_one_of_all_finds_nothing() -> None:
+    found = explained(asked(literals(x=3)))
+    assert found.outcome == Outcome.NEVER_CACHED
+    assert found.reason == "no result of train was cached before"
+
+
+def test_another_value_of_an_input_is_named_with_both_values() -> None:
+    found = explained(asked(literals(x=3, y="same")), entry(literals(x=2, y="same")))
+    assert found.outcome == Outcome.OTHER_KEY
+    assert [part for part, *_ in found.differences] == ["input x"]
+    told = with_values(found, Inputs(literals(x=3, y="same")), Inputs(literals(x=2, y="same")))
+    assert told.differences == (("input x", "3", "2"),)
+    assert told.reason == (
+        "no result has the same key; next to it is that of n0 of p/d/other: input x is 3 here and 2 there"
+    )
+
+
+def test_values_that_are_gone_are_told_by_their_hashes() -> None:
+    found = explained(asked(literals(x=3)), entry(literals(x=2)))
+    assert with_values(found, Inputs(None), Inputs(None)).differences == found.differences
+    (difference,) = found.differences
+    assert difference.here == hashes(literals(x=3))[0].hash
+
+
+def test_a_value_is_shown_only_where_it_is_the_one_of_the_key() -> None:
+    """Inputs that lie where those of the key were, but are others, would tell a wrong story."""
+    found = explained(asked(literals(x=3)), entry(literals(x=2)))
+    assert with_values(found, Inputs(literals(x=99)), Inputs(literals(x=99))).differences == found.differences
+
+
+def test_values_of_an_element_are_its_items_of_the_lists() -> None:
+    found = explained(asked(literals(x=3)), entry(literals(x=2)))
+    told = with_values(found, Inputs(literals(x=[1, 3]), 1), Inputs(literals(x=[2]), 0))
+    assert told.differences == (("input x", "3", "2"),)
+
+
+def test_long_values_that_look_alike_are_told_apart() -> None:
+    long = "a" * 200
+    found = explained(asked(literals(x=long + "b")), entry(literals(x=long + "c")))
+    ((_, here, there),) = with_values(found, Inputs(literals(x=long + "b")), Inputs(literals(x=long + "c"))).differences
+    assert here != there
+    assert max(len(here), len(there)) < 100
+
+
+def test_an_input_that_does_not_count_there_is_ignored_there() -> None:
+    found = explained(asked(literals(x=3, y=1)), entry(literals(x=3)))
+    told = with_values(found, Inputs(literals(x=3, y=1)), Inputs(literals(x=3, y=7)))
+    assert told.differences == (("input y", "1", "(ignored)"),)
+    assert told.reason.endswith("input y is 1 here and ignored there")
+    told = with_values(found, Inputs(literals(x=3, y=1)), Inputs(literals(x=3)))
+    assert told.reason.endswith("input y is only here")
+
+
+def test_the_nearest_entry_is_the_one_with_the_fewest_differences_then_the_newest() -> None:
+    near, same_near, far = (
+        entry(literals(x=2, y=1), by="near", seconds=1),
+        entry(literals(x=5, y=1), by="newer", seconds=2),
+        entry(literals(x=2, y=2), "2", by="far", seconds=9),
+    )
+    found = explained(asked(literals(x=3, y=1)), near, far)
+    assert found.nearest == near
+    found = explained(asked(literals(x=3, y=1)), near, same_near, far)
+    assert found.nearest == same_near
+
+
+def test_what_was_cached_later_explains_nothing() -> None:
+    found = explained(asked(literals(x=3)), entry(literals(x=2), seconds=10.5))
+    assert found.outcome == Outcome.NEVER_CACHED
+
+
+def test_its_own_result_explains_nothing() -> None:
+    found = explained(asked(literals(x=3)), entry(literals(x=2), by="mine"))
+    assert found.outcome == Outcome.NEVER_CACHED
+
+
+def test_many_differences_are_counted() -> None:
+    here, there = literals(a=1, b=1, c=1, d=1), literals(a=2, b=2, c=2, d=2)
+    found = with_values(explained(asked(here, "2"), entry(there)), Inputs(here), Inputs(there))
+    assert found.reason.endswith(
+        ": the cache version is 2 here and 1 there, input a is 1 here and 2 there, input b is 1 here and 2 there "
+        "and 2 more parts differ"
+    )
+
+
+def test_an_evicted_result_names_who_and_why() -> None:
+    inputs = literals(x=3)
+    events = [
+        CacheEvent(occurred_at=at(1), what="cached", subject="n0 of p/d/other"),
+        CacheEvent(occurred_at=at(2), what="evicted", actor="ada", reason="wrong data"),
+    ]
+    found = explained(asked(inputs), entry(literals(x=2)), events=events)
+    assert found.outcome == Outcome.EVICTED
+    assert found.reason == "the result was evicted by ada at 2026-01-01 00:00:02 UTC: wrong data"
+
+
+def test_an_eviction_after_the_question_explains_nothing() -> None:
+    events = [
+        CacheEvent(occurred_at=at(12), what="cached", subject="n0 of p/d/mine"),
+        CacheEvent(occurred_at=at(13), what="evicted", actor="ada"),
+    ]
+    assert explained(asked(literals(x=3)), events=events).outcome == Outcome.NEVER_CACHED
+
+
+def test_one_that_was_made_at_the_same_time_is_named() -> None:
+    inputs = literals(x=3)
+    events = [CacheEvent(occurred_at=at(15), what="cached", subject="n0 of p/d/other")]
+    found = explained([*asked(inputs), put(inputs)], events=events)
+    assert found.outcome == Outcome.MADE_MEANWHILE
+    assert "n0 of p/d/other" in found.reason
+    assert "cache_serialize" in found.reason
+
+
+def test_a_hit_names_who_made_it() -> None:
+    inputs = literals(x=3)
+    made = ResultCached(key=key(inputs), result=entry(inputs).result, occurred_at=at(1))
+    history = [*asked(inputs), succeeded(CatalogCacheStatus.CACHE_HIT, "of other", "other")]
+    found = explained(history, results=[made])
+    assert found.outcome == Outcome.HIT
+    assert found.reason == "it was a hit: made by n0 of p/d/other at 2026-01-01 00:00:01 UTC"
+    assert found.nearest is not None
+    assert found.nearest.result.artifact_id == "of other"
+
+
+def test_a_hit_after_waiting_says_so() -> None:
+    inputs = literals(x=3)
+    made = ResultCached(key=key(inputs), result=entry(inputs).result, occurred_at=at(15))
+    waited = [
+        *asked(inputs),
+        facts.ReservationAwaited(node_id="n0", occurred_at=at(12)),
+        succeeded(CatalogCacheStatus.CACHE_HIT, "of other", "other"),
+    ]
+    assert "waited until n0 of p/d/other" in explained(waited, results=[made]).reason
+
+
+def test_one_that_waits_names_the_other() -> None:
+    events = [CacheEvent(occurred_at=at(9), what="reserved", subject="n0 of p/d/other")]
+    waiting = [*asked(literals(x=3)), facts.ReservationAwaited(node_id="n0", occurred_at=at(12))]
+    found = explained(waiting, events=events)
+    assert found.outcome == Outcome.AWAITS_ANOTHER
+    assert "n0 of p/d/other" in found.reason
+
+
+def test_an_execution_that_overwrites_looks_nothing_up() -> None:
+    found = explained([queued(literals(x=3))], entry(literals(x=3)))
+    assert found.outcome == Outcome.OVERWRITES
+    assert story([queued(literals(x=3))], "n0").status == CatalogCacheStatus.CACHE_SKIPPED
+
+
+def test_lost_outputs_are_told() -> None:
+    inputs = literals(x=3)
+    again = queued(inputs, seconds=11)
+    again.cache.overwrites = True
+    found = explained([facts.CacheAsked(node=queued(inputs), occurred_at=at(10)), again])
+    assert found.outcome == Outcome.OUTPUTS_LOST
+
+
+def test_no_answer_yet_and_none_any_more() -> None:
+    question = facts.CacheAsked(node=queued(literals(x=3)), occurred_at=at(10))
+    assert explained([question]).reason == "the catalog has not answered yet"
+    ended = explained([question, facts.NodeAborted(node_id="n0", unseen=True)])
+    assert (ended.outcome, ended.reason) == (Outcome.UNANSWERED, "it ended before the catalog had answered")
+
+
+def test_a_recovered_node_names_where_it_ran() -> None:
+    recovered = facts.NodeRecovered(node_id="n0", source=node("before"))
+    found = explained([queued(literals(x=3)), recovered])
+    assert found.outcome == Outcome.RECOVERED
+    assert "n0 of p/d/before" in found.reason
+
+
+def test_a_map_says_how_many_of_its_elements_were_hits() -> None:
+    history: list[Message] = [
+        facts.NodeQueued(node_id="n0", kind=facts.ARRAY),
+        facts.ArrayPlanned(node_id="n0", size=3),
+        *(
+            facts.NodeQueued(node_id=f"n0-0-n{index}", parent_node_id="n0", element=index, kind=facts.TASK)
+            for index in range(3)
+        ),
+        facts.NodeSucceeded(node_id="n0-0-n1", cache_status=CatalogCacheStatus.CACHE_HIT),
+    ]
+    found = explained(history)
+    assert found.outcome == Outcome.NOT_CACHED
+    assert "1 of 3 were hits" in found.reason
+
+
+def test_an_element_is_found_by_its_index_and_has_the_maps_inputs() -> None:
+    array = facts.NodeQueued(node_id="n0", kind=facts.ARRAY)
+    array.inputs.uri = "s3://b/inputs.pb"
+    element = queued(literals(x=1), node_id="n0-0-n1", parent_node_id="n0", element=1)
+    told = story([array, facts.CacheAsked(node=element, occurred_at=at(10))], "n0", 1)
+    assert (told.node_id, told.element) == ("n0-0-n1", 1)
+    assert told.inputs is not None
+    assert told.inputs.uri == "s3://b/inputs.pb"
+    assert told.key == key(literals(x=1))
+
+
+@pytest.mark.parametrize(
+    ("node_id", "element", "says"),
+    [("n9", None, "no node n9"), ("n0", 5, "no element 5"), ("n1", 0, "is no map"), ("zz", 0, "no node zz")],
+)
+def test_a_node_that_is_not_there_is_a_clear_error(node_id: str, element: int | None, says: str) -> None:
+    history = [
+        facts.NodeQueued(node_id="n0", kind=facts.ARRAY),
+        facts.NodeQueued(node_id="n1", kind=facts.TASK),
+    ]
+    with pytest.raises(UnknownNode, match=says):
+        story(history, node_id, element)
+
+
+class TestUncached:
+    """A node that has no key."""
+
+    def reason(self, task: CompiledTask, inputs: LiteralMap | None = None, **overrides: Any) -> str:
+        closure = CompiledWorkflowClosure(tasks=[task])
+        compiled = closure.primary.template.nodes.add(id="n0")
+        compiled.task_node.reference_id.CopyFrom(TASK_ID)
+        for name, value in overrides.items():
+            setattr(compiled.metadata, name, value)
+        told = Story("n0", kind=facts.TASK, name="train", spec_node_id="n0")
+        told.scheduled = facts.AttemptScheduled(node_id="n0", task_id=TASK_ID)
+        return uncached.reason(told, closure, inputs)
+
+    def task(self, *, cached: bool = True, version: str = "1", outputs: bool = True) -> CompiledTask:
+        task = CompiledTask()
+        task.template.id.CopyFrom(TASK_ID)
+        task.template.metadata.discoverable = cached
+        task.template.metadata.discovery_version = version
+        if outputs:
+            task.template.interface.outputs.variables["o0"].type.simple = INTEGER
+        return task
+
+    def test_a_task_that_is_not_cached(self) -> None:
+        assert "without cache=True" in self.reason(self.task(cached=False))
+
+    def test_a_task_whose_node_switches_it_off(self) -> None:
+        assert "off for this node" in self.reason(self.task(), cacheable=False)
+
+    def test_a_task_without_outputs(self) -> None:
+        assert "no outputs" in self.reason(self.task(outputs=False))
+
+    def test_a_task_without_a_version(self) -> None:
+        assert "no cache_version" in self.reason(self.task(version=" "))
+
+    def test_inputs_without_a_hash(self) -> None:
+        inputs = LiteralMap()
+        inputs.literals["x"].scalar.generic.fields["y"].number_value = float("inf")
+        assert "no hash" in self.reason(self.task(), inputs)
+
+    def test_a_server_that_caches_nothing(self) -> None:
+        assert "FLIGHTLOG_EXECUTION__CACHING" in self.reason(self.task(), literals(x=1))
+
+    @pytest.mark.parametrize("kind", [facts.START, facts.END, facts.BRANCH, facts.GATE])
+    def test_kinds_that_have_no_result(self, kind: facts.NodeKind) -> None:
+        assert "no result to be cached" in uncached.reason(Story("n0", kind=kind), None, None)
