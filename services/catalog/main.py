@@ -7,9 +7,10 @@ from contextlib import AsyncExitStack
 
 from flightlog_blobs import BlobStore
 from flightlog_log import Log
-from flightlog_read import Database
+from flightlog_read import Database, Projector
 from flightlog_rpc import RpcServer
 from flightlog_service import Ready, run_until_stopped, running
+from services.catalog.projection.projection import CatalogProjection
 from services.catalog.settings import Settings
 from services.catalog.shell import SERVICE, Catalog
 
@@ -26,6 +27,9 @@ async def run(settings: Settings, ready: Ready) -> None:
         stack.push_async_callback(database.close)
         answering = Catalog(log, entries_at_once=catalog.entries_at_once, max_in_flight=catalog.max_in_flight)
         await stack.enter_async_context(running(answering.run()))
+        projector = Projector(database, log, CatalogProjection())
+        await stack.enter_async_context(running(projector.run()))
+        await projector.wait_until_serving()
         server = RpcServer(settings.rpc, SERVICE, {})
         port = await server.start()
         stack.push_async_callback(server.stop)

@@ -18,6 +18,7 @@ from flightlog_read import rebuild as rebuild_projection
 PROJECTIONS = {
     "registry": ("services.registry.projection.apply", "RegistryProjection"),
     "execution": ("services.execution.projection.projection", "ExecutionProjection"),
+    "catalog": ("services.catalog.projection.projection", "CatalogProjection"),
 }
 
 
