@@ -3,12 +3,13 @@
 Flyte's protocol has a number of retries and nothing on when they happen. `@task(annotations={BASE: "30s"})` says it.
 """
 
-import re
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
 from flyteidl.core.tasks_pb2 import TaskMetadata
+
+from flightlog_types.durations import MAX_LENGTH, parse_duration
 
 BASE: Final = "flightlog/retry-backoff"
 """Annotation with the pause before the first retry; it doubles with every further one."""
@@ -18,11 +19,6 @@ MOST: Final = "flightlog/retry-backoff-max"
 
 LONGEST: Final = timedelta(days=7)
 """No pause may be longer."""
-
-_SHAPE: Final = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h))+|0")
-_PART: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
-_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_MAX_LENGTH: Final = 32
 
 
 class BadPause(ValueError):
@@ -48,9 +44,7 @@ def retry_pauses(metadata: TaskMetadata) -> RetryPauses:
 
 
 def _duration(key: str, text: str) -> timedelta:
-    if len(text) > _MAX_LENGTH or not _SHAPE.fullmatch(text):
-        raise BadPause(key, text[:_MAX_LENGTH])
-    seconds = sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text))
-    if seconds > LONGEST.total_seconds():
-        raise BadPause(key, text)
-    return timedelta(seconds=seconds)
+    pause = parse_duration(text, LONGEST)
+    if pause is None:
+        raise BadPause(key, text[:MAX_LENGTH])
+    return pause

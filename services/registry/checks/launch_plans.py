@@ -6,7 +6,7 @@ from flyteidl.admin import launch_plan_pb2
 from flyteidl.core import identifier_pb2, interface_pb2, literals_pb2, types_pb2
 
 from flightlog_types import castable, describe, literal_type_of, validate_labels, validation
-from services.registry.checks.schedules import check_schedule
+from services.registry.checks.schedules import check_policy, check_schedule
 from services.registry.refusals import Refusal, invalid
 
 
@@ -18,6 +18,7 @@ def check_spec(spec: launch_plan_pb2.LaunchPlanSpec) -> None:
     """
     validation.require_identifier(spec.workflow_id if spec.HasField("workflow_id") else None, identifier_pb2.WORKFLOW)
     validate_labels(spec.labels.values)
+    check_policy(spec.annotations.values)
     if spec.entity_metadata.HasField("launch_conditions"):
         raise invalid("launch conditions are not supported: launch_conditions must be unset")
     validation.validate_literal_map(spec.fixed_inputs, "fixed_inputs")

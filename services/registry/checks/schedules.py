@@ -2,14 +2,19 @@
 
 import re
 from collections.abc import Mapping
-from zoneinfo import ZoneInfo
 
 from flyteidl.admin import schedule_pb2
 from flyteidl.core import interface_pb2, types_pb2
 
+from flightlog_protos.scheduler.v1.schedules_pb2 import SchedulePolicy
+from flightlog_types.schedule_policies import BadPolicy, is_time_zone, schedule_policy
 from services.registry.refusals import invalid
 
 _DESCRIPTORS = frozenset({"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"})
+# Names without a sign that flytekit passes on as they are.
+_ALIASES = frozenset(
+    {"hourly", "hours", "daily", "days", "weekly", "weeks", "monthly", "months", "annually", "yearly", "years"}
+)
 _MONTH_NAMES = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAY_NAMES = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _MONTHS = {name: number for number, name in enumerate(_MONTH_NAMES, 1)}
@@ -57,8 +62,20 @@ def check_schedule(schedule: schedule_pb2.Schedule, expected_inputs: Mapping[str
         check_cron(schedule.cron_expression)
 
 
+def check_policy(annotations: Mapping[str, str]) -> None:
+    """What annotations say about how a schedule is kept can be done.
+
+    Raises:
+        Refusal: INVALID_ARGUMENT naming the annotation.
+    """
+    try:
+        schedule_policy(annotations, SchedulePolicy())
+    except BadPolicy as error:
+        raise invalid(f"invalid schedule policy: {error}") from None
+
+
 def check_cron(expression: str) -> None:
-    """Five fields with names, ranges, lists and steps, or a descriptor such as `@daily`, `@every 5m`.
+    """Five fields with names, ranges, lists and steps, a descriptor (`@daily`, `@every 5m`), or an alias (`daily`).
 
     Raises:
         Refusal: INVALID_ARGUMENT naming the field.
@@ -74,6 +91,8 @@ def check_cron(expression: str) -> None:
         if text.startswith("@every ") and _DURATION.fullmatch(text.removeprefix("@every ")):
             return
         raise _bad_cron(expression, f"unrecognized descriptor {text}")
+    if text.lower() in _ALIASES:
+        return
     fields = text.split()
     if len(fields) != len(_FIELDS):
         raise _bad_cron(expression, f"expected exactly 5 fields, found {len(fields)}")
@@ -100,12 +119,9 @@ def _check_cron_item(expression: str, item: str, lowest: int, highest: int, name
 
 
 def _check_zone(expression: str, name: str) -> None:
-    if name in ("", "UTC", "Local"):  # which Go knows by itself
-        return
-    try:
-        ZoneInfo(name)
-    except (ValueError, OSError, KeyError):
-        raise _bad_cron(expression, f"unknown time zone {name}") from None
+    # Which Go knows by itself: "", "UTC", "Local".
+    if name not in ("", "UTC", "Local") and not is_time_zone(name):
+        raise _bad_cron(expression, f"unknown time zone {name}")
 
 
 def _cron_number(expression: str, text: str, names: Mapping[str, int]) -> int:

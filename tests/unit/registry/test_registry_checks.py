@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from flightlog_types import InvalidArgument
 from services.registry.checks import launch_plans
 from services.registry.checks.projects import check_project
-from services.registry.checks.schedules import check_cron, check_schedule
+from services.registry.checks.schedules import check_cron, check_policy, check_schedule
 from services.registry.checks.tasks import check_template
 from services.registry.refusals import Refusal
 
@@ -110,6 +110,8 @@ def test_containers_of_a_pod_are_held_to_the_same_limits(resources: dict[str, ob
         " 0 6 * * * ",
         "1,,2 * * * *",
         "*-5 * * * *",
+        "hourly",
+        "Days",
     ],
 )
 def test_standard_cron_expressions_pass(expression: str) -> None:
@@ -166,6 +168,11 @@ def test_a_schedule_needs_every_required_input_bound_but_the_kickoff_time() -> N
     refused_with(check_schedule, schedule_pb2.Schedule(cron_expression="nonsense"), {})
     number.required = False
     assert "datetime" in refused_with(check_schedule, hourly, {"when": number})
+
+
+def test_a_policy_that_cannot_be_is_refused_by_name() -> None:
+    check_policy({"flightlog.schedule/overlap": "skip", "somebody.else/overlap": "never"})
+    assert "flightlog.schedule/overlap" in refused_with(check_policy, {"flightlog.schedule/overlap": "never"})
 
 
 def test_expected_inputs_are_the_defaults_and_what_nothing_covers() -> None:
