@@ -22,31 +22,58 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from flyteidl.admin import launch_plan_pb2 as flyteidl_dot_admin_dot_launch__plan__pb2
+from flyteidl.admin import schedule_pb2 as flyteidl_dot_admin_dot_schedule__pb2
+from flyteidl.core import execution_pb2 as flyteidl_dot_core_dot_execution__pb2
 from flyteidl.core import identifier_pb2 as flyteidl_dot_core_dot_identifier__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&flightlog/scheduler/v1/schedules.proto\x12\x16\x66lightlog.scheduler.v1\x1a flyteidl/admin/launch_plan.proto\x1a\x1e\x66lyteidl/core/identifier.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb3\x01\n\x0eSchedulePolicy\x12\x31\n\x08\x63\x61tch_up\x18\x01 \x01(\x0e\x32\x1f.flightlog.scheduler.v1.CatchUp\x12\x30\n\x07overlap\x18\x02 \x01(\x0e\x32\x1f.flightlog.scheduler.v1.Overlap\x12)\n\x06jitter\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\ttime_zone\x18\x04 \x01(\t\"\xda\x01\n\x11ScheduleActivated\x12.\n\x0blaunch_plan\x18\x01 \x01(\x0b\x32\x19.flyteidl.core.Identifier\x12,\n\x04spec\x18\x02 \x01(\x0b\x32\x1e.flyteidl.admin.LaunchPlanSpec\x12\x36\n\x06policy\x18\x03 \x01(\x0b\x32&.flightlog.scheduler.v1.SchedulePolicy\x12/\n\x0boccurred_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"v\n\x13ScheduleDeactivated\x12.\n\x0blaunch_plan\x18\x01 \x01(\x0b\x32\x19.flyteidl.core.Identifier\x12/\n\x0boccurred_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"Q\n\x0eSchedulePaused\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12/\n\x0boccurred_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"B\n\x0fScheduleResumed\x12/\n\x0boccurred_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*]\n\x07\x43\x61tchUp\x12\x18\n\x14\x43\x41TCH_UP_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x43\x41TCH_UP_ALL\x10\x01\x12\x13\n\x0f\x43\x41TCH_UP_LATEST\x10\x02\x12\x11\n\rCATCH_UP_NONE\x10\x03*n\n\x07Overlap\x12\x17\n\x13OVERLAP_UNSPECIFIED\x10\x00\x12\x11\n\rOVERLAP_ALLOW\x10\x01\x12\x10\n\x0cOVERLAP_SKIP\x10\x02\x12\x10\n\x0cOVERLAP_WAIT\x10\x03\x12\x13\n\x0fOVERLAP_REPLACE\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&flightlog/scheduler/v1/schedules.proto\x12\x16\x66lightlog.scheduler.v1\x1a\x1d\x66lyteidl/admin/schedule.proto\x1a\x1d\x66lyteidl/core/execution.proto\x1a\x1e\x66lyteidl/core/identifier.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb3\x01\n\x0eSchedulePolicy\x12\x31\n\x08\x63\x61tch_up\x18\x01 \x01(\x0e\x32\x1f.flightlog.scheduler.v1.CatchUp\x12\x30\n\x07overlap\x18\x02 \x01(\x0e\x32\x1f.flightlog.scheduler.v1.Overlap\x12)\n\x06jitter\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\ttime_zone\x18\x04 \x01(\t\"\x9e\x02\n\x11ScheduleActivated\x12.\n\x0blaunch_plan\x18\x01 \x01(\x0b\x32\x19.flyteidl.core.Identifier\x12*\n\x08schedule\x18\x02 \x01(\x0b\x32\x18.flyteidl.admin.Schedule\x12\x36\n\x06policy\x18\x03 \x01(\x0b\x32&.flightlog.scheduler.v1.SchedulePolicy\x12/\n\x0boccurred_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05\x61\x66ter\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11registry_sequence\x18\x06 \x01(\x04\"\xc9\x01\n\x0fScheduleRefused\x12.\n\x0blaunch_plan\x18\x01 \x01(\x0b\x32\x19.flyteidl.core.Identifier\x12*\n\x08schedule\x18\x02 \x01(\x0b\x32\x18.flyteidl.admin.Schedule\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12/\n\x0boccurred_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11registry_sequence\x18\x05 \x01(\x04\"\x91\x01\n\x13ScheduleDeactivated\x12.\n\x0blaunch_plan\x18\x01 \x01(\x0b\x32\x19.flyteidl.core.Identifier\x12/\n\x0boccurred_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11registry_sequence\x18\x03 \x01(\x04\"p\n\rScheduleEnded\x12.\n\x0blaunch_plan\x18\x01 \x01(\x0b\x32\x19.flyteidl.core.Identifier\x12/\n\x0boccurred_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"Q\n\x0eSchedulePaused\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12/\n\x0boccurred_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"B\n\x0fScheduleResumed\x12/\n\x0boccurred_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xea\x01\n\tTickFired\x12.\n\x0blaunch_plan\x18\x01 \x01(\x0b\x32\x19.flyteidl.core.Identifier\x12\'\n\x03\x64ue\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12@\n\x0c\x65xecution_id\x18\x03 \x01(\x0b\x32*.flyteidl.core.WorkflowExecutionIdentifier\x12/\n\x0boccurred_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tcaught_up\x18\x05 \x01(\x08\"\x97\x01\n\x0bTickWaiting\x12.\n\x0blaunch_plan\x18\x01 \x01(\x0b\x32\x19.flyteidl.core.Identifier\x12\'\n\x03\x64ue\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x86\x03\n\x0cTicksSkipped\x12.\n\x0blaunch_plan\x18\x01 \x01(\x0b\x32\x19.flyteidl.core.Identifier\x12)\n\x05\x66irst\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x04last\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x63ount\x18\x04 \x01(\x04\x12;\n\x06reason\x18\x05 \x01(\x0e\x32+.flightlog.scheduler.v1.TicksSkipped.Reason\x12/\n\x0boccurred_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06waited\x18\x07 \x01(\x08\"d\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\n\n\x06MISSED\x10\x01\x12\x0b\n\x07OVERLAP\x10\x02\x12\x0c\n\x08REPLACED\x10\x03\x12\n\n\x06PAUSED\x10\x04\x12\x0f\n\x0b\x44\x45\x41\x43TIVATED\x10\x05\"\x91\x02\n\x0cTickRunEnded\x12.\n\x0blaunch_plan\x18\x01 \x01(\x0b\x32\x19.flyteidl.core.Identifier\x12\'\n\x03\x64ue\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12@\n\x0c\x65xecution_id\x18\x03 \x01(\x0b\x32*.flyteidl.core.WorkflowExecutionIdentifier\x12\x35\n\x05phase\x18\x04 \x01(\x0e\x32&.flyteidl.core.WorkflowExecution.Phase\x12/\n\x0boccurred_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x93\x02\n\x0eTickRunExisted\x12.\n\x0blaunch_plan\x18\x01 \x01(\x0b\x32\x19.flyteidl.core.Identifier\x12\'\n\x03\x64ue\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12@\n\x0c\x65xecution_id\x18\x03 \x01(\x0b\x32*.flyteidl.core.WorkflowExecutionIdentifier\x12\x35\n\x05phase\x18\x04 \x01(\x0e\x32&.flyteidl.core.WorkflowExecution.Phase\x12/\n\x0boccurred_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xf8\x01\n\x0bTickRefused\x12.\n\x0blaunch_plan\x18\x01 \x01(\x0b\x32\x19.flyteidl.core.Identifier\x12\'\n\x03\x64ue\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12@\n\x0c\x65xecution_id\x18\x03 \x01(\x0b\x32*.flyteidl.core.WorkflowExecutionIdentifier\x12\x0c\n\x04\x63ode\x18\x04 \x01(\t\x12\x0f\n\x07message\x18\x05 \x01(\t\x12/\n\x0boccurred_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xdd\x01\n\x0fTickRunStopping\x12.\n\x0blaunch_plan\x18\x01 \x01(\x0b\x32\x19.flyteidl.core.Identifier\x12\'\n\x03\x64ue\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12@\n\x0c\x65xecution_id\x18\x03 \x01(\x0b\x32*.flyteidl.core.WorkflowExecutionIdentifier\x12/\n\x0boccurred_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"C\n\x07TickSet\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\'\n\x03\x64ue\x18\x02 \x03(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa8\x02\n\x0cScheduleSpan\x12.\n\x0blaunch_plan\x18\x01 \x01(\x0b\x32\x19.flyteidl.core.Identifier\x12*\n\x08schedule\x18\x02 \x01(\x0b\x32\x18.flyteidl.admin.Schedule\x12\x36\n\x06policy\x18\x03 \x01(\x0b\x32&.flightlog.scheduler.v1.SchedulePolicy\x12)\n\x05since\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nconsidered\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa4\x03\n\x0eScheduleStands\x12\x33\n\x05spans\x18\x01 \x03(\x0b\x32$.flightlog.scheduler.v1.ScheduleSpan\x12.\n\nconsidered\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x07running\x18\x03 \x03(\x0b\x32\x1f.flightlog.scheduler.v1.TickSet\x12\x31\n\x08stopping\x18\x04 \x03(\x0b\x32\x1f.flightlog.scheduler.v1.TickSet\x12\x30\n\x07waiting\x18\x05 \x03(\x0b\x32\x1f.flightlog.scheduler.v1.TickSet\x12\x0e\n\x06paused\x18\x06 \x01(\x08\x12\x14\n\x0cpause_reason\x18\x07 \x01(\t\x12\x19\n\x11registry_sequence\x18\x08 \x01(\x04\x12,\n\x08last_due\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0elast_execution\x18\n \x01(\t\x12\x0f\n\x07refused\x18\x0b \x01(\t*]\n\x07\x43\x61tchUp\x12\x18\n\x14\x43\x41TCH_UP_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x43\x41TCH_UP_ALL\x10\x01\x12\x13\n\x0f\x43\x41TCH_UP_LATEST\x10\x02\x12\x11\n\rCATCH_UP_NONE\x10\x03*n\n\x07Overlap\x12\x17\n\x13OVERLAP_UNSPECIFIED\x10\x00\x12\x11\n\rOVERLAP_ALLOW\x10\x01\x12\x10\n\x0cOVERLAP_SKIP\x10\x02\x12\x10\n\x0cOVERLAP_WAIT\x10\x03\x12\x13\n\x0fOVERLAP_REPLACE\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'flightlog.scheduler.v1.schedules_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CATCHUP']._serialized_start=871
-  _globals['_CATCHUP']._serialized_end=964
-  _globals['_OVERLAP']._serialized_start=966
-  _globals['_OVERLAP']._serialized_end=1076
-  _globals['_SCHEDULEPOLICY']._serialized_start=198
-  _globals['_SCHEDULEPOLICY']._serialized_end=377
-  _globals['_SCHEDULEACTIVATED']._serialized_start=380
-  _globals['_SCHEDULEACTIVATED']._serialized_end=598
-  _globals['_SCHEDULEDEACTIVATED']._serialized_start=600
-  _globals['_SCHEDULEDEACTIVATED']._serialized_end=718
-  _globals['_SCHEDULEPAUSED']._serialized_start=720
-  _globals['_SCHEDULEPAUSED']._serialized_end=801
-  _globals['_SCHEDULERESUMED']._serialized_start=803
-  _globals['_SCHEDULERESUMED']._serialized_end=869
+  _globals['_CATCHUP']._serialized_start=3917
+  _globals['_CATCHUP']._serialized_end=4010
+  _globals['_OVERLAP']._serialized_start=4012
+  _globals['_OVERLAP']._serialized_end=4122
+  _globals['_SCHEDULEPOLICY']._serialized_start=226
+  _globals['_SCHEDULEPOLICY']._serialized_end=405
+  _globals['_SCHEDULEACTIVATED']._serialized_start=408
+  _globals['_SCHEDULEACTIVATED']._serialized_end=694
+  _globals['_SCHEDULEREFUSED']._serialized_start=697
+  _globals['_SCHEDULEREFUSED']._serialized_end=898
+  _globals['_SCHEDULEDEACTIVATED']._serialized_start=901
+  _globals['_SCHEDULEDEACTIVATED']._serialized_end=1046
+  _globals['_SCHEDULEENDED']._serialized_start=1048
+  _globals['_SCHEDULEENDED']._serialized_end=1160
+  _globals['_SCHEDULEPAUSED']._serialized_start=1162
+  _globals['_SCHEDULEPAUSED']._serialized_end=1243
+  _globals['_SCHEDULERESUMED']._serialized_start=1245
+  _globals['_SCHEDULERESUMED']._serialized_end=1311
+  _globals['_TICKFIRED']._serialized_start=1314
+  _globals['_TICKFIRED']._serialized_end=1548
+  _globals['_TICKWAITING']._serialized_start=1551
+  _globals['_TICKWAITING']._serialized_end=1702
+  _globals['_TICKSSKIPPED']._serialized_start=1705
+  _globals['_TICKSSKIPPED']._serialized_end=2095
+  _globals['_TICKSSKIPPED_REASON']._serialized_start=1995
+  _globals['_TICKSSKIPPED_REASON']._serialized_end=2095
+  _globals['_TICKRUNENDED']._serialized_start=2098
+  _globals['_TICKRUNENDED']._serialized_end=2371
+  _globals['_TICKRUNEXISTED']._serialized_start=2374
+  _globals['_TICKRUNEXISTED']._serialized_end=2649
+  _globals['_TICKREFUSED']._serialized_start=2652
+  _globals['_TICKREFUSED']._serialized_end=2900
+  _globals['_TICKRUNSTOPPING']._serialized_start=2903
+  _globals['_TICKRUNSTOPPING']._serialized_end=3124
+  _globals['_TICKSET']._serialized_start=3126
+  _globals['_TICKSET']._serialized_end=3193
+  _globals['_SCHEDULESPAN']._serialized_start=3196
+  _globals['_SCHEDULESPAN']._serialized_end=3492
+  _globals['_SCHEDULESTANDS']._serialized_start=3495
+  _globals['_SCHEDULESTANDS']._serialized_end=3915
 # @@protoc_insertion_point(module_scope)
