@@ -5,8 +5,9 @@ What counts is how the cache was when the node asked: what was put there or take
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Final
 
 from flyteidl.core.catalog_pb2 import CatalogCacheStatus
@@ -14,10 +15,11 @@ from flyteidl.core.identifier_pb2 import NodeExecutionIdentifier
 from flyteidl.core.literals_pb2 import LiteralMap
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from flightlog_protos.catalog.v1.cache_pb2 import CacheKey, ResultCached
+from flightlog_protos.catalog.v1.cache_pb2 import CacheKey, InputHash, ResultCached
 from flightlog_protos.catalog.v1.catalog_service_pb2 import CachedEntry, CacheEvent, ExplainNodeResponse
+from services.catalog.entries import Rules
 from services.catalog.looking import histories, values
-from services.catalog.looking.histories import CACHED, EVICTED, REPLACED
+from services.catalog.looking.histories import CACHED, EVICTED, REPLACED, RESERVED
 from services.catalog.looking.keys import Difference, Parts, differences, entity_name
 from services.catalog.looking.stories import Story
 
@@ -50,6 +52,18 @@ class Inputs:
     literals: LiteralMap | None
     element: int | None = None
 
+    def own(self, hashes: Iterable[InputHash]) -> LiteralMap | None:
+        """The inputs of the node itself: of an element its items, as far as the hashes of its key tell them."""
+        if self.literals is None:
+            return None
+        found = LiteralMap()
+        found.CopyFrom(self.literals)
+        for one in hashes:
+            value = values.value_of(one.name, one.hash, self.literals, self.element)
+            if value is not None:
+                found.literals[one.name].CopyFrom(value)
+        return found
+
     def text(self, name: str, digest: str) -> str:
         """The value that a hash was made of; the hash where it is not known any more."""
         literal = values.value_of(name, digest, self.literals, self.element)
@@ -66,7 +80,8 @@ def explain(
     history: Sequence[CacheEvent],
     results: Sequence[ResultCached],
     candidates: Iterable[CachedEntry],
-    uncached: Callable[[], str],
+    uncached: str,
+    rules: Rules,
 ) -> Explanation:
     """Why a node has the result it has.
 
@@ -75,14 +90,15 @@ def explain(
         history: of the entry of its key.
         results: that this entry has had.
         candidates: entries of the same name as they are now, whatever their keys.
-        uncached: says why a node without a key has none.
+        uncached: why a node without a key has none.
+        rules: by which results are found.
     """
     if story.recovered is not None:
         source = histories.node_name(story.recovered.source)
         return Explanation(ExplainNodeResponse.RECOVERED, f"it was reused from {source}, which this execution recovers")
     key = story.key
     if key is None:
-        return Explanation(ExplainNodeResponse.NOT_CACHED, uncached())
+        return Explanation(ExplainNodeResponse.NOT_CACHED, uncached)
     if story.status == CatalogCacheStatus.CACHE_HIT:
         return _hit(story, key, results)
     if story.lost:
@@ -96,7 +112,7 @@ def explain(
     if story.queued_at is None:
         ended = "it ended before the catalog had answered" if story.over else "the catalog has not answered yet"
         return Explanation(ExplainNodeResponse.UNANSWERED, ended)
-    told = _told_by_history(story, node, history)
+    told = _told_by_history(story, node, history, rules)
     return told or _nearest(story, key, story.asked_at, node, candidates)
 
 
@@ -142,35 +158,37 @@ def _hit(story: Story, key: CacheKey, results: Sequence[ResultCached]) -> Explan
     return Explanation(ExplainNodeResponse.HIT, f"it was a hit: made by {by} at {clock(taken.occurred_at)}", entry)
 
 
-def _told_by_history(story: Story, node: NodeExecutionIdentifier, history: Sequence[CacheEvent]) -> Explanation | None:
+def _told_by_history(
+    story: Story, node: NodeExecutionIdentifier, history: Sequence[CacheEvent], rules: Rules
+) -> Explanation | None:
     """What the entry of its own key tells: that a result was there, or was just being made."""
-    assert story.asked_at is not None
     assert story.queued_at is not None
-    ours = histories.node_name(node)
     if story.awaits:
-        holder = next((event.subject for event in reversed(history) if event.what == "reserved"), "")
-        return Explanation(
-            ExplainNodeResponse.AWAITS_ANOTHER,
-            f"no result was cached; it waits for {holder}, which is making the same one",
-        )
-    kept = [event for event in history if event.what in (CACHED, REPLACED, EVICTED)]
-    before = [event for event in kept if _time(event.occurred_at) <= _time(story.queued_at)]
+        holder = next((event.subject for event in reversed(history) if event.what == RESERVED), "another node")
+        said = f"no result was cached; it waits for {holder}, which is making the same one"
+        return Explanation(ExplainNodeResponse.AWAITS_ANOTHER, said)
+    changes = [event for event in history if event.what in (CACHED, REPLACED, EVICTED)]
+    before = [event for event in changes if _time(event.occurred_at) <= _time(story.queued_at)]
     if before and before[-1].what == EVICTED:
         last = before[-1]
         why = f": {last.reason}" if last.reason else ""
-        return Explanation(
-            ExplainNodeResponse.EVICTED, f"the result was evicted by {last.actor} at {clock(last.occurred_at)}{why}"
-        )
-    until = story.put.occurred_at if story.put is not None else None
-    for event in kept:
-        if event.what == EVICTED or event.subject == ours:
-            continue
-        if until is not None and _time(story.asked_at) <= _time(event.occurred_at) <= _time(until):
-            return Explanation(
-                ExplainNodeResponse.MADE_MEANWHILE,
-                f"{event.subject} was making the same result at the same time; with cache_serialize one waits for "
-                "the other",
-            )
+        said = f"the result was evicted by {last.actor} at {clock(last.occurred_at)}{why}"
+        return Explanation(ExplainNodeResponse.EVICTED, said)
+    if before and rules.max_age is not None:
+        age = timedelta(microseconds=(_time(story.queued_at) - _time(before[-1].occurred_at)) // 1000)
+        if age > rules.max_age:
+            made = f"the result of {before[-1].subject} was made at {clock(before[-1].occurred_at)}"
+            said = f"{made}, and results older than {rules.max_age} are not taken"
+            return Explanation(ExplainNodeResponse.TOO_OLD, said)
+    if story.put is None:
+        return None
+    ours = histories.node_name(node)
+    known = [event for event in changes if _time(event.occurred_at) <= _time(story.put.occurred_at)]
+    if known and known[-1].what != EVICTED and known[-1].subject != ours:
+        said = f"{known[-1].subject} was making the same result at the same time"
+        if story.use is not None and not story.use.serializes:
+            said += "; with cache_serialize one waits for the other"
+        return Explanation(ExplainNodeResponse.MADE_MEANWHILE, said)
     return None
 
 

@@ -20,7 +20,7 @@ from flightlog_protos.catalog.v1.cache_pb2 import (
 from flightlog_protos.catalog.v1.catalog_service_pb2 import CacheEvent
 from flightlog_protos.log.v1.envelope_pb2 import Actor
 
-CACHED, REPLACED, EVICTED = "cached", "replaced", "evicted"
+CACHED, REPLACED, EVICTED, RESERVED = "cached", "replaced", "evicted", "reserved"
 
 
 def events(records: Iterable[Recorded]) -> list[CacheEvent]:
@@ -93,7 +93,7 @@ def _events(fact: object, result: str) -> Iterator[CacheEvent]:
             yield CacheEvent(occurred_at=fact.occurred_at, what="unpinned", artifact_id=fact.artifact_id)
         case ReservationGranted():
             subject = fact.owner or node_name(fact.holder)
-            yield CacheEvent(occurred_at=fact.occurred_at, what="reserved", subject=subject)
+            yield CacheEvent(occurred_at=fact.occurred_at, what=RESERVED, subject=subject)
         case ReservationQueued():
             yield CacheEvent(occurred_at=fact.occurred_at, what="awaited", subject=node_name(fact.waiter))
         case ReservationEnded():

@@ -26,6 +26,7 @@ from flightlog_protos.catalog.v1.catalog_service_pb2 import CachedEntry, CacheEv
 from flightlog_protos.execution.v1 import facts_pb2 as facts
 from flightlog_types import cache_keys
 from flightlog_types.object_hash import encoded
+from services.catalog.entries import Rules
 from services.catalog.looking import uncached
 from services.catalog.looking.explaining import Explanation, Inputs, explain, with_values
 from services.catalog.looking.stories import Story, UnknownNode, story
@@ -106,9 +107,12 @@ def explained(
     *candidates: CachedEntry,
     events: list[CacheEvent] | None = None,
     results: list[ResultCached] | None = None,
+    rules: Rules | None = None,
 ) -> Explanation:
     told = story(history, "n0")
-    return explain(told, node(), events or [], results or [], candidates, lambda: uncached.reason(told, None, None))
+    return explain(
+        told, node(), events or [], results or [], candidates, uncached.reason(told, None, None), rules or Rules()
+    )
 
 
 def put(inputs: LiteralMap, seconds: float = 20) -> facts.CachePutRequested:
@@ -156,6 +160,12 @@ def test_values_of_an_element_are_its_items_of_the_lists() -> None:
     found = explained(asked(literals(x=3)), entry(literals(x=2)))
     told = with_values(found, Inputs(literals(x=[1, 3]), 1), Inputs(literals(x=[2]), 0))
     assert told.differences == (("input x", "3", "2"),)
+
+
+def test_an_elements_own_inputs_are_its_items() -> None:
+    own = Inputs(literals(x=[1, 3], y="same"), 1).own(hashes(literals(x=3, y="same")))
+    assert own == literals(x=3, y="same")
+    assert Inputs(None).own([]) is None
 
 
 def test_long_values_that_look_alike_are_told_apart() -> None:
@@ -232,6 +242,17 @@ def test_one_that_was_made_at_the_same_time_is_named() -> None:
     assert found.outcome == Outcome.MADE_MEANWHILE
     assert "n0 of p/d/other" in found.reason
     assert "cache_serialize" in found.reason
+
+
+def test_one_that_is_too_old_says_when_it_was_made() -> None:
+    rules = Rules(max_age=timedelta(seconds=5))
+    events = [CacheEvent(occurred_at=at(1), what="cached", subject="n0 of p/d/other")]
+    found = explained([*asked(literals(x=3)), put(literals(x=3))], events=events, rules=rules)
+    assert found.outcome == Outcome.TOO_OLD
+    assert found.reason == (
+        "the result of n0 of p/d/other was made at 2026-01-01 00:00:01 UTC, "
+        "and results older than 0:00:05 are not taken"
+    )
 
 
 def test_a_hit_names_who_made_it() -> None:
