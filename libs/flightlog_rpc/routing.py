@@ -84,6 +84,12 @@ OWNERS: Mapping[str, str] = {
 }
 """Full method name -> the service that answers it, for every method of the Flyte surface and of our own services."""
 
+_OWN_SERVED = frozenset(
+    {
+        "flightlog.catalog.v1.CatalogService",
+    }
+)
+
 _NOT_SERVED = frozenset(
     [
         *_full(
@@ -100,7 +106,7 @@ _NOT_SERVED = frozenset(
         *_full(_AUTH, "GetOAuth2Metadata GetPublicClientConfig"),
         *_full(_IDENTITY, "UserInfo"),
         *_OWNED["catalog"],
-        *(name for name, method in METHODS.items() if method.service in _OWN),
+        *(name for name, method in METHODS.items() if method.service in _OWN and method.service not in _OWN_SERVED),
     ]
 )
 
