@@ -11,8 +11,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from flightlog_log import Cause, Conflict, Head, Log, Recorded
 from flightlog_protos.catalog.v1.cache_pb2 import CacheKey
+from flightlog_protos.log.v1.envelope_pb2 import Actor
 from services.catalog import entries, subjects
 from services.catalog.entries import Entry, Outcome, Request, Rules
+
+SERVICE = "catalog"
 
 
 def now() -> Timestamp:
@@ -20,6 +23,16 @@ def now() -> Timestamp:
     stamp = Timestamp()
     stamp.FromDatetime(datetime.now(UTC))
     return stamp
+
+
+def by_itself(correlation_id: str, causation_id: str) -> Cause:
+    """The cause of what the catalog does because of the clock or of a client, not of an execution's envelope."""
+    return Cause(Actor(subject=SERVICE, method="service", client=SERVICE), correlation_id, causation_id)
+
+
+def told_already(actor: Actor) -> bool:
+    """Whether those who wait were told when a decision was made: where an execution's envelope was its cause."""
+    return actor.subject == SERVICE and actor.method == "service" and not actor.client
 
 
 class Entries:

@@ -11,13 +11,14 @@ from flightlog_read import Database, Projector
 from flightlog_rpc import RpcServer
 from flightlog_service import Ready, run_until_stopped, running
 from services.catalog.entries import Rules
-from services.catalog.keeping import Entries
+from services.catalog.keeping import SERVICE, Entries
 from services.catalog.looking import calls
 from services.catalog.looking.nodes import Nodes
 from services.catalog.looking.reading import Reads
 from services.catalog.projection.projection import CatalogProjection
+from services.catalog.reservations import Reservations
 from services.catalog.settings import Settings
-from services.catalog.shell import SERVICE, Catalog
+from services.catalog.shell import Catalog
 
 
 async def run(settings: Settings, ready: Ready) -> None:
@@ -30,7 +31,9 @@ async def run(settings: Settings, ready: Ready) -> None:
         stack.push_async_callback(log.close)
         database = await Database.connect(settings.database)
         stack.push_async_callback(database.close)
-        answering = Catalog(log, entries_at_once=catalog.entries_at_once, max_in_flight=catalog.max_in_flight)
+        entries = Entries(log, catalog.rules, at_once=catalog.entries_at_once)
+        reservations = Reservations(log, entries)
+        answering = Catalog(log, entries, reservations, max_in_flight=catalog.max_in_flight)
         await stack.enter_async_context(running(answering.run()))
         projector = Projector(database, log, CatalogProjection())
         await stack.enter_async_context(running(projector.run()))

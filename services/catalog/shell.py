@@ -3,13 +3,15 @@
 Whatever an execution asks in one envelope is answered in one. An entry's facts name the envelope that caused them; when
 that envelope comes again, after a crash between the append and the answer, the same is decided from the state it was
 decided in, and the same is answered. So no waiting node is ever forgotten.
+
+What clients outside and the clock do to an entry is recorded first; those who wait are told when the record comes back
+from the log.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from itertools import takewhile
 from uuid import NAMESPACE_OID, uuid5
 
 import structlog
@@ -21,23 +23,34 @@ from flyteidl.core.identifier_pb2 import (
 from google.protobuf.message import Message
 from prometheus_client import Counter
 
-from flightlog_log import Cause, Conflict, Head, Log, LogError, LogUnavailable, Recorded, Subject
-from flightlog_protos.catalog.v1.cache_pb2 import CacheAnswer, CachedResult, CacheKey
+from flightlog_log import Cause, Log, LogError, LogUnavailable, Recorded, Subject
+from flightlog_protos.catalog.v1.artifacts_pb2 import ArtifactUpdated
+from flightlog_protos.catalog.v1.cache_pb2 import (
+    CacheAnswer,
+    CachedResult,
+    CacheKey,
+    ReservationAlarm,
+    ReservationGranted,
+    ResultCached,
+)
 from flightlog_protos.execution.v1.facts_pb2 import (
     CacheAsked,
     CachePutRequested,
     ReservationAsked,
     ReservationReleased,
 )
-from services.catalog import entries, subjects
-from services.catalog.entries import Asker, LookUp, Put, Release, Request, Reserve
+from services.catalog import artifacts, entries, subjects
+from services.catalog.entries import Asker, Change, LookUp, NodeRequest, Put, Release, Reserve, Rules
+from services.catalog.keeping import SERVICE, Entries, by_itself, told_already
+from services.catalog.reservations import Reservations
 from services.catalog.subjects import ExecutionKey
 
-SERVICE = "catalog"
 DURABLE = "catalog"
+"""Name of this service's consumers on every stream."""
 QUESTIONS = frozenset(
     fact.DESCRIPTOR.name for fact in (CacheAsked, CachePutRequested, ReservationAsked, ReservationReleased)
 )
+CHANGES = frozenset(fact.DESCRIPTOR.name for fact in (ResultCached, ReservationGranted, ArtifactUpdated))
 
 _log = structlog.get_logger(__name__)
 _answered = Counter("flightlog_catalog_answers_total", "Answers of the cache", ["kind"])
@@ -49,71 +62,112 @@ class Catalog:
     """Follows the executions and answers what their nodes ask of the cache.
 
     Args:
-        entries_at_once: entries looked at side by side for one envelope.
         max_in_flight: envelopes worked on side by side.
     """
 
-    def __init__(self, log: Log, *, entries_at_once: int = 64, max_in_flight: int = 512) -> None:
+    def __init__(
+        self,
+        log: Log,
+        kept: Entries | None = None,
+        reservations: Reservations | None = None,
+        *,
+        max_in_flight: int = 512,
+    ) -> None:
         self._log = log
-        self._looking = asyncio.Semaphore(entries_at_once)
+        self._entries = kept or Entries(log, Rules())
+        self._reservations = reservations or Reservations(log, self._entries)
         self._max_in_flight = max_in_flight
 
     async def run(self) -> None:
         """Answer until cancelled."""
-        await self._log.consume(
-            subjects.EXECUTION, DURABLE, self.take, facts=QUESTIONS, max_in_flight=self._max_in_flight
-        )
+        async with asyncio.TaskGroup() as group:
+            group.create_task(
+                self._log.consume(
+                    subjects.EXECUTION, DURABLE, self.take, facts=QUESTIONS, max_in_flight=self._max_in_flight
+                )
+            )
+            group.create_task(self._log.consume(subjects.CATALOG, DURABLE, self.on_changes, facts=CHANGES))
+            group.create_task(
+                self._log.consume_alarms(DURABLE, subjects.ALARM_KIND, self._reservations.on_alarm, ReservationAlarm)
+            )
 
     async def take(self, recorded: Recorded) -> None:
         """Answer what one envelope asks; the answers are on the log when this returns."""
         asked = _requests(recorded)
         served = await asyncio.gather(*(self._serve(key, requests, recorded) for key, requests in asked))
+        await self._tell([answer for answers in served for answer in answers], recorded)
+
+    async def on_changes(self, recorded: Recorded) -> None:
+        """Tell those who waited what a client or the clock did for them; let entries follow an artifact's update."""
+        if told_already(recorded.envelope.actor):
+            return
+        answers: list[CacheAnswer] = []
+        for fact in recorded.facts:
+            match fact:
+                case ResultCached():
+                    answers.extend(_told(CacheAnswer.FOUND, node, fact, fact.result) for node in fact.served)
+                case ReservationGranted() if not fact.owner:
+                    answers.append(_told(CacheAnswer.RESERVED, fact.holder, fact))
+                case ArtifactUpdated():
+                    await self._follow(fact, recorded)
+                case _:
+                    pass
+        await self._tell(answers, recorded)
+
+    async def _follow(self, updated: ArtifactUpdated, recorded: Recorded) -> None:
+        cause = by_itself(recorded.envelope.correlation_id, recorded.event_id)
+        change = Change(artifacts.result_of(updated))
+        for tag in updated.tags:
+            try:
+                await self._entries.change(CacheKey(dataset=updated.dataset, tag=tag), [change], cause)
+            except LogUnavailable:
+                raise
+            except LogError as error:
+                _log.error("entry.not_updated", artifact=updated.artifact_id, tag=tag, reason=str(error))
+
+    async def _tell(self, answers: Iterable[CacheAnswer], recorded: Recorded) -> None:
         by_execution: dict[ExecutionKey, list[CacheAnswer]] = {}
-        for answer in (answer for answers in served for answer in answers):
+        for answer in answers:
             execution = answer.node.execution_id
             by_execution.setdefault((execution.project, execution.domain, execution.name), []).append(answer)
-        for execution, answers in by_execution.items():
+        for execution, told in by_execution.items():
             await self._log.publish(
                 subjects.answers(execution),
-                answers,
+                told,
                 cause=Cause.service(SERVICE, recorded),
                 message_id="/".join((recorded.event_id, *execution)),
             )
-            for answer in answers:
+            for answer in told:
                 _answered.labels(CacheAnswer.Kind.Name(answer.kind)).inc()
 
-    async def _serve(self, key: CacheKey, requests: list[Request], recorded: Recorded) -> tuple[CacheAnswer, ...]:
+    async def _serve(self, key: CacheKey, requests: list[NodeRequest], recorded: Recorded) -> tuple[CacheAnswer, ...]:
         """Decide about one entry and record it, once; returns what is to be told."""
-        async with self._looking:
-            while True:
-                try:
-                    return await self._decide(key, requests, recorded)
-                except Conflict:
-                    continue
-                except LogUnavailable:
-                    raise
-                except LogError as error:
-                    # An entry that cannot be read, or takes no facts, is no reason to stop a run.
-                    _log.error("entry.refused", subject=str(subjects.entry(key)), reason=str(error))
-                    return entries.refusals(key, requests, str(error), recorded.envelope.occurred_at)
-
-    async def _decide(self, key: CacheKey, requests: list[Request], recorded: Recorded) -> tuple[CacheAnswer, ...]:
-        """Raises `Conflict` when another envelope came first."""
-        subject = subjects.entry(key)
-        records = await self._log.load(subject)
-        before = list(takewhile(lambda record: record.envelope.causation_id != recorded.event_id, records))
-        entry = entries.fold(fact for record in before for fact in record.facts)
-        outcome = entries.decide(entry, key, requests, recorded.envelope.occurred_at)
-        if outcome.facts and len(before) == len(records):
-            head = records[-1].head if records else Head.EMPTY
-            await self._log.append(subject, outcome.facts, head=head, cause=Cause.service(SERVICE, recorded))
+        at = recorded.envelope.occurred_at
+        try:
+            outcome = await self._entries.change(key, requests, Cause.service(SERVICE, recorded), at=at)
+            await self._reservations.queued(key, outcome, recorded.envelope.correlation_id)
+        except LogUnavailable:
+            raise
+        except LogError as error:
+            # An entry that cannot be read, or takes no facts, is no reason to stop a run.
+            _log.error("entry.refused", subject=str(subjects.entry(key)), reason=str(error))
+            return entries.refusals(key, requests, str(error), at)
         return outcome.answers
 
 
-def _requests(recorded: Recorded) -> Iterable[tuple[CacheKey, list[Request]]]:
+def _told(
+    kind: CacheAnswer.Kind,
+    node: NodeExecutionIdentifier,
+    fact: ResultCached | ReservationGranted,
+    result: CachedResult | None = None,
+) -> CacheAnswer:
+    return CacheAnswer(node=node, kind=kind, key=fact.key, result=result, occurred_at=fact.occurred_at)
+
+
+def _requests(recorded: Recorded) -> Iterable[tuple[CacheKey, list[NodeRequest]]]:
     """What an envelope asks, by entry, in its order."""
     execution = Subject.parse(recorded.subject).parts
-    asked: dict[bytes, tuple[CacheKey, list[Request]]] = {}
+    asked: dict[bytes, tuple[CacheKey, list[NodeRequest]]] = {}
     for fact in recorded.facts:
         question = _request(fact, execution)
         if question is not None:
@@ -122,7 +176,7 @@ def _requests(recorded: Recorded) -> Iterable[tuple[CacheKey, list[Request]]]:
     return asked.values()
 
 
-def _request(fact: Message, execution: tuple[str, ...]) -> tuple[CacheKey, Request] | None:
+def _request(fact: Message, execution: tuple[str, ...]) -> tuple[CacheKey, NodeRequest] | None:
     project, domain, name = execution
     match fact:
         case CacheAsked():
@@ -147,4 +201,10 @@ def _result(fact: CachePutRequested, asker: Asker) -> CachedResult:
     )
     # Named by its source: said twice, it is the same one.
     artifact_id = uuid5(NAMESPACE_OID, "/".join(("flightlog", *asker, str(fact.attempt))))
-    return CachedResult(artifact_id=str(artifact_id), outputs=fact.outputs, source=source)
+    return CachedResult(
+        artifact_id=str(artifact_id),
+        outputs=fact.outputs,
+        source=source,
+        input_hashes=fact.input_hashes,
+        inputs=fact.inputs if fact.HasField("inputs") else None,
+    )

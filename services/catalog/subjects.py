@@ -1,14 +1,18 @@
-"""Where cache entries and answers are on the log."""
+"""Where entries, datasets, artifacts and answers are on the log, and the executions they are about."""
 
 from __future__ import annotations
 
 from hashlib import sha256
+
+from flyteidl.core.identifier_pb2 import Identifier
 
 from flightlog_log import Subject
 from flightlog_protos.catalog.v1.cache_pb2 import CacheKey
 
 CATALOG = "CATALOG"
 EXECUTION = "EXECUTION"
+ALARM_KIND = "catalog"
+"""First part of the alarms' names: they belong to entries."""
 
 _LONGEST_BYTES = 2000
 """A NATS protocol line holds 4096 bytes."""
@@ -19,15 +23,47 @@ ExecutionKey = tuple[str, str, str]
 
 def entry(key: CacheKey) -> Subject:
     """The subject of a cache entry. A key that no subject can spell out is named by its hash."""
-    dataset = key.dataset
-    parts = ("entry", dataset.project, dataset.domain, dataset.name, dataset.version, key.tag)
-    if all(parts) and sum(map(len, parts)) <= _LONGEST_BYTES:
-        spelled = Subject.of(CATALOG, *parts)
-        if len(spelled.text) <= _LONGEST_BYTES:
-            return spelled
-    return Subject.of(CATALOG, "entry", sha256(key.SerializeToString(deterministic=True)).hexdigest())
+    named = key.dataset
+    parts = (named.project, named.domain, named.name, named.version, key.tag)
+    return _spelled("entry", parts) or Subject.of(CATALOG, "entry", sha256(_bytes(key)).hexdigest())
 
 
 def answers(execution: ExecutionKey) -> Subject:
     """The subject of what is answered to an execution."""
     return Subject.of(CATALOG, "answer", *execution)
+
+
+def dataset(identifier: Identifier) -> Subject:
+    """The subject of a dataset."""
+    return _named("dataset", identifier.project, identifier.domain, identifier.name, identifier.version)
+
+
+def artifact(identifier: Identifier, artifact_id: str) -> Subject:
+    """The subject of an artifact of a dataset."""
+    return _named("artifact", identifier.project, identifier.domain, identifier.name, identifier.version, artifact_id)
+
+
+def alarm(key: CacheKey) -> Subject:
+    """The name of the alarm of an entry that somebody waits for."""
+    return Subject.of("ALARM", ALARM_KIND, *entry(key).parts)
+
+
+def execution(key: ExecutionKey) -> Subject | None:
+    """The subject of an execution; None when none can have this name."""
+    return Subject.of(EXECUTION, *key) if all(key) and sum(map(len, key)) <= _LONGEST_BYTES else None
+
+
+def _named(kind: str, *parts: str) -> Subject:
+    """The subject of something, by its name, or by the hash of it where no subject can spell it out."""
+    return _spelled(kind, parts) or Subject.of(CATALOG, kind, sha256("\0".join(parts).encode()).hexdigest())
+
+
+def _spelled(kind: str, parts: tuple[str, ...]) -> Subject | None:
+    if not all(parts) or sum(map(len, parts)) > _LONGEST_BYTES:
+        return None
+    subject = Subject.of(CATALOG, kind, *parts)
+    return subject if len(subject.text) <= _LONGEST_BYTES else None
+
+
+def _bytes(key: CacheKey) -> bytes:
+    return key.SerializeToString(deterministic=True)

@@ -7,15 +7,15 @@ A result of the engine makes an entry, an artifact and, if need be, a dataset, w
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
-from uuid import NAMESPACE_OID, uuid5
 
-from flyteidl.core.identifier_pb2 import Identifier, NodeExecutionIdentifier, TaskExecutionIdentifier
-from flyteidl.datacatalog.datacatalog_pb2 import Artifact, Dataset, DatasetID, Partition
+from flyteidl.core.identifier_pb2 import Identifier, NodeExecutionIdentifier
+from flyteidl.datacatalog.datacatalog_pb2 import Artifact, Dataset, Partition
 from google.protobuf.message import Message
 
 from flightlog_log import Recorded
 from flightlog_protos.catalog.v1 import artifacts_pb2 as artifacts
 from flightlog_protos.catalog.v1 import cache_pb2 as cache
+from services.catalog.artifacts import TASK_VERSION, dataset_id, source_metadata
 from services.catalog.projection.rows import (
     ArtifactRow,
     DatasetRow,
@@ -26,14 +26,6 @@ from services.catalog.projection.rows import (
     entry_key,
     instant,
 )
-
-TASK_VERSION: Final = "task-version"
-EXECUTION_PROJECT: Final = "exec-project"
-EXECUTION_DOMAIN: Final = "exec-domain"
-EXECUTION_NAME: Final = "execution-name"
-NODE_ID: Final = "exec-node"
-ATTEMPT: Final = "exec-attempt"
-"""Flyte's keys of a dataset's and an artifact's metadata (engine-semantics §4.3)."""
 
 
 @dataclass(slots=True)
@@ -221,29 +213,3 @@ def holder_name(node: NodeExecutionIdentifier) -> str:
     """Who holds a reservation, in one line, when it is a node."""
     execution = node.execution_id
     return f"{execution.project}/{execution.domain}/{execution.name}/{node.node_id}"
-
-
-def dataset_id(dataset: Identifier, uuid: str = "") -> DatasetID:
-    """A dataset's id as clients get it; its UUID follows from its name unless a client gave one."""
-    name = "/".join(("flightlog", dataset.project, dataset.domain, dataset.name, dataset.version))
-    return DatasetID(
-        project=dataset.project,
-        domain=dataset.domain,
-        name=dataset.name,
-        version=dataset.version,
-        UUID=uuid or str(uuid5(NAMESPACE_OID, name)),
-    )
-
-
-def source_metadata(source: TaskExecutionIdentifier) -> dict[str, str]:
-    """What Flyte's engine says of a result's source in the metadata of an artifact (engine-semantics §4.3)."""
-    if not source.HasField("node_execution_id"):
-        return {}
-    node = source.node_execution_id
-    return {
-        EXECUTION_PROJECT: node.execution_id.project,
-        EXECUTION_DOMAIN: node.execution_id.domain,
-        EXECUTION_NAME: node.execution_id.name,
-        NODE_ID: node.node_id,
-        ATTEMPT: str(source.retry_attempt),
-    }

@@ -1,8 +1,8 @@
 """The catalog's tables (schema `catalog`), and rows to columns and back.
 
 - `datasets`: datasets, of clients and of the engine; key: SHA-256 of the identifier.
-- `artifacts`: what clients created, and results of the engine; they stay when nothing is tagged with them any more; key:
-  SHA-256 of dataset and id.
+- `artifacts`: what clients created, and results of the engine; they stay when nothing is tagged with them any more;
+  key: SHA-256 of dataset and id.
 - `entries`: entries of the cache, which are tags of a dataset, or keys of CacheService; they stay when their result is
   evicted; key: SHA-256 of the cache key.
 - `uses`: a node that was told an artifact (`FOUND`), and when.

@@ -64,7 +64,7 @@ class ArtifactCreated(_message.Message):
     def __init__(self, dataset: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., artifact_id: _Optional[str] = ..., data: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., partitions: _Optional[_Iterable[_Union[ArtifactPartition, _Mapping]]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ArtifactUpdated(_message.Message):
-    __slots__ = ("dataset", "artifact_id", "data", "metadata", "occurred_at")
+    __slots__ = ("dataset", "artifact_id", "data", "metadata", "occurred_at", "tags", "source")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -77,9 +77,13 @@ class ArtifactUpdated(_message.Message):
     DATA_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
     OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    TAGS_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
     dataset: _identifier_pb2.Identifier
     artifact_id: str
     data: _envelope_pb2.DataRef
     metadata: _containers.ScalarMap[str, str]
     occurred_at: _timestamp_pb2.Timestamp
-    def __init__(self, dataset: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., artifact_id: _Optional[str] = ..., data: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    tags: _containers.RepeatedScalarFieldContainer[str]
+    source: _identifier_pb2.TaskExecutionIdentifier
+    def __init__(self, dataset: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., artifact_id: _Optional[str] = ..., data: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., tags: _Optional[_Iterable[str]] = ..., source: _Optional[_Union[_identifier_pb2.TaskExecutionIdentifier, _Mapping]] = ...) -> None: ...
