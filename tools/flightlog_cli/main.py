@@ -3,17 +3,14 @@
 Modules of the commands are imported when they run: `flightlog --help` and shell completion answer at once.
 """
 
-import asyncio
-import os
-import sys
-from collections.abc import Coroutine
 from importlib.metadata import version
-from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 import typer
 
-from .embedded.child import StackError
+from .running import DEFAULT_DATA as _DEFAULT_DATA
+from .running import AsJson, Data
+from .running import run as _run
 
 app = typer.Typer(
     name="flightlog",
@@ -22,13 +19,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
-
-Data = Annotated[
-    Path, typer.Option("--data", envvar="FLIGHTLOG_DATA", help="Data folder of the stack.", file_okay=False)
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
-_DEFAULT_DATA = Path("~/.flightlog")
-_Result = TypeVar("_Result")
 
 
 def _print_version(wanted: bool) -> None:
@@ -134,23 +124,6 @@ def parked(
     from .commands.parked import parked as run
 
     _run(run(data, redrive=redrive, as_json=as_json))
-
-
-def _run(coroutine: Coroutine[Any, Any, _Result]) -> _Result:
-    from .logs import to_stderr
-
-    to_stderr()
-    try:
-        return asyncio.run(coroutine)
-    except StackError as error:
-        typer.secho(str(error), fg="red", err=True)
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
-    except BrokenPipeError:
-        # `flightlog events x | head`: the reader has seen enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(0) from None
 
 
 def main() -> None:
