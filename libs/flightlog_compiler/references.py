@@ -1,10 +1,10 @@
 """What a workflow refers to, and finding it (admin-contract §3.2)."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from flyteidl.core import compiler_pb2, identifier_pb2, interface_pb2, tasks_pb2, workflow_pb2
+from flyteidl.core import compiler_pb2, identifier_pb2, interface_pb2, literals_pb2, tasks_pb2, workflow_pb2
 
 from flightlog_compiler import errors
 from flightlog_compiler.errors import Problems
@@ -39,6 +39,23 @@ class LaunchPlanInterface:
     id: identifier_pb2.Identifier
     expected_inputs: interface_pb2.ParameterMap
     expected_outputs: interface_pb2.VariableMap
+    fixed_inputs: literals_pb2.LiteralMap = field(default_factory=literals_pb2.LiteralMap)
+
+    def compiled(self) -> compiler_pb2.CompiledLaunchPlan:
+        """As it stands in a closure, for those who tell results apart by what they are made of.
+
+        Its fixed inputs are all that it gives by itself: defaults, too.
+        """
+        compiled = compiler_pb2.CompiledLaunchPlan()
+        template = compiled.template
+        template.id.CopyFrom(self.id)
+        template.interface.outputs.CopyFrom(self.expected_outputs)
+        template.fixed_inputs.CopyFrom(self.fixed_inputs)
+        for name, parameter in self.expected_inputs.parameters.items():
+            template.interface.inputs.variables[name].CopyFrom(parameter.var)
+            if parameter.HasField("default"):
+                template.fixed_inputs.literals[name].CopyFrom(parameter.default)
+        return compiled
 
 
 @dataclass(frozen=True)
@@ -89,6 +106,18 @@ def requirements(
     return Requirements(
         tuple(tasks[key] for key in sorted(tasks)), tuple(launch_plans[key] for key in sorted(launch_plans))
     )
+
+
+def cached_launch_plans(
+    templates: Iterable[workflow_pb2.WorkflowTemplate],
+) -> Iterator[identifier_pb2.Identifier]:
+    """The launch plans that nodes of these workflows run and want the results of to be cached; each once, in order."""
+    found: dict[EntityKey, identifier_pb2.Identifier] = {}
+    for template in templates:
+        for node in all_nodes(template):
+            if node.metadata.cacheable and node.workflow_node.HasField("launchplan_ref"):
+                found[EntityKey.of(node.workflow_node.launchplan_ref)] = node.workflow_node.launchplan_ref
+    return (found[key] for key in sorted(found))
 
 
 def used_sub_workflows(

@@ -19,6 +19,7 @@ from flightlog_compiler.references import (
     References,
     all_nodes,
     branch_arms,
+    cached_launch_plans,
     check_sub_workflow_cycles,
     requirements,
     used_sub_workflows,
@@ -58,6 +59,9 @@ def compile_workflow(
         if task.HasField("interface"):
             task.interface.inputs.SetInParent()
             task.interface.outputs.SetInParent()
+    templates = (closure.primary.template, *(compiled.template for compiled in closure.sub_workflows))
+    for launch_plan_id in cached_launch_plans(templates):
+        closure.launch_plans.append(references.launch_plans[EntityKey.of(launch_plan_id)].compiled())
     return closure
 
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import Final
 
-from flyteidl.core.identifier_pb2 import DATASET, Identifier
+from flyteidl.core.identifier_pb2 import DATASET, LAUNCH_PLAN, WORKFLOW, Identifier
 from flyteidl.core.interface_pb2 import TypedInterface, VariableMap
 from flyteidl.core.literals_pb2 import Literal, LiteralMap
 from flyteidl.core.types_pb2 import LiteralType
@@ -20,14 +20,18 @@ _INTERFACE_HASH_LENGTH: Final = 8
 _CACHE_ANNOTATION: Final = "cache-key-metadata"
 
 
-def dataset(task_id: Identifier, interface: TypedInterface, cache_version: str) -> Identifier:
-    """The dataset of a task's results: project and domain are the task's, wherever it runs."""
+# Flyte has no keys for these.
+_PREFIXES: Final = {WORKFLOW: "flightlog_workflow", LAUNCH_PLAN: "flightlog_launch_plan"}
+
+
+def dataset(entity: Identifier, interface: TypedInterface, cache_version: str) -> Identifier:
+    """The dataset of what a task, workflow or launch plan gives: project and domain are its own, wherever it runs."""
     version = f"{cache_version.strip(' ')}-{_signature(interface.SerializeToString(deterministic=True))}"
     return Identifier(
         resource_type=DATASET,
-        project=task_id.project,
-        domain=task_id.domain,
-        name=f"flyte_task-{task_id.name}",
+        project=entity.project,
+        domain=entity.domain,
+        name=f"{_PREFIXES.get(entity.resource_type, 'flyte_task')}-{entity.name}",
         version=version,
     )
 

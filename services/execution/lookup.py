@@ -93,7 +93,7 @@ class Lookup:
             found = await self.launchable(identifier)
         except RpcError:
             return None
-        return LaunchPlanInterface(identifier, found.expected_inputs, found.expected_outputs)
+        return LaunchPlanInterface(identifier, found.expected_inputs, found.expected_outputs, found.fixed_inputs)
 
     async def compiled_task(self, identifier: Identifier) -> CompiledTask | None:
         """A registered task; None when there is none of this identifier."""

@@ -41,25 +41,32 @@ def asks(turn: Turn, node: Node, queued: facts.NodeQueued, inputs: LiteralMap) -
 
 
 def _use(turn: Turn, node: Node, inputs: LiteralMap) -> facts.CacheUse | None:
-    """The key of a node's result, and how it is used; None when it is not to be cached.
-
-    What has no outputs has no result.
-    """
-    cache, task = node.cache, node.task
-    if cache is None or task is None or not task.declares_outputs or not turn.settings.caching:
+    """The key of a node's result, and how it is used; None when it is not to be cached."""
+    cache = node.cache
+    if cache is None or not turn.settings.caching:
         return None
     try:
-        digests = cache_keys.input_digests(inputs, cache.ignored)
+        digests = cache_keys.input_digests(_complete(inputs, cache.given), cache.ignored)
     except ValueError:
         # Nothing is equal to inputs that cannot be hashed.
         return None
-    dataset = cache_keys.dataset(task.id, task.template.interface, cache.version)
+    dataset = cache_keys.dataset(cache.entity, cache.interface, cache.version)
     return facts.CacheUse(
         key=CacheKey(dataset=dataset, tag=cache_keys.tag_of(digests)),
         overwrites=turn.state.created.config.overwrite_cache,
         serializes=cache.serializes,
         input_hashes=[InputHash(name=name, hash=encoded(digest)) for name, digest in digests.items()],
     )
+
+
+def _complete(inputs: LiteralMap, given: LiteralMap) -> LiteralMap:
+    if not given.literals:
+        return inputs
+    complete = LiteralMap()
+    complete.CopyFrom(inputs)
+    for name in given.literals.keys() - inputs.literals.keys():
+        complete.literals[name].CopyFrom(given.literals[name])
+    return complete
 
 
 def reserves(turn: Turn, state: NodeState) -> bool:
@@ -83,8 +90,8 @@ def succeed(turn: Turn, node_id: str, outputs: DataRef | None, deck_uri: str = "
         turn.emit(facts.NodeSucceeded(node_id=node_id, outputs=outputs, deck_uri=deck_uri, occurred_at=turn.now))
         turn.ended.append(node_id)
         return
-    task = turn.node(state).task
-    assert task is not None
+    cache = turn.node(state).cache
+    assert cache is not None
     turn.emit(
         facts.CachePutRequested(
             node_id=node_id,
@@ -92,7 +99,7 @@ def succeed(turn: Turn, node_id: str, outputs: DataRef | None, deck_uri: str = "
             key=use.key,
             outputs=outputs,
             deck_uri=deck_uri,
-            task_id=task.id,
+            task_id=cache.entity,
             overwrites=use.overwrites,
             input_hashes=use.input_hashes,
             inputs=_own_inputs(turn, state),

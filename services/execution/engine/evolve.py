@@ -145,7 +145,8 @@ def _cache_asked(state: Execution, fact: facts.CacheAsked) -> Execution:
 
 
 def _reservation_asked(state: Execution, fact: facts.ReservationAsked) -> Execution:
-    return _takes_place(state, replace(_node(state, fact.node_id), reservation=Reservation.ASKED))
+    node = replace(_node(state, fact.node_id), reservation=Reservation.ASKED)
+    return _takes_place(state, node) if node.kind in _LIMITED else _with_node(state, node)
 
 
 def _reservation_awaited(state: Execution, fact: facts.ReservationAwaited) -> Execution:

@@ -63,6 +63,8 @@ def _run(turn: Turn, node_id: str) -> None:
     if state.phase.terminal:
         # A failure in the same decision has ended it already.
         return
+    if caching.reserves(turn, state):
+        return
     if state.kind == facts.TASK:
         _run_task(turn, state)
         return
@@ -86,8 +88,6 @@ def _run(turn: Turn, node_id: str) -> None:
 
 
 def _run_task(turn: Turn, state: NodeState) -> None:
-    if caching.reserves(turn, state):
-        return
     if recovery.replans(turn, state):
         return
     node = turn.node(state)

@@ -9,19 +9,19 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Final
 
-from flyteidl.core.compiler_pb2 import CompiledWorkflow, CompiledWorkflowClosure
+from flyteidl.core.compiler_pb2 import CompiledLaunchPlan, CompiledWorkflow, CompiledWorkflowClosure
 from flyteidl.core.condition_pb2 import BooleanExpression
 from flyteidl.core.identifier_pb2 import TASK, Identifier
 from flyteidl.core.literals_pb2 import Binding
-from flyteidl.core.tasks_pb2 import TaskMetadata, TaskTemplate
+from flyteidl.core.tasks_pb2 import TaskTemplate
 from flyteidl.core.types_pb2 import Error
 from flyteidl.core.workflow_pb2 import (
     ArrayNode,
     BranchNode,
     GateNode,
-    NodeMetadata,
     TaskNodeOverrides,
     WorkflowMetadata,
+    WorkflowTemplate,
 )
 from flyteidl.core.workflow_pb2 import Node as CompiledNode
 from flyteidl.plugins.array_job_pb2 import ArrayJob
@@ -30,8 +30,9 @@ from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 
 from flightlog_protos.execution.v1 import facts_pb2
 from flightlog_types.addresses import addresses
-from services.execution.engine import bindings
+from services.execution.engine import bindings, cacheable
 from services.execution.engine.bindings import START_NODE
+from services.execution.engine.cacheable import Cache
 
 END_NODE: Final = "end-node"
 CONTAINER_ARRAY: Final = "container_array"
@@ -87,18 +88,7 @@ class Node:
     # None: the execution's or the workflow's default holds.
     interruptible: bool | None = None
     # Set when results of this node are to be cached.
-    cache: "Cache | None" = None
-
-
-@dataclass(frozen=True, slots=True)
-class Cache:
-    """How a task's results are cached, as the task says or the node overrides it."""
-
-    version: str
-    # Nodes with the same inputs run one at a time.
-    serializes: bool
-    # Inputs that results do not depend on.
-    ignored: frozenset[str]
+    cache: Cache | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,10 +169,9 @@ class Program:
         Raises:
             ProgramError: a node refers to what the closure lacks, or is of a kind this engine does not run.
         """
-        tasks = {entity_key(task.template.id): _task(task.template) for task in closure.tasks}
-        primary = closure.primary
-        main = _workflow(primary, tasks)
-        sub_workflows = {entity_key(sub.template.id): _workflow(sub, tasks) for sub in closure.sub_workflows}
+        primary, named = closure.primary, _Named.of(closure)
+        main = _workflow(primary, named)
+        sub_workflows = {entity_key(sub.template.id): _workflow(sub, named) for sub in closure.sub_workflows}
         for workflow in (main, *sub_workflows.values()):
             for node in _all_nodes(workflow):
                 if node.sub_workflow is not None and node.sub_workflow not in sub_workflows:
@@ -217,6 +206,24 @@ class Program:
             raise ProgramError(self.primary.unrunnable or f"the closure has no sub-workflow {key}") from None
 
 
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """What the nodes of a closure refer to by name."""
+
+    tasks: Mapping[EntityKey, Task]
+    sub_workflows: Mapping[EntityKey, WorkflowTemplate]
+    # Those whose results are cached.
+    launch_plans: Mapping[EntityKey, CompiledLaunchPlan]
+
+    @staticmethod
+    def of(closure: CompiledWorkflowClosure) -> "_Named":
+        return _Named(
+            tasks={entity_key(task.template.id): _task(task.template) for task in closure.tasks},
+            sub_workflows={entity_key(sub.template.id): sub.template for sub in closure.sub_workflows},
+            launch_plans={entity_key(compiled.template.id): compiled for compiled in closure.launch_plans},
+        )
+
+
 def entity_key(identifier: Identifier) -> EntityKey:
     return identifier.project, identifier.domain, identifier.name, identifier.version
 
@@ -243,14 +250,14 @@ def _all_nodes(workflow: Workflow) -> Iterator[Node]:
             yield node.array.element
 
 
-def _workflow(compiled: CompiledWorkflow, tasks: Mapping[EntityKey, Task]) -> Workflow:
+def _workflow(compiled: CompiledWorkflow, named: _Named) -> Workflow:
     template = compiled.template
     aliases = _aliases(template.nodes)
     inputs = {node.id: _inputs(node.inputs, aliases) for node in template.nodes}
     inputs.setdefault(START_NODE, ())
     inputs.setdefault(END_NODE, _inputs(template.outputs, aliases))
     upstream, downstream = _edges(compiled, inputs)
-    nodes = {node.id: _node(node, aliases, tasks) for node in template.nodes if node.id not in (START_NODE, END_NODE)}
+    nodes = {node.id: _node(node, aliases, named) for node in template.nodes if node.id not in (START_NODE, END_NODE)}
     feeds = _feeds(nodes, upstream)
     read = _read_outputs(inputs)
     for node_id, parsed in nodes.items():
@@ -273,7 +280,7 @@ def _workflow(compiled: CompiledWorkflow, tasks: Mapping[EntityKey, Task]) -> Wo
     failure_node = ""
     if template.HasField("failure_node"):
         failure_node = template.failure_node.id
-        nodes[failure_node] = _node(template.failure_node, aliases, tasks)
+        nodes[failure_node] = _node(template.failure_node, aliases, named)
     return Workflow(nodes=nodes, declares_outputs=bool(inputs[END_NODE]), failure_node=failure_node)
 
 
@@ -368,13 +375,13 @@ def _awaited_by_arms(branch: Branch) -> Iterator[str]:
             yield from _awaited_by_arms(arm.branch)
 
 
-def _arm(compiled: CompiledNode, aliases: bindings.Aliases, tasks: Mapping[EntityKey, Task]) -> Node:
+def _arm(compiled: CompiledNode, aliases: bindings.Aliases, named: _Named) -> Node:
     """A node inside a branch. It waits for nodes of the workflow around."""
-    node = _node(compiled, aliases, tasks)
+    node = _node(compiled, aliases, named)
     return replace(node, upstream=tuple(dict.fromkeys((*compiled.upstream_node_ids, *node.sources))))
 
 
-def _node(compiled: CompiledNode, aliases: bindings.Aliases, tasks: Mapping[EntityKey, Task]) -> Node:
+def _node(compiled: CompiledNode, aliases: bindings.Aliases, named: _Named) -> Node:
     """A node without its edges."""
     inputs = _inputs(compiled.inputs, aliases)
     metadata = compiled.metadata
@@ -393,49 +400,42 @@ def _node(compiled: CompiledNode, aliases: bindings.Aliases, tasks: Mapping[Enti
     )
     match compiled.WhichOneof("target"):
         case "task_node":
-            task = tasks.get(entity_key(compiled.task_node.reference_id))
+            task = named.tasks.get(entity_key(compiled.task_node.reference_id))
             if task is None:
                 raise ProgramError(f"node [{node.id}] refers to a task that the closure lacks")
             retries = metadata.retries.retries or task.retries
             overrides = compiled.task_node.overrides
-            cache = _cache(metadata, task.template.metadata)
+            cache = cacheable.of_task(metadata, task.template)
             node = replace(
                 node, kind=facts_pb2.TASK, task=task, overrides=overrides, max_attempts=retries + 1, cache=cache
             )
             return node if task.type != CONTAINER_ARRAY else _array_task(node, task)
         case "workflow_node" if compiled.workflow_node.HasField("sub_workflow_ref"):
             key = entity_key(compiled.workflow_node.sub_workflow_ref)
-            return replace(node, kind=facts_pb2.SUB_WORKFLOW, sub_workflow=key)
+            cache = cacheable.of_workflow(metadata, named.sub_workflows.get(key))
+            return replace(node, kind=facts_pb2.SUB_WORKFLOW, sub_workflow=key, cache=cache)
         case "workflow_node" if compiled.workflow_node.HasField("launchplan_ref"):
-            return replace(node, kind=facts_pb2.LAUNCH_PLAN, launch_plan=compiled.workflow_node.launchplan_ref)
+            launch_plan = compiled.workflow_node.launchplan_ref
+            cache = cacheable.of_launch_plan(metadata, named.launch_plans.get(entity_key(launch_plan)))
+            return replace(node, kind=facts_pb2.LAUNCH_PLAN, launch_plan=launch_plan, cache=cache)
         case "branch_node":
-            return replace(node, kind=facts_pb2.BRANCH, branch=_branch(compiled.branch_node, aliases, tasks))
+            return replace(node, kind=facts_pb2.BRANCH, branch=_branch(compiled.branch_node, aliases, named))
         case "gate_node":
             return replace(node, kind=facts_pb2.GATE, gate=compiled.gate_node)
         case "array_node":
-            return replace(node, kind=facts_pb2.ARRAY, array=_array(compiled.array_node, aliases, tasks))
+            return replace(node, kind=facts_pb2.ARRAY, array=_array(compiled.array_node, aliases, named))
         case target:
             raise ProgramError(f"node [{node.id}] is of a kind that is not supported: {target}")
 
 
-def _cache(node: NodeMetadata, task: TaskMetadata) -> Cache | None:
-    """What the task says of caching, as far as the node says nothing else. Without a version there is no key."""
-    cacheable = node.cacheable if node.HasField("cacheable") else task.discoverable
-    version = node.cache_version if node.HasField("cache_version") else task.discovery_version
-    if not cacheable or not version.strip(" "):
-        return None
-    serializes = node.cache_serializable if node.HasField("cache_serializable") else task.cache_serializable
-    return Cache(version=version, serializes=serializes, ignored=frozenset(task.cache_ignore_input_vars))
-
-
-def _branch(compiled: BranchNode, aliases: bindings.Aliases, tasks: Mapping[EntityKey, Task]) -> Branch:
+def _branch(compiled: BranchNode, aliases: bindings.Aliases, named: _Named) -> Branch:
     if_else = compiled.if_else
     blocks = (if_else.case, *if_else.other)
-    arms = {block.then_node.id: _arm(block.then_node, aliases, tasks) for block in blocks}
+    arms = {block.then_node.id: _arm(block.then_node, aliases, named) for block in blocks}
     otherwise = ""
     if if_else.HasField("else_node"):
         otherwise = if_else.else_node.id
-        arms[otherwise] = _arm(if_else.else_node, aliases, tasks)
+        arms[otherwise] = _arm(if_else.else_node, aliases, named)
     return Branch(
         cases=tuple((block.condition, block.then_node.id) for block in blocks),
         otherwise=otherwise,
@@ -444,8 +444,8 @@ def _branch(compiled: BranchNode, aliases: bindings.Aliases, tasks: Mapping[Enti
     )
 
 
-def _array(compiled: ArrayNode, aliases: bindings.Aliases, tasks: Mapping[EntityKey, Task]) -> Array:
-    element = _node(compiled.node, aliases, tasks)
+def _array(compiled: ArrayNode, aliases: bindings.Aliases, named: _Named) -> Array:
+    element = _node(compiled.node, aliases, named)
     if element.kind not in (facts_pb2.TASK, facts_pb2.LAUNCH_PLAN):
         raise ProgramError(f"node [{element.id}] is mapped, and neither a task nor a launch plan")
     task = element.task
@@ -494,7 +494,7 @@ def _array_task(node: Node, task: Task) -> Node:
         is_task=True,
         size=max(0, job.size) if task.template.task_type_version == 0 else None,
     )
-    return replace(node, kind=facts_pb2.ARRAY, task=None, overrides=None, array=array)
+    return replace(node, kind=facts_pb2.ARRAY, task=None, overrides=None, cache=None, array=array)
 
 
 @dataclass(frozen=True, slots=True)

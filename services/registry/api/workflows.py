@@ -46,7 +46,7 @@ async def create_workflow(
     template.id.CopyFrom(identifier)
     _check_nodes(store, template)
     closure = await _compiled(store, template, request.spec.sub_workflows)
-    content = digest(closure)
+    content = _digest(closure)
     existing = await store.workflow(identifier)
     if existing is None:
         fact = facts_pb2.WorkflowRegistered(
@@ -69,6 +69,19 @@ async def create_workflow(
             identifier, await store.closure(existing.closure), closure, _reason(identifier, same=False)
         )
     raise requests.identical(identifier_pb2.WORKFLOW, _reason(identifier, same=True))
+
+
+def _digest(closure: compiler_pb2.CompiledWorkflowClosure) -> bytes:
+    """What tells whether two registrations are the same one.
+
+    Launch plans do not count: they follow from the nodes, and closures of earlier releases have none.
+    """
+    if not closure.launch_plans:
+        return digest(closure)
+    counted = compiler_pb2.CompiledWorkflowClosure()
+    counted.CopyFrom(closure)
+    counted.ClearField("launch_plans")
+    return digest(counted)
 
 
 def _check_nodes(store: Store, template: core_workflow_pb2.WorkflowTemplate) -> None:
@@ -114,7 +127,7 @@ async def _launch_plans(
         if fact is None:
             raise requests.missing_entity(domain.of_type(identifier, identifier_pb2.LAUNCH_PLAN))
         launch_plans[EntityKey.of(identifier)] = LaunchPlanInterface(
-            fact.id, fact.expected_inputs, fact.expected_outputs
+            fact.id, fact.expected_inputs, fact.expected_outputs, fact.spec.fixed_inputs
         )
     return launch_plans
 

@@ -1,7 +1,7 @@
 """Every kind of node is compiled, also those that this release's engine does not run yet."""
 
 import pytest
-from flyteidl.core import interface_pb2, workflow_pb2
+from flyteidl.core import interface_pb2, literals_pb2, workflow_pb2
 
 from flightlog_compiler import LaunchPlanInterface, requirements
 from tests.unit.compiler.templates import Make
@@ -280,3 +280,31 @@ def test_two_different_sub_workflows_of_one_id_are_refused(make: Make) -> None:
     primary = make.workflow(sub_node(make, "n0", "sub"))
     make.compile(primary, sub, sub)
     assert [code for code, _ in make.problems(primary, sub, other)] == ["DuplicateId"]
+
+
+def test_the_closure_says_what_cached_launch_plans_take_and_give(make: Make) -> None:
+    """Of the others it says nothing: clients look them up one by one (admin-contract §3.2)."""
+    variable = interface_pb2.Variable(type=make.kind("INTEGER"))
+    default = interface_pb2.Parameter(var=variable)
+    default.default.scalar.primitive.integer = 1
+    expected = interface_pb2.ParameterMap(
+        parameters={"a": interface_pb2.Parameter(var=variable, required=True), "b": default}
+    )
+    fixed = literals_pb2.LiteralMap(literals={"c": default.default})
+    known = [
+        LaunchPlanInterface(make.id(name, "LAUNCH_PLAN"), expected, make.variables({"o0": "INTEGER"}), fixed)
+        for name in ("cached", "another")
+    ]
+    nodes = [workflow_pb2.Node(id=f"n{index}", inputs=make.bindings(a=make.scalar(1))) for index in range(2)]
+    for node, launch_plan in zip(nodes, known, strict=True):
+        node.workflow_node.launchplan_ref.CopyFrom(launch_plan.id)
+    nodes[0].metadata.cacheable = True
+    (compiled,) = make.compile(make.workflow(*nodes), launch_plans=known).launch_plans
+    template = compiled.template
+    assert template.id == known[0].id
+    assert set(template.interface.inputs.variables) == {"a", "b"}
+    assert set(template.interface.outputs.variables) == {"o0"}
+    assert {name: value.scalar.primitive.integer for name, value in template.fixed_inputs.literals.items()} == {
+        "b": 1,
+        "c": 1,
+    }

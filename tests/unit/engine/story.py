@@ -151,6 +151,10 @@ class Flow:
     metadata: workflow_pb2.WorkflowMetadata = field(default_factory=workflow_pb2.WorkflowMetadata)
     interruptible: bool = False
     failure_node: workflow_pb2.Node | None = None
+    # Those whose results nodes want to be cached, by name.
+    launch_plans: dict[str, compiler_pb2.CompiledLaunchPlan] = field(
+        default_factory=dict[str, compiler_pb2.CompiledLaunchPlan]
+    )
 
     def task(
         self,
@@ -281,9 +285,14 @@ class Flow:
         element = self.nodes.pop()
         element.metadata.retries.retries = retries
         element.metadata.timeout.FromTimedelta(timedelta(seconds=seconds))
+        node = self._node(node_id, inputs, after, metadata)
         if launch_plan:
             element.workflow_node.launchplan_ref.CopyFrom(identifier("LAUNCH_PLAN", launch_plan))
-        node = self._node(node_id, inputs, after, metadata)
+            # As flytekit writes it: what is said of the map is said of its elements.
+            for name in ("cacheable", "cache_version", "cache_serializable"):
+                if node.metadata.HasField(name):
+                    setattr(element.metadata, name, getattr(node.metadata, name))
+            self._knows(launch_plan, inputs, {})
         node.array_node.CopyFrom(workflow_pb2.ArrayNode(node=element, bound_inputs=bound, **(array or {})))
         node.array_node.is_original_sub_node_interface.value = original
         return self
@@ -302,13 +311,24 @@ class Flow:
         inputs: Mapping[str, Any] | None = None,
         *,
         launch_plan: str = "echo",
+        given: Mapping[str, Any] | None = None,
         after: Iterable[str] = (),
         **metadata: Any,
     ) -> Flow:
-        """A node that runs a launch plan."""
+        """A node that runs a launch plan, which gives by itself the inputs in `given`."""
         node = self._node(node_id, inputs or {}, after, metadata)
         node.workflow_node.launchplan_ref.CopyFrom(identifier("LAUNCH_PLAN", launch_plan))
+        if node.metadata.cacheable:
+            self._knows(launch_plan, inputs or {}, given or {})
         return self
+
+    def _knows(self, launch_plan: str, inputs: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+        template = self.launch_plans.setdefault(launch_plan, compiler_pb2.CompiledLaunchPlan()).template
+        template.id.CopyFrom(identifier("LAUNCH_PLAN", launch_plan))
+        for var in (*inputs, *given):
+            template.interface.inputs.variables[var].type.simple = types_pb2.INTEGER
+        template.interface.outputs.variables["o0"].type.simple = types_pb2.INTEGER
+        template.fixed_inputs.CopyFrom(literal_map(given))
 
     def _arm(self, branch_id: str, flow: Flow) -> workflow_pb2.Node:
         (node,) = flow.nodes
@@ -332,6 +352,11 @@ class Flow:
                 node.metadata.retries.retries = value
             elif key == "interruptible":
                 node.metadata.interruptible = value
+            elif key == "cache":
+                # Its version.
+                node.metadata.cacheable, node.metadata.cache_version = True, value
+            elif key == "serialize":
+                node.metadata.cache_serializable = value
             else:
                 raise TypeError(key)
         self.nodes.append(node)
@@ -345,6 +370,7 @@ class Flow:
             metadata=self.metadata,
             nodes=[start, end, *map(with_arms_named, self.nodes)],
             failure_node=self.failure_node,
+            interface=self.template().interface,
         )
         template.metadata_defaults.interruptible = self.interruptible
         return compiler_pb2.CompiledWorkflow(template=template)
@@ -393,6 +419,7 @@ class Flow:
             primary=self.compiled(),
             sub_workflows=[sub.compiled() for sub in subs.values()],
             tasks=[compiler_pb2.CompiledTask(template=template) for template in templates],
+            launch_plans=[known for flow in (self, *subs.values()) for known in flow.launch_plans.values()],
         )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from flyteidl.core import interface_pb2, literals_pb2, types_pb2
-from flyteidl.core.identifier_pb2 import DATASET, TASK, Identifier
+from flyteidl.core.identifier_pb2 import DATASET, LAUNCH_PLAN, TASK, WORKFLOW, Identifier, ResourceType
 from google.protobuf.json_format import ParseDict
 from hypothesis import given
 from hypothesis import strategies as st
@@ -227,3 +227,17 @@ def test_true_is_not_one_and_entries_have_no_order() -> None:
     assert json_hash(None) != json_hash(False)
     assert json_hash({"a": 1, "b": 2}) == json_hash({"b": 2, "a": 1})
     assert json_hash([1, 2]) != json_hash([2, 1])
+
+
+def test_what_is_no_task_has_datasets_of_other_names() -> None:
+    found: dict[str, str] = {}
+    for kind in (TASK, WORKFLOW, LAUNCH_PLAN):
+        entity = Identifier(resource_type=kind, project="project", domain="domain", name="name")
+        dataset = cache_keys.dataset(entity, interface_pb2.TypedInterface(), "1")
+        assert dataset.version == version(None, "1")
+        found[ResourceType.Name(kind)] = dataset.name
+    assert found == {
+        "TASK": "flyte_task-name",
+        "WORKFLOW": "flightlog_workflow-name",
+        "LAUNCH_PLAN": "flightlog_launch_plan-name",
+    }
