@@ -42,7 +42,7 @@ class Explanation:
     @property
     def reason(self) -> str:
         """The explanation as one sentence."""
-        return self.said + _listed(self.differences)
+        return f"{self.said}{_listed(self.differences)}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ def explain(
     """
     if story.recovered is not None:
         source = histories.node_name(story.recovered.source)
-        return Explanation(ExplainNodeResponse.RECOVERED, f"it was reused from {source}, which this execution recovers")
+        return Explanation(ExplainNodeResponse.RECOVERED, f"It was reused from {source}, which this execution recovers")
     key = story.key
     if key is None:
         return Explanation(ExplainNodeResponse.NOT_CACHED, uncached)
@@ -103,14 +103,14 @@ def explain(
         return _hit(story, key, results)
     if story.lost:
         return Explanation(
-            ExplainNodeResponse.OUTPUTS_LOST, "there was a result, but its outputs are gone: it was made again"
+            ExplainNodeResponse.OUTPUTS_LOST, "There was a result, but its outputs are gone: it was made again"
         )
     if story.asked_at is None:
         return Explanation(
-            ExplainNodeResponse.OVERWRITES, "its execution has overwrite_cache: nothing is looked up, all is made anew"
+            ExplainNodeResponse.OVERWRITES, "Its execution has overwrite_cache: nothing is looked up, all is made anew"
         )
     if story.queued_at is None:
-        ended = "it ended before the catalog had answered" if story.over else "the catalog has not answered yet"
+        ended = "It ended before the catalog had answered" if story.over else "The catalog has not answered yet"
         return Explanation(ExplainNodeResponse.UNANSWERED, ended)
     told = _told_by_history(story, node, history, rules)
     return told or _nearest(story, key, story.asked_at, node, candidates)
@@ -151,11 +151,11 @@ def _hit(story: Story, key: CacheKey, results: Sequence[ResultCached]) -> Explan
     source = story.succeeded.catalog_key.source_task_execution.node_execution_id
     by = histories.node_name(source) if source.node_id else "a client outside"
     if taken is None:
-        return Explanation(ExplainNodeResponse.HIT, f"it was a hit: made by {by}")
+        return Explanation(ExplainNodeResponse.HIT, f"It was a hit: made by {by}")
     entry = CachedEntry(key=key, result=taken.result, cached_at=taken.occurred_at)
     if story.awaited_at is not None:
-        return Explanation(ExplainNodeResponse.HIT, f"it waited until {by} had made the result, and took that", entry)
-    return Explanation(ExplainNodeResponse.HIT, f"it was a hit: made by {by} at {clock(taken.occurred_at)}", entry)
+        return Explanation(ExplainNodeResponse.HIT, f"It waited until {by} had made the result, and took that", entry)
+    return Explanation(ExplainNodeResponse.HIT, f"It was a hit: made by {by} at {clock(taken.occurred_at)}", entry)
 
 
 def _told_by_history(
@@ -165,19 +165,19 @@ def _told_by_history(
     assert story.queued_at is not None
     if story.awaits:
         holder = next((event.subject for event in reversed(history) if event.what == RESERVED), "another node")
-        said = f"no result was cached; it waits for {holder}, which is making the same one"
+        said = f"No result was cached; it waits for {holder}, which is making the same one"
         return Explanation(ExplainNodeResponse.AWAITS_ANOTHER, said)
     changes = [event for event in history if event.what in (CACHED, REPLACED, EVICTED)]
     before = [event for event in changes if _time(event.occurred_at) <= _time(story.queued_at)]
     if before and before[-1].what == EVICTED:
         last = before[-1]
         why = f": {last.reason}" if last.reason else ""
-        said = f"the result was evicted by {last.actor} at {clock(last.occurred_at)}{why}"
+        said = f"The result was evicted by {last.actor} at {clock(last.occurred_at)}{why}"
         return Explanation(ExplainNodeResponse.EVICTED, said)
     if before and rules.max_age is not None:
         age = timedelta(microseconds=(_time(story.queued_at) - _time(before[-1].occurred_at)) // 1000)
         if age > rules.max_age:
-            made = f"the result of {before[-1].subject} was made at {clock(before[-1].occurred_at)}"
+            made = f"The result of {before[-1].subject} was made at {clock(before[-1].occurred_at)}"
             said = f"{made}, and results older than {rules.max_age} are not taken"
             return Explanation(ExplainNodeResponse.TOO_OLD, said)
     if story.put is None:
@@ -185,7 +185,7 @@ def _told_by_history(
     ours = histories.node_name(node)
     known = [event for event in changes if _time(event.occurred_at) <= _time(story.put.occurred_at)]
     if known and known[-1].what != EVICTED and known[-1].subject != ours:
-        said = f"{known[-1].subject} was making the same result at the same time"
+        said = f"Another node was making the same result at the same time, {known[-1].subject}"
         if story.use is not None and not story.use.serializes:
             said += "; with cache_serialize one waits for the other"
         return Explanation(ExplainNodeResponse.MADE_MEANWHILE, said)
@@ -204,9 +204,9 @@ def _nearest(
         if parts:
             found.append((len(parts), -_time(entry.cached_at), entry.result.artifact_id, entry, parts))
     if not found:
-        return Explanation(ExplainNodeResponse.NEVER_CACHED, f"no result of {entity_name(key)} was cached before")
+        return Explanation(ExplainNodeResponse.NEVER_CACHED, f"No result of {entity_name(key)} was cached before")
     *_, entry, parts = min(found, key=lambda one: one[:3])
-    said = f"no result has the same key; next to it is that of {histories.maker(entry.result)}: "
+    said = f"No result has the same key; next to it is that of {histories.maker(entry.result)}: "
     return Explanation(ExplainNodeResponse.OTHER_KEY, said, entry, tuple(parts))
 
 

@@ -50,6 +50,8 @@ def where(selection: CacheSelection) -> SqlWhere:
             raise InvalidQuery(f"invalid value for {name}")
         if value:
             found &= SqlWhere(f"{column} = $1", (clipped(value),))
+    if selection.artifact_ids:
+        found &= SqlWhere("e.artifact_id = ANY($1::text[])", ([clipped(one) for one in selection.artifact_ids],))
     if selection.HasField("pinned"):
         found &= SqlWhere("e.pinned = $1", (selection.pinned,))
     if selection.HasField("before"):

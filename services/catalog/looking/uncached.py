@@ -28,7 +28,7 @@ def array_reason(story: Story) -> str:
     """Of a map: which of its elements may be asked about."""
     hits = sum(status == CatalogCacheStatus.CACHE_HIT for status in story.elements.values())
     return (
-        f"{story.node_id} is a map, whose elements are cached each for itself: {hits} of {story.size} were hits; "
+        f"This is a map, whose elements are cached each for itself: {hits} of {story.size} were hits; "
         f"ask about one of them, as {story.node_id}[0]"
     )
 
@@ -43,24 +43,24 @@ def reason(story: Story, closure: CompiledWorkflowClosure | None, inputs: Litera
     if story.kind == facts.ARRAY:
         return array_reason(story)
     if story.kind in _KINDS:
-        return f"{story.node_id} is {_KINDS[story.kind]}, which has no result to be cached"
+        return f"This is {_KINDS[story.kind]}, which has no result to be cached"
     task = None if closure is None or story.scheduled is None else _task(closure, story.scheduled.task_id)
     if closure is None or task is None:
-        return f"no caching is asked for in {story.node_id}, or it did not get far enough to tell"
+        return "No caching is asked for here, or the node did not get far enough to tell"
     metadata = _overrides(closure, story)
     name, of_task = task.id.name, task.metadata
     if not (metadata.cacheable if metadata.HasField("cacheable") else of_task.discoverable):
         if of_task.discoverable:
-            return f"caching of {name} is off for this node (with_overrides)"
-        return f"task {name} is not cached: it is declared without cache=True and a cache_version"
+            return f"Caching of {name} is off for this node (with_overrides)"
+        return f"Task {name} is not cached: it is declared without cache=True and a cache_version"
     version = metadata.cache_version if metadata.HasField("cache_version") else of_task.discovery_version
     if not version.strip(" "):
-        return f"task {name} has no cache_version, without which there is no key"
+        return f"Task {name} has no cache_version, without which there is no key"
     if not task.interface.outputs.variables:
-        return f"task {name} has no outputs, so there is nothing to be cached"
+        return f"Task {name} has no outputs, so there is nothing to be cached"
     if inputs is not None and not _has_hash(inputs):
-        return f"the inputs of {story.node_id} hold a value that has no hash, which nothing can be equal to"
-    return "caching is off on this server (FLIGHTLOG_EXECUTION__CACHING)"
+        return "The inputs hold a value that has no hash, which nothing can be equal to"
+    return "Caching is off on this server (FLIGHTLOG_EXECUTION__CACHING)"
 
 
 def _task(closure: CompiledWorkflowClosure, identifier: Identifier) -> TaskTemplate | None:

@@ -129,7 +129,7 @@ def succeeded(status: CatalogCacheStatus, artifact: str = "", by: str = "") -> f
 def test_the_first_one_of_all_finds_nothing() -> None:
     found = explained(asked(literals(x=3)))
     assert found.outcome == Outcome.NEVER_CACHED
-    assert found.reason == "no result of train was cached before"
+    assert found.reason == "No result of train was cached before."
 
 
 def test_another_value_of_an_input_is_named_with_both_values() -> None:
@@ -139,7 +139,7 @@ def test_another_value_of_an_input_is_named_with_both_values() -> None:
     told = with_values(found, Inputs(literals(x=3, y="same")), Inputs(literals(x=2, y="same")))
     assert told.differences == (("input x", "3", "2"),)
     assert told.reason == (
-        "no result has the same key; next to it is that of n0 of p/d/other: input x is 3 here and 2 there"
+        "No result has the same key; next to it is that of n0 of p/d/other: input x is 3 here and 2 there."
     )
 
 
@@ -180,9 +180,9 @@ def test_an_input_that_does_not_count_there_is_ignored_there() -> None:
     found = explained(asked(literals(x=3, y=1)), entry(literals(x=3)))
     told = with_values(found, Inputs(literals(x=3, y=1)), Inputs(literals(x=3, y=7)))
     assert told.differences == (("input y", "1", "(ignored)"),)
-    assert told.reason.endswith("input y is 1 here and ignored there")
+    assert told.reason.endswith("input y is 1 here and ignored there.")
     told = with_values(found, Inputs(literals(x=3, y=1)), Inputs(literals(x=3)))
-    assert told.reason.endswith("input y is only here")
+    assert told.reason.endswith("input y is only here.")
 
 
 def test_the_nearest_entry_is_the_one_with_the_fewest_differences_then_the_newest() -> None:
@@ -212,7 +212,7 @@ def test_many_differences_are_counted() -> None:
     found = with_values(explained(asked(here, "2"), entry(there)), Inputs(here), Inputs(there))
     assert found.reason.endswith(
         ": the cache version is 2 here and 1 there, input a is 1 here and 2 there, input b is 1 here and 2 there "
-        "and 2 more parts differ"
+        "and 2 more parts differ."
     )
 
 
@@ -224,7 +224,7 @@ def test_an_evicted_result_names_who_and_why() -> None:
     ]
     found = explained(asked(inputs), entry(literals(x=2)), events=events)
     assert found.outcome == Outcome.EVICTED
-    assert found.reason == "the result was evicted by ada at 2026-01-01 00:00:02 UTC: wrong data"
+    assert found.reason == "The result was evicted by ada at 2026-01-01 00:00:02 UTC: wrong data."
 
 
 def test_an_eviction_after_the_question_explains_nothing() -> None:
@@ -250,8 +250,8 @@ def test_one_that_is_too_old_says_when_it_was_made() -> None:
     found = explained([*asked(literals(x=3)), put(literals(x=3))], events=events, rules=rules)
     assert found.outcome == Outcome.TOO_OLD
     assert found.reason == (
-        "the result of n0 of p/d/other was made at 2026-01-01 00:00:01 UTC, "
-        "and results older than 0:00:05 are not taken"
+        "The result of n0 of p/d/other was made at 2026-01-01 00:00:01 UTC, "
+        "and results older than 0:00:05 are not taken."
     )
 
 
@@ -261,7 +261,7 @@ def test_a_hit_names_who_made_it() -> None:
     history = [*asked(inputs), succeeded(CatalogCacheStatus.CACHE_HIT, "of other", "other")]
     found = explained(history, results=[made])
     assert found.outcome == Outcome.HIT
-    assert found.reason == "it was a hit: made by n0 of p/d/other at 2026-01-01 00:00:01 UTC"
+    assert found.reason == "It was a hit: made by n0 of p/d/other at 2026-01-01 00:00:01 UTC."
     assert found.nearest is not None
     assert found.nearest.result.artifact_id == "of other"
 
@@ -301,9 +301,9 @@ def test_lost_outputs_are_told() -> None:
 
 def test_no_answer_yet_and_none_any_more() -> None:
     question = facts.CacheAsked(node=queued(literals(x=3)), occurred_at=at(10))
-    assert explained([question]).reason == "the catalog has not answered yet"
+    assert explained([question]).reason == "The catalog has not answered yet."
     ended = explained([question, facts.NodeAborted(node_id="n0", unseen=True)])
-    assert (ended.outcome, ended.reason) == (Outcome.UNANSWERED, "it ended before the catalog had answered")
+    assert (ended.outcome, ended.reason) == (Outcome.UNANSWERED, "It ended before the catalog had answered.")
 
 
 def test_a_recovered_node_names_where_it_ran() -> None:

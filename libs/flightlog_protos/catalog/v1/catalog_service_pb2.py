@@ -29,7 +29,7 @@ from flyteidl.core import literals_pb2 as flyteidl_dot_core_dot_literals__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*flightlog/catalog/v1/catalog_service.proto\x12\x14\x66lightlog.catalog.v1\x1a flightlog/catalog/v1/cache.proto\x1a\x1b\x66lyteidl/core/catalog.proto\x1a\x1e\x66lyteidl/core/identifier.proto\x1a\x1c\x66lyteidl/core/literals.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb8\x02\n\x0e\x43\x61\x63heSelection\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x15\n\rcache_version\x18\x04 \x01(\t\x12\x14\n\x0ctask_version\x18\x05 \x01(\t\x12\x11\n\texecution\x18\x06 \x01(\t\x12\x0b\n\x03tag\x18\x07 \x01(\t\x12\x13\n\x0b\x61rtifact_id\x18\x08 \x01(\t\x12\x13\n\x06pinned\x18\t \x01(\x08H\x00\x88\x01\x01\x12*\n\x06\x62\x65\x66ore\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0cunused_since\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0f\x64\x61taset_version\x18\x0c \x01(\tB\t\n\x07_pinned\"\x99\x02\n\x0b\x43\x61\x63hedEntry\x12+\n\x03key\x18\x01 \x01(\x0b\x32\x1e.flightlog.catalog.v1.CacheKey\x12\x32\n\x06result\x18\x02 \x01(\x0b\x32\".flightlog.catalog.v1.CachedResult\x12\x15\n\rcache_version\x18\x03 \x01(\t\x12-\n\tcached_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04uses\x18\x05 \x01(\x04\x12\x30\n\x0clast_used_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06pinned\x18\x07 \x01(\x08\x12\x13\n\x0breserved_by\x18\x08 \x01(\t\"j\n\x11ListCachedRequest\x12\x37\n\tselection\x18\x01 \x01(\x0b\x32$.flightlog.catalog.v1.CacheSelection\x12\r\n\x05limit\x18\x02 \x01(\r\x12\r\n\x05token\x18\x03 \x01(\t\"W\n\x12ListCachedResponse\x12\x32\n\x07\x65ntries\x18\x01 \x03(\x0b\x32!.flightlog.catalog.v1.CachedEntry\x12\r\n\x05token\x18\x02 \x01(\t\"g\n\rNodeOrElement\x12\x34\n\x04node\x18\x01 \x01(\x0b\x32&.flyteidl.core.NodeExecutionIdentifier\x12\x14\n\x07\x65lement\x18\x02 \x01(\rH\x00\x88\x01\x01\x42\n\n\x08_element\"\xa5\x01\n\x10GetCachedRequest\x12\x15\n\x0b\x61rtifact_id\x18\x01 \x01(\tH\x00\x12-\n\x03key\x18\x02 \x01(\x0b\x32\x1e.flightlog.catalog.v1.CacheKeyH\x00\x12\r\n\x03tag\x18\x03 \x01(\tH\x00\x12\x33\n\x04node\x18\x04 \x01(\x0b\x32#.flightlog.catalog.v1.NodeOrElementH\x00\x42\x07\n\x05\x65ntry\"\x90\x01\n\nCacheEvent\x12/\n\x0boccurred_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04what\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0f\n\x07subject\x18\x05 \x01(\t\x12\x13\n\x0b\x61rtifact_id\x18\x06 \x01(\t\"n\n\tCacheUser\x12\x34\n\x04node\x18\x01 \x01(\x0b\x32&.flyteidl.core.NodeExecutionIdentifier\x12+\n\x07used_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xff\x01\n\x11GetCachedResponse\x12\x30\n\x05\x65ntry\x18\x01 \x01(\x0b\x32!.flightlog.catalog.v1.CachedEntry\x12*\n\x07outputs\x18\x02 \x01(\x0b\x32\x19.flyteidl.core.LiteralMap\x12)\n\x06inputs\x18\x03 \x01(\x0b\x32\x19.flyteidl.core.LiteralMap\x12\x31\n\x07history\x18\x04 \x03(\x0b\x32 .flightlog.catalog.v1.CacheEvent\x12.\n\x05users\x18\x05 \x03(\x0b\x32\x1f.flightlog.catalog.v1.CacheUser\"G\n\x12\x45xplainNodeRequest\x12\x31\n\x04node\x18\x01 \x01(\x0b\x32#.flightlog.catalog.v1.NodeOrElement\"<\n\rKeyDifference\x12\x0c\n\x04part\x18\x01 \x01(\t\x12\x0e\n\x06wanted\x18\x02 \x01(\t\x12\r\n\x05\x66ound\x18\x03 \x01(\t\"\xcf\x04\n\x13\x45xplainNodeResponse\x12\x34\n\x04node\x18\x01 \x01(\x0b\x32&.flyteidl.core.NodeExecutionIdentifier\x12\x42\n\x07outcome\x18\x02 \x01(\x0e\x32\x31.flightlog.catalog.v1.ExplainNodeResponse.Outcome\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x31\n\x06status\x18\x04 \x01(\x0e\x32!.flyteidl.core.CatalogCacheStatus\x12+\n\x03key\x18\x05 \x01(\x0b\x32\x1e.flightlog.catalog.v1.CacheKey\x12\x32\n\x07nearest\x18\x06 \x01(\x0b\x32!.flightlog.catalog.v1.CachedEntry\x12\x38\n\x0b\x64ifferences\x18\x07 \x03(\x0b\x32#.flightlog.catalog.v1.KeyDifference\"\xdf\x01\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x07\n\x03HIT\x10\x01\x12\x10\n\x0cNEVER_CACHED\x10\x02\x12\r\n\tOTHER_KEY\x10\x03\x12\x0b\n\x07\x45VICTED\x10\x04\x12\x0b\n\x07TOO_OLD\x10\x05\x12\x10\n\x0cOUTPUTS_LOST\x10\x06\x12\x12\n\x0eMADE_MEANWHILE\x10\x07\x12\x0e\n\nOVERWRITES\x10\x08\x12\x0e\n\nNOT_CACHED\x10\t\x12\r\n\tRECOVERED\x10\n\x12\x0e\n\nUNANSWERED\x10\x0b\x12\x12\n\x0e\x41WAITS_ANOTHER\x10\x0c\"\x9a\x01\n\x0c\x45victRequest\x12\x37\n\tselection\x18\x01 \x01(\x0b\x32$.flightlog.catalog.v1.CacheSelection\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07\x64ry_run\x18\x03 \x01(\x08\x12\x12\n\npinned_too\x18\x04 \x01(\x08\x12\r\n\x05limit\x18\x05 \x01(\r\x12\r\n\x05token\x18\x06 \x01(\t\"\x83\x01\n\rEvictResponse\x12\x32\n\x07\x65victed\x18\x01 \x03(\x0b\x32!.flightlog.catalog.v1.CachedEntry\x12/\n\x04kept\x18\x02 \x03(\x0b\x32!.flightlog.catalog.v1.CachedEntry\x12\r\n\x05token\x18\x03 \x01(\t\"\x82\x01\n\nPinRequest\x12\x37\n\tselection\x18\x01 \x01(\x0b\x32$.flightlog.catalog.v1.CacheSelection\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\r\n\x05unpin\x18\x03 \x01(\x08\x12\r\n\x05limit\x18\x04 \x01(\r\x12\r\n\x05token\x18\x05 \x01(\t\"P\n\x0bPinResponse\x12\x32\n\x07\x65ntries\x18\x01 \x03(\x0b\x32!.flightlog.catalog.v1.CachedEntry\x12\r\n\x05token\x18\x02 \x01(\t2\xdb\x03\n\x0e\x43\x61talogService\x12\x61\n\nListCached\x12\'.flightlog.catalog.v1.ListCachedRequest\x1a(.flightlog.catalog.v1.ListCachedResponse\"\x00\x12^\n\tGetCached\x12&.flightlog.catalog.v1.GetCachedRequest\x1a\'.flightlog.catalog.v1.GetCachedResponse\"\x00\x12\x64\n\x0b\x45xplainNode\x12(.flightlog.catalog.v1.ExplainNodeRequest\x1a).flightlog.catalog.v1.ExplainNodeResponse\"\x00\x12R\n\x05\x45vict\x12\".flightlog.catalog.v1.EvictRequest\x1a#.flightlog.catalog.v1.EvictResponse\"\x00\x12L\n\x03Pin\x12 .flightlog.catalog.v1.PinRequest\x1a!.flightlog.catalog.v1.PinResponse\"\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*flightlog/catalog/v1/catalog_service.proto\x12\x14\x66lightlog.catalog.v1\x1a flightlog/catalog/v1/cache.proto\x1a\x1b\x66lyteidl/core/catalog.proto\x1a\x1e\x66lyteidl/core/identifier.proto\x1a\x1c\x66lyteidl/core/literals.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xce\x02\n\x0e\x43\x61\x63heSelection\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x15\n\rcache_version\x18\x04 \x01(\t\x12\x14\n\x0ctask_version\x18\x05 \x01(\t\x12\x11\n\texecution\x18\x06 \x01(\t\x12\x0b\n\x03tag\x18\x07 \x01(\t\x12\x13\n\x0b\x61rtifact_id\x18\x08 \x01(\t\x12\x13\n\x06pinned\x18\t \x01(\x08H\x00\x88\x01\x01\x12*\n\x06\x62\x65\x66ore\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0cunused_since\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0f\x64\x61taset_version\x18\x0c \x01(\t\x12\x14\n\x0c\x61rtifact_ids\x18\r \x03(\tB\t\n\x07_pinned\"\x99\x02\n\x0b\x43\x61\x63hedEntry\x12+\n\x03key\x18\x01 \x01(\x0b\x32\x1e.flightlog.catalog.v1.CacheKey\x12\x32\n\x06result\x18\x02 \x01(\x0b\x32\".flightlog.catalog.v1.CachedResult\x12\x15\n\rcache_version\x18\x03 \x01(\t\x12-\n\tcached_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04uses\x18\x05 \x01(\x04\x12\x30\n\x0clast_used_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06pinned\x18\x07 \x01(\x08\x12\x13\n\x0breserved_by\x18\x08 \x01(\t\"j\n\x11ListCachedRequest\x12\x37\n\tselection\x18\x01 \x01(\x0b\x32$.flightlog.catalog.v1.CacheSelection\x12\r\n\x05limit\x18\x02 \x01(\r\x12\r\n\x05token\x18\x03 \x01(\t\"W\n\x12ListCachedResponse\x12\x32\n\x07\x65ntries\x18\x01 \x03(\x0b\x32!.flightlog.catalog.v1.CachedEntry\x12\r\n\x05token\x18\x02 \x01(\t\"g\n\rNodeOrElement\x12\x34\n\x04node\x18\x01 \x01(\x0b\x32&.flyteidl.core.NodeExecutionIdentifier\x12\x14\n\x07\x65lement\x18\x02 \x01(\rH\x00\x88\x01\x01\x42\n\n\x08_element\"\xa5\x01\n\x10GetCachedRequest\x12\x15\n\x0b\x61rtifact_id\x18\x01 \x01(\tH\x00\x12-\n\x03key\x18\x02 \x01(\x0b\x32\x1e.flightlog.catalog.v1.CacheKeyH\x00\x12\r\n\x03tag\x18\x03 \x01(\tH\x00\x12\x33\n\x04node\x18\x04 \x01(\x0b\x32#.flightlog.catalog.v1.NodeOrElementH\x00\x42\x07\n\x05\x65ntry\"\x90\x01\n\nCacheEvent\x12/\n\x0boccurred_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04what\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0f\n\x07subject\x18\x05 \x01(\t\x12\x13\n\x0b\x61rtifact_id\x18\x06 \x01(\t\"n\n\tCacheUser\x12\x34\n\x04node\x18\x01 \x01(\x0b\x32&.flyteidl.core.NodeExecutionIdentifier\x12+\n\x07used_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xff\x01\n\x11GetCachedResponse\x12\x30\n\x05\x65ntry\x18\x01 \x01(\x0b\x32!.flightlog.catalog.v1.CachedEntry\x12*\n\x07outputs\x18\x02 \x01(\x0b\x32\x19.flyteidl.core.LiteralMap\x12)\n\x06inputs\x18\x03 \x01(\x0b\x32\x19.flyteidl.core.LiteralMap\x12\x31\n\x07history\x18\x04 \x03(\x0b\x32 .flightlog.catalog.v1.CacheEvent\x12.\n\x05users\x18\x05 \x03(\x0b\x32\x1f.flightlog.catalog.v1.CacheUser\"G\n\x12\x45xplainNodeRequest\x12\x31\n\x04node\x18\x01 \x01(\x0b\x32#.flightlog.catalog.v1.NodeOrElement\"<\n\rKeyDifference\x12\x0c\n\x04part\x18\x01 \x01(\t\x12\x0e\n\x06wanted\x18\x02 \x01(\t\x12\r\n\x05\x66ound\x18\x03 \x01(\t\"\xcf\x04\n\x13\x45xplainNodeResponse\x12\x34\n\x04node\x18\x01 \x01(\x0b\x32&.flyteidl.core.NodeExecutionIdentifier\x12\x42\n\x07outcome\x18\x02 \x01(\x0e\x32\x31.flightlog.catalog.v1.ExplainNodeResponse.Outcome\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x31\n\x06status\x18\x04 \x01(\x0e\x32!.flyteidl.core.CatalogCacheStatus\x12+\n\x03key\x18\x05 \x01(\x0b\x32\x1e.flightlog.catalog.v1.CacheKey\x12\x32\n\x07nearest\x18\x06 \x01(\x0b\x32!.flightlog.catalog.v1.CachedEntry\x12\x38\n\x0b\x64ifferences\x18\x07 \x03(\x0b\x32#.flightlog.catalog.v1.KeyDifference\"\xdf\x01\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x07\n\x03HIT\x10\x01\x12\x10\n\x0cNEVER_CACHED\x10\x02\x12\r\n\tOTHER_KEY\x10\x03\x12\x0b\n\x07\x45VICTED\x10\x04\x12\x0b\n\x07TOO_OLD\x10\x05\x12\x10\n\x0cOUTPUTS_LOST\x10\x06\x12\x12\n\x0eMADE_MEANWHILE\x10\x07\x12\x0e\n\nOVERWRITES\x10\x08\x12\x0e\n\nNOT_CACHED\x10\t\x12\r\n\tRECOVERED\x10\n\x12\x0e\n\nUNANSWERED\x10\x0b\x12\x12\n\x0e\x41WAITS_ANOTHER\x10\x0c\"\x9a\x01\n\x0c\x45victRequest\x12\x37\n\tselection\x18\x01 \x01(\x0b\x32$.flightlog.catalog.v1.CacheSelection\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07\x64ry_run\x18\x03 \x01(\x08\x12\x12\n\npinned_too\x18\x04 \x01(\x08\x12\r\n\x05limit\x18\x05 \x01(\r\x12\r\n\x05token\x18\x06 \x01(\t\"\x83\x01\n\rEvictResponse\x12\x32\n\x07\x65victed\x18\x01 \x03(\x0b\x32!.flightlog.catalog.v1.CachedEntry\x12/\n\x04kept\x18\x02 \x03(\x0b\x32!.flightlog.catalog.v1.CachedEntry\x12\r\n\x05token\x18\x03 \x01(\t\"\x82\x01\n\nPinRequest\x12\x37\n\tselection\x18\x01 \x01(\x0b\x32$.flightlog.catalog.v1.CacheSelection\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\r\n\x05unpin\x18\x03 \x01(\x08\x12\r\n\x05limit\x18\x04 \x01(\r\x12\r\n\x05token\x18\x05 \x01(\t\"P\n\x0bPinResponse\x12\x32\n\x07\x65ntries\x18\x01 \x03(\x0b\x32!.flightlog.catalog.v1.CachedEntry\x12\r\n\x05token\x18\x02 \x01(\t2\xdb\x03\n\x0e\x43\x61talogService\x12\x61\n\nListCached\x12\'.flightlog.catalog.v1.ListCachedRequest\x1a(.flightlog.catalog.v1.ListCachedResponse\"\x00\x12^\n\tGetCached\x12&.flightlog.catalog.v1.GetCachedRequest\x1a\'.flightlog.catalog.v1.GetCachedResponse\"\x00\x12\x64\n\x0b\x45xplainNode\x12(.flightlog.catalog.v1.ExplainNodeRequest\x1a).flightlog.catalog.v1.ExplainNodeResponse\"\x00\x12R\n\x05\x45vict\x12\".flightlog.catalog.v1.EvictRequest\x1a#.flightlog.catalog.v1.EvictResponse\"\x00\x12L\n\x03Pin\x12 .flightlog.catalog.v1.PinRequest\x1a!.flightlog.catalog.v1.PinResponse\"\x00\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,39 +37,39 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'flightlog.catalog.v1.catalo
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CACHESELECTION']._serialized_start=227
-  _globals['_CACHESELECTION']._serialized_end=539
-  _globals['_CACHEDENTRY']._serialized_start=542
-  _globals['_CACHEDENTRY']._serialized_end=823
-  _globals['_LISTCACHEDREQUEST']._serialized_start=825
-  _globals['_LISTCACHEDREQUEST']._serialized_end=931
-  _globals['_LISTCACHEDRESPONSE']._serialized_start=933
-  _globals['_LISTCACHEDRESPONSE']._serialized_end=1020
-  _globals['_NODEORELEMENT']._serialized_start=1022
-  _globals['_NODEORELEMENT']._serialized_end=1125
-  _globals['_GETCACHEDREQUEST']._serialized_start=1128
-  _globals['_GETCACHEDREQUEST']._serialized_end=1293
-  _globals['_CACHEEVENT']._serialized_start=1296
-  _globals['_CACHEEVENT']._serialized_end=1440
-  _globals['_CACHEUSER']._serialized_start=1442
-  _globals['_CACHEUSER']._serialized_end=1552
-  _globals['_GETCACHEDRESPONSE']._serialized_start=1555
-  _globals['_GETCACHEDRESPONSE']._serialized_end=1810
-  _globals['_EXPLAINNODEREQUEST']._serialized_start=1812
-  _globals['_EXPLAINNODEREQUEST']._serialized_end=1883
-  _globals['_KEYDIFFERENCE']._serialized_start=1885
-  _globals['_KEYDIFFERENCE']._serialized_end=1945
-  _globals['_EXPLAINNODERESPONSE']._serialized_start=1948
-  _globals['_EXPLAINNODERESPONSE']._serialized_end=2539
-  _globals['_EXPLAINNODERESPONSE_OUTCOME']._serialized_start=2316
-  _globals['_EXPLAINNODERESPONSE_OUTCOME']._serialized_end=2539
-  _globals['_EVICTREQUEST']._serialized_start=2542
-  _globals['_EVICTREQUEST']._serialized_end=2696
-  _globals['_EVICTRESPONSE']._serialized_start=2699
-  _globals['_EVICTRESPONSE']._serialized_end=2830
-  _globals['_PINREQUEST']._serialized_start=2833
-  _globals['_PINREQUEST']._serialized_end=2963
-  _globals['_PINRESPONSE']._serialized_start=2965
-  _globals['_PINRESPONSE']._serialized_end=3045
-  _globals['_CATALOGSERVICE']._serialized_start=3048
-  _globals['_CATALOGSERVICE']._serialized_end=3523
+  _globals['_CACHESELECTION']._serialized_end=561
+  _globals['_CACHEDENTRY']._serialized_start=564
+  _globals['_CACHEDENTRY']._serialized_end=845
+  _globals['_LISTCACHEDREQUEST']._serialized_start=847
+  _globals['_LISTCACHEDREQUEST']._serialized_end=953
+  _globals['_LISTCACHEDRESPONSE']._serialized_start=955
+  _globals['_LISTCACHEDRESPONSE']._serialized_end=1042
+  _globals['_NODEORELEMENT']._serialized_start=1044
+  _globals['_NODEORELEMENT']._serialized_end=1147
+  _globals['_GETCACHEDREQUEST']._serialized_start=1150
+  _globals['_GETCACHEDREQUEST']._serialized_end=1315
+  _globals['_CACHEEVENT']._serialized_start=1318
+  _globals['_CACHEEVENT']._serialized_end=1462
+  _globals['_CACHEUSER']._serialized_start=1464
+  _globals['_CACHEUSER']._serialized_end=1574
+  _globals['_GETCACHEDRESPONSE']._serialized_start=1577
+  _globals['_GETCACHEDRESPONSE']._serialized_end=1832
+  _globals['_EXPLAINNODEREQUEST']._serialized_start=1834
+  _globals['_EXPLAINNODEREQUEST']._serialized_end=1905
+  _globals['_KEYDIFFERENCE']._serialized_start=1907
+  _globals['_KEYDIFFERENCE']._serialized_end=1967
+  _globals['_EXPLAINNODERESPONSE']._serialized_start=1970
+  _globals['_EXPLAINNODERESPONSE']._serialized_end=2561
+  _globals['_EXPLAINNODERESPONSE_OUTCOME']._serialized_start=2338
+  _globals['_EXPLAINNODERESPONSE_OUTCOME']._serialized_end=2561
+  _globals['_EVICTREQUEST']._serialized_start=2564
+  _globals['_EVICTREQUEST']._serialized_end=2718
+  _globals['_EVICTRESPONSE']._serialized_start=2721
+  _globals['_EVICTRESPONSE']._serialized_end=2852
+  _globals['_PINREQUEST']._serialized_start=2855
+  _globals['_PINREQUEST']._serialized_end=2985
+  _globals['_PINRESPONSE']._serialized_start=2987
+  _globals['_PINRESPONSE']._serialized_end=3067
+  _globals['_CATALOGSERVICE']._serialized_start=3070
+  _globals['_CATALOGSERVICE']._serialized_end=3545
 # @@protoc_insertion_point(module_scope)

@@ -15,7 +15,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class CacheSelection(_message.Message):
-    __slots__ = ("project", "domain", "name", "cache_version", "task_version", "execution", "tag", "artifact_id", "pinned", "before", "unused_since", "dataset_version")
+    __slots__ = ("project", "domain", "name", "cache_version", "task_version", "execution", "tag", "artifact_id", "pinned", "before", "unused_since", "dataset_version", "artifact_ids")
     PROJECT_FIELD_NUMBER: _ClassVar[int]
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -28,6 +28,7 @@ class CacheSelection(_message.Message):
     BEFORE_FIELD_NUMBER: _ClassVar[int]
     UNUSED_SINCE_FIELD_NUMBER: _ClassVar[int]
     DATASET_VERSION_FIELD_NUMBER: _ClassVar[int]
+    ARTIFACT_IDS_FIELD_NUMBER: _ClassVar[int]
     project: str
     domain: str
     name: str
@@ -40,7 +41,8 @@ class CacheSelection(_message.Message):
     before: _timestamp_pb2.Timestamp
     unused_since: _timestamp_pb2.Timestamp
     dataset_version: str
-    def __init__(self, project: _Optional[str] = ..., domain: _Optional[str] = ..., name: _Optional[str] = ..., cache_version: _Optional[str] = ..., task_version: _Optional[str] = ..., execution: _Optional[str] = ..., tag: _Optional[str] = ..., artifact_id: _Optional[str] = ..., pinned: _Optional[bool] = ..., before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., unused_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., dataset_version: _Optional[str] = ...) -> None: ...
+    artifact_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, project: _Optional[str] = ..., domain: _Optional[str] = ..., name: _Optional[str] = ..., cache_version: _Optional[str] = ..., task_version: _Optional[str] = ..., execution: _Optional[str] = ..., tag: _Optional[str] = ..., artifact_id: _Optional[str] = ..., pinned: _Optional[bool] = ..., before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., unused_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., dataset_version: _Optional[str] = ..., artifact_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class CachedEntry(_message.Message):
     __slots__ = ("key", "result", "cache_version", "cached_at", "uses", "last_used_at", "pinned", "reserved_by")
