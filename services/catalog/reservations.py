@@ -1,8 +1,9 @@
 """Reservations that somebody waits for: nobody waits for ever for a holder that is gone.
 
 While a node waits, an alarm comes back to its entry at every heartbeat interval, and when an outside owner's time is
-up. It is looked anew then: the owner may have been heard of, the holder may be another one. An outside owner lapses when
-it was not heard of; a node when its execution is over without having given the reservation back (engine-semantics §4.6).
+up. It is looked anew then: the owner may have been heard of, the holder may be another one. An outside owner lapses
+when it was not heard of; a node when its execution is over without having given the reservation back (engine-semantics
+§4.6).
 """
 
 from __future__ import annotations
