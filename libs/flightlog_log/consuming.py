@@ -308,10 +308,11 @@ class EventSource:
         durable: str,
         handler: Callable[[Any], Awaitable[None]],
         facts: frozenset[str] | None,
+        subjects: str = ">",
     ) -> None:
         self.stream = stream
         self.durable = durable
-        self.filter = ">"
+        self.filter = subjects
         self._reader = reader
         self._handler = handler
         self._facts = facts

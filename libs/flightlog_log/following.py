@@ -7,6 +7,7 @@ server lost the consumer, numbers do not follow), a new one is made behind the l
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 from nats.aio.msg import Msg
@@ -22,13 +23,20 @@ _NANOSECONDS = 1_000_000_000
 
 
 async def follow(
-    connection: Connection, reader: Reader, stream: str, *, after: int, subjects: str, live: bool
+    connection: Connection,
+    reader: Reader,
+    stream: str,
+    *,
+    after: int,
+    subjects: str,
+    live: bool,
+    since: datetime | None = None,
 ) -> AsyncIterator[list[Recorded | Unreadable]]:
     """See `Log.follow`."""
     end = None if live else await reader.stream_sequence(stream)
     if end is not None and end <= after:
         return
-    position = _Position(connection, stream, subjects, after)
+    position = _Position(connection, stream, subjects, after, since)
     async with Pull(connection, stream, position.set_up, batch=_BATCH) as pull:
         while True:
             messages = position.in_order(await pull.next(), pull)
@@ -46,11 +54,13 @@ async def follow(
 class _Position:
     """How far a follower is."""
 
-    def __init__(self, connection: Connection, stream: str, subjects: str, after: int) -> None:
+    def __init__(self, connection: Connection, stream: str, subjects: str, after: int, since: datetime | None) -> None:
         self._connection = connection
         self._stream = stream
         self._subjects = subjects
         self._delivered = 0
+        self._first = after
+        self._since = since
         self.after = after
         self.pending = -1
         """How many messages the server still has for us; -1 when unknown."""
@@ -60,8 +70,7 @@ class _Position:
         name = f"follow_{new_id().replace('-', '')}"
         config: dict[str, Any] = {
             "name": name,
-            "deliver_policy": "by_start_sequence",
-            "opt_start_seq": self.after + 1,
+            **self._start(),
             "ack_policy": "none",
             "replay_policy": "instant",
             "max_deliver": 1,
@@ -77,6 +86,12 @@ class _Position:
         self.pending = int(info.get("num_pending", 0))
         self._delivered = 0
         return name
+
+    def _start(self) -> dict[str, Any]:
+        if self._since is None or self.after > self._first:
+            return {"deliver_policy": "by_start_sequence", "opt_start_seq": self.after + 1}
+        moment = self._since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return {"deliver_policy": "by_start_time", "opt_start_time": moment}
 
     def in_order(self, messages: list[Msg], pull: Pull) -> list[tuple[int, Msg]]:
         """The messages that follow one another; behind a gap none, and a new consumer is asked for."""

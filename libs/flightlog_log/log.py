@@ -116,14 +116,17 @@ class Log:
         return await self._reader.stream_sequence(stream)
 
     def follow(
-        self, stream: str, *, after: int, subjects: str = ">", live: bool = True
+        self, stream: str, *, after: int, subjects: str = ">", live: bool = True, since: datetime | None = None
     ) -> AsyncIterator[list[Recorded | Unreadable]]:
         """Every message of a stream behind the sequence `after`, in order and without a gap, then those that come.
 
         Yields what is there at once: many messages while catching up, few when live. `subjects` is a NATS filter.
-        `live=False` ends at the end that the stream has now. Outlives restarts of the server.
+        `live=False` ends at the end that the stream has now. With `since`, those that the server stored before that
+        moment are left out. Outlives restarts of the server.
         """
-        return following.follow(self._connection, self._reader, stream, after=after, subjects=subjects, live=live)
+        return following.follow(
+            self._connection, self._reader, stream, after=after, subjects=subjects, live=live, since=since
+        )
 
     async def forget(self, stream: str, durable: str) -> None:
         """Forget where a consumer got to; its next `consume` begins at the start of the stream.
@@ -143,18 +146,19 @@ class Log:
         handler: Callable[[Recorded], Awaitable[None]],
         *,
         facts: frozenset[str] | None,
+        subjects: str = ">",
         max_in_flight: int = 512,
     ) -> None:
         """Hand every envelope of a stream to `handler`, at least once, until cancelled.
 
         Envelopes of one subject come strictly one after another, those of different subjects at the same time, up to
-        `max_in_flight`. With `facts` (short message names), envelopes that contain none of them are passed over. Where
-        the consumer got to is kept by the server under the name `durable`.
+        `max_in_flight`. With `facts` (short message names), envelopes that contain none of them are passed over.
+        `subjects` is a NATS filter. Where the consumer got to is kept by the server under the name `durable`.
 
         When the handler raises, the envelope is tried again after 0.1 s … 30 s; the eighth failure, or `Undecodable`,
         parks it. `LogUnavailable` does not count: it is tried again until the log is back.
         """
-        source = EventSource(self._reader, stream, durable, handler, facts)
+        source = EventSource(self._reader, stream, durable, handler, facts, subjects)
         await Consumer(self._connection, self._reader, source, max_in_flight=max_in_flight).run()
 
     async def schedule(self, key: Subject, due: datetime, message: Message, *, traceparent: str = "") -> None:

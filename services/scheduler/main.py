@@ -9,7 +9,8 @@ from flightlog_blobs import BlobStore
 from flightlog_log import Log
 from flightlog_read import Database
 from flightlog_rpc import RpcServer
-from flightlog_service import Ready, run_until_stopped
+from flightlog_service import Ready, run_until_stopped, running
+from services.scheduler.deliveries.service import Deliveries
 from services.scheduler.settings import Settings
 
 SERVICE = "scheduler"
@@ -24,7 +25,10 @@ async def run(settings: Settings, ready: Ready) -> None:
         stack.push_async_callback(log.close)
         database = await Database.connect(settings.database)
         stack.push_async_callback(database.close)
-        server = RpcServer(settings.rpc, SERVICE, {})
+        deliveries = Deliveries(log, database, settings.scheduler.deliveries)
+        await stack.enter_async_context(running(deliveries.run()))
+        await deliveries.projector.wait_until_serving()
+        server = RpcServer(settings.rpc, SERVICE, {**deliveries.methods()})
         port = await server.start()
         stack.push_async_callback(server.stop)
         ready(port)

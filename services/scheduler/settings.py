@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from flightlog_read import DatabaseSettings
 from flightlog_rpc import RpcSettings
 from flightlog_service import ServiceSettings
+from services.scheduler.deliveries.settings import DeliverySettings
 
 
 class SchedulerSettings(BaseModel):
@@ -14,9 +16,14 @@ class SchedulerSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    deliveries: DeliverySettings = DeliverySettings.model_validate({})
+
 
 class Settings(ServiceSettings):
     """All settings of `python -m services.scheduler`."""
+
+    # Addresses and passwords of others are among them: a message about a wrong value does not repeat it.
+    model_config = SettingsConfigDict(hide_input_in_errors=True)
 
     database: DatabaseSettings
     rpc: RpcSettings

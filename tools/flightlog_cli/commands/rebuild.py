@@ -19,6 +19,7 @@ PROJECTIONS = {
     "registry": ("services.registry.projection.apply", "RegistryProjection"),
     "execution": ("services.execution.projection.projection", "ExecutionProjection"),
     "catalog": ("services.catalog.projection.projection", "CatalogProjection"),
+    "deliveries": ("services.scheduler.deliveries.projection", "DeliveryProjection"),
 }
 
 

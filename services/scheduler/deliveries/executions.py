@@ -1,0 +1,63 @@
+"""Executions as a source of deliveries: notifications by e-mail, and webhooks."""
+
+from __future__ import annotations
+
+from flightlog_log import Log, Recorded, encode_token
+from flightlog_protos.execution.v1.facts_pb2 import AbortRequested, ExecutionAborted, ExecutionCreated
+from flightlog_protos.scheduler.v1.deliveries_pb2 import DeliveryQueued
+from services.scheduler.deliveries import cloudevents, notifications, subjects
+from services.scheduler.deliveries.events import PHASES, TERMINAL, event_of
+from services.scheduler.deliveries.settings import EMAIL, DeliverySettings
+from services.scheduler.deliveries.sinks import host_of
+
+
+class Executions:
+    """The stream EXECUTION. Everything that a delivery says is in the execution's own history."""
+
+    stream = subjects.EXECUTION
+
+    def __init__(self, log: Log, settings: DeliverySettings, *, email: str = EMAIL) -> None:
+        self._log = log
+        self._settings = settings
+        self._email = email
+        phases = TERMINAL.union(*(webhook.phases for webhook in settings.webhooks))
+        self.facts = frozenset(fact.DESCRIPTOR.name for fact, phase in PHASES.items() if phase in phases)
+
+    def subjects_of(self, project: str, domain: str, execution: str) -> str:
+        return execution_subjects("execution.*", project, domain, execution)
+
+    async def deliveries(self, recorded: Recorded) -> list[tuple[str, DeliveryQueued]]:
+        """Raises as `Log.first` and `Log.load`."""
+        facts = [fact for fact in recorded.facts if fact.DESCRIPTOR.name in self.facts]
+        created = await self._created(recorded) if facts else None
+        if created is None:
+            return []
+        found: list[tuple[str, DeliveryQueued]] = []
+        for fact in facts:
+            abort = await self._abort(recorded.subject) if isinstance(fact, ExecutionAborted) else None
+            event = event_of(recorded.event_id, fact, created, abort=abort, traceparent=recorded.traceparent)
+            if event is None:
+                continue
+            found += ((self._email, queued) for queued in notifications.emails(event, self._settings))
+            for webhook in self._settings.webhooks:
+                host = host_of(webhook.url.get_secret_value())
+                posts = cloudevents.posts(event, webhook, source=self._settings.source, host=host)
+                found += ((webhook.name, queued) for queued in posts)
+        return found
+
+    async def _created(self, recorded: Recorded) -> ExecutionCreated | None:
+        first = recorded if recorded.envelope.position == 1 else await self._log.first(recorded.subject)
+        facts = first.facts if first is not None else ()
+        return next((fact for fact in facts if isinstance(fact, ExecutionCreated)), None)
+
+    async def _abort(self, subject: str) -> AbortRequested | None:
+        """Why an execution was aborted, for those webhooks that hear of it."""
+        if not self._settings.webhooks:
+            return None
+        history = (fact for record in await self._log.load(subject) for fact in record.facts)
+        return next((fact for fact in history if isinstance(fact, AbortRequested)), None)
+
+
+def execution_subjects(prefix: str, project: str, domain: str, execution: str) -> str:
+    """A filter of subjects that end with an execution's names; empty ones stand for all."""
+    return ".".join((prefix, *(encode_token(part) if part else "*" for part in (project, domain, execution))))

@@ -1,0 +1,61 @@
+"""Reads of the tables of deliveries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from flightlog_log import Log
+from flightlog_read import Database, Page, Projector, SqlWhere
+from services.scheduler.deliveries import subjects
+from services.scheduler.deliveries.projection import Row
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which deliveries. Empty ones select everything; the moments are when they were queued first."""
+
+    sink: str = ""
+    project: str = ""
+    domain: str = ""
+    execution: str = ""
+    state: str = ""
+    begin: datetime | None = None
+    end: datetime | None = None
+
+    @property
+    def where(self) -> SqlWhere:
+        """The condition."""
+        found = SqlWhere()
+        for column in ("project", "domain", "execution", "sink", "state"):
+            if value := getattr(self, column):
+                found = found & SqlWhere(f"{column} = $1", (value,))
+        if self.begin is not None:
+            found = found & SqlWhere("created_at >= $1", (self.begin,))
+        if self.end is not None:
+            found = found & SqlWhere("created_at < $1", (self.end,))
+        return found
+
+
+class Reads:
+    """Queries of the schema `deliveries`, no older than the log when they were asked (read your writes)."""
+
+    def __init__(self, log: Log, database: Database, projector: Projector) -> None:
+        self._log = log
+        self._database = database
+        self._projector = projector
+
+    async def deliveries(self, wanted: Wanted, page: Page) -> list[Row]:
+        """Newest first. Raises `flightlog_read.StaleRead` when the tables lag too long."""
+        return await self._rows(wanted.where, f"queued_sequence DESC, queued_index DESC {page.sql}")
+
+    async def all_of(self, wanted: Wanted) -> Iterable[Row]:
+        """All that there are, oldest first."""
+        return await self._rows(wanted.where, "queued_sequence, queued_index")
+
+    async def _rows(self, where: SqlWhere, order: str) -> list[Row]:
+        await self._projector.wait_for(await self._log.stream_sequence(subjects.SCHEDULER))
+        statement = f"SELECT * FROM deliveries.deliveries WHERE {where.clause} ORDER BY {order}"
+        async with self._database.reading() as connection:
+            return [Row.stored(record) for record in await connection.fetch(statement, *where.args)]
