@@ -13,6 +13,7 @@ from google.protobuf.any_pb2 import Any
 from google.protobuf.message import Message
 from google.rpc.status_pb2 import Status
 
+from flightlog_blobs import BlobError
 from flightlog_log import Conflict, LogUnavailable
 
 DETAILS_KEY = "grpc-status-details-bin"
@@ -138,7 +139,9 @@ def translate(error: BaseException) -> RpcError | None:
             details if isinstance(details, Message) else None,
         )
     if isinstance(error, LogUnavailable):
-        return unavailable("the log is not available now")
+        return unavailable(f"the log is not available now: {error}")
+    if isinstance(error, BlobError):
+        return unavailable("the object store is not available now")
     if isinstance(error, Conflict):
         return RpcError(grpc.StatusCode.ABORTED, "somebody else changed it at the same moment")
     sqlstate = getattr(error, "sqlstate", None)

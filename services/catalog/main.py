@@ -10,7 +10,6 @@ from flightlog_log import Log
 from flightlog_read import Database, Projector
 from flightlog_rpc import RpcServer
 from flightlog_service import Ready, run_until_stopped, running
-from services.catalog.entries import Rules
 from services.catalog.keeping import SERVICE, Entries
 from services.catalog.looking import calls
 from services.catalog.looking.nodes import Nodes
@@ -38,7 +37,6 @@ async def run(settings: Settings, ready: Ready) -> None:
         projector = Projector(database, log, CatalogProjection())
         await stack.enter_async_context(running(projector.run()))
         await projector.wait_until_serving()
-        entries = Entries(log, Rules(), at_once=catalog.entries_at_once)
         looking = calls.methods(log, entries, Reads(log, database, projector), Nodes(log, blobs))
         server = RpcServer(settings.rpc, SERVICE, {**looking})
         port = await server.start()

@@ -1,13 +1,9 @@
 """The gRPC methods of the execution service."""
 
 from collections.abc import Mapping
-from functools import wraps
 
-from google.protobuf.message import Message
-
-from flightlog_blobs import BlobError, BlobStore
-from flightlog_log import LogUnavailable
-from flightlog_rpc import CallContext, Implementation, unavailable
+from flightlog_blobs import BlobStore
+from flightlog_rpc import Implementation
 from services.execution.api.creating import Creating
 from services.execution.api.data import Data
 from services.execution.api.downloads import Downloads
@@ -37,7 +33,7 @@ def methods(
     tasks = TaskExecutions(reads, data)
     downloads = Downloads(reads, data, nodes)
     signals = Signals(shell, reads)
-    found: dict[str, Implementation] = {
+    return {
         f"{_ADMIN}CreateExecution": creating.create,
         f"{_ADMIN}RelaunchExecution": creating.relaunch,
         f"{_ADMIN}RecoverExecution": creating.recover,
@@ -62,19 +58,3 @@ def methods(
         f"{_SIGNAL}ListSignals": signals.list,
         f"{_SIGNAL}SetSignal": signals.set,
     }
-    return {name: _patient(implementation) for name, implementation in found.items()}
-
-
-def _patient(implementation: Implementation) -> Implementation:
-    """A log or an object store that is away is a reason to try again, not an internal error."""
-
-    @wraps(implementation)
-    async def answer(request: Message, call: CallContext) -> Message:
-        try:
-            return await implementation(request, call)
-        except LogUnavailable as error:
-            raise unavailable(f"the log is not available now: {error}") from error
-        except BlobError as error:
-            raise unavailable("the object store is not available now") from error
-
-    return answer
