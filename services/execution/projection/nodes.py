@@ -79,7 +79,8 @@ def succeeded(rows: Rows, at: At, fact: facts.NodeSucceeded) -> None:
     if row.kind != facts.END and fact.outputs.uri:
         row.message.closure.output_uri = fact.outputs.uri
     _show_checkpoint(row)
-    if fact.HasField("catalog_key"):
+    # A closure says either what it has to do with the cache, or which execution ran for it, which clients follow.
+    if fact.HasField("catalog_key") and not row.message.closure.HasField("workflow_node_metadata"):
         shown = row.message.closure.task_node_metadata
         shown.cache_status = fact.cache_status
         shown.catalog_key.CopyFrom(fact.catalog_key)

@@ -14,10 +14,17 @@ import grpc
 import nats
 import psutil
 import pytest
-from flyteidl.admin import execution_pb2, node_execution_pb2
+from flyteidl.admin import execution_pb2, node_execution_pb2, task_execution_pb2
 from flyteidl.core.catalog_pb2 import CatalogCacheStatus
 from flyteidl.core.execution_pb2 import WorkflowExecution
-from flyteidl.core.identifier_pb2 import TASK, Identifier, WorkflowExecutionIdentifier
+from flyteidl.core.identifier_pb2 import (
+    LAUNCH_PLAN,
+    TASK,
+    WORKFLOW,
+    Identifier,
+    NodeExecutionIdentifier,
+    WorkflowExecutionIdentifier,
+)
 from flyteidl.core.interface_pb2 import TypedInterface
 from flyteidl.core.literals_pb2 import LiteralMap
 from flyteidl.service import admin_pb2_grpc
@@ -38,8 +45,9 @@ class Runs:
         self.remote, self.admin = remote, admin
         self._module, self._register = module, register
 
-    def start(self, name: str, **inputs: Any) -> str:
-        return self.remote.execute(self._register(getattr(self._module, name)), inputs=inputs).id.name
+    def start(self, name: str, *, overwrite_cache: bool | None = None, **inputs: Any) -> str:
+        registered = self._register(getattr(self._module, name))
+        return self.remote.execute(registered, inputs=inputs, overwrite_cache=overwrite_cache).id.name
 
     def run(self, name: str, **inputs: Any) -> str:
         return self.end(self.start(name, **inputs))
@@ -66,6 +74,23 @@ class Runs:
     def outputs(self, run: str) -> Any:
         request = execution_pb2.WorkflowExecutionGetDataRequest(id=identifier(run))
         return self.admin.GetExecutionData(request).full_outputs
+
+    def children(self, run: str, node: str) -> list[Any]:
+        request = node_execution_pb2.NodeExecutionListRequest(
+            workflow_execution_id=identifier(run), unique_parent_id=node, limit=100
+        )
+        return list(self.admin.ListNodeExecutions(request).node_executions)
+
+    def elements(self, run: str, node: str = "n0") -> list[CatalogCacheStatus]:
+        """What the elements of a map have to do with the cache."""
+        node_id = NodeExecutionIdentifier(node_id=node, execution_id=identifier(run))
+        request = task_execution_pb2.TaskExecutionListRequest(node_execution_id=node_id, limit=10)
+        (shown,) = self.admin.ListTaskExecutions(request).task_executions
+        return [resource.cache_status for resource in shown.closure.metadata.external_resources]
+
+    def synced(self, run: str) -> Any:
+        """The run as FlyteRemote has it."""
+        return self.remote.sync_execution(self.remote.fetch_execution(name=run), sync_nodes=True)
 
     def status(self, run: str, node: str = "n0") -> CatalogCacheStatus:
         return self.nodes(run)[node].closure.task_node_metadata.cache_status
@@ -200,6 +225,84 @@ def test_the_history_tells_what_was_asked_and_found(runs: Runs, stack: Any, key:
     told = stack.cli("events", f"flytesnacks/development/{second}").stdout
     assert f"CACHE_HIT by n0 of {first}" in told
     assert "catalog: FOUND n0" in told
+
+
+# ---------------------------------------------------------------------------------------------------- no tasks
+
+
+def test_a_cached_sub_workflow_is_found_as_a_whole(runs: Runs, key: str) -> None:
+    first, second = (runs.run("remembering_workflow", key=key) for _ in range(2))
+    assert [runs.status(name) for name in (first, second)] == [POPULATED, HIT]
+    assert runs.outputs(first) == runs.outputs(second)
+    assert runs.children(first, "n0")
+    assert not runs.children(second, "n0")
+    hit = runs.nodes(second)["n0"].closure
+    assert hit.task_node_metadata.catalog_key.dataset_id.name == "flightlog_workflow-cached.inner"
+    source = hit.task_node_metadata.catalog_key.source_task_execution
+    assert (source.node_execution_id.execution_id.name, source.task_id.name) == (first, "cached.inner")
+    assert source.task_id.resource_type == WORKFLOW
+    # What it gave is kept under its cache version.
+    other = runs.run("remembering_workflow_anew", key=key)
+    assert runs.status(other) == POPULATED
+    assert runs.outputs(other) != runs.outputs(first)
+    synced = runs.synced(second)
+    assert synced.node_executions["n0"].outputs == synced.outputs
+
+
+def test_overwriting_renews_what_a_sub_workflow_gave(runs: Runs, key: str) -> None:
+    first = runs.run("remembering_workflow", key=key)
+    second = runs.end(runs.start("remembering_workflow", overwrite_cache=True, key=key))
+    assert runs.status(second) == POPULATED
+    assert runs.outputs(second) != runs.outputs(first)
+    assert runs.outputs(runs.run("remembering_workflow", key=key)) == runs.outputs(second)
+
+
+def test_a_cached_launch_plan_is_not_run_again(runs: Runs, key: str) -> None:
+    first, second = (runs.run("remembering_launch_plan", key=key) for _ in range(2))
+    assert runs.outputs(first) == runs.outputs(second)
+    # Clients follow the node to its execution, so that is what it says; of the cache tells its history.
+    child = runs.nodes(first)["n0"].closure.workflow_node_metadata.executionId.name
+    assert runs.execution(child).closure.phase == WorkflowExecution.SUCCEEDED
+    hit = runs.nodes(second)["n0"].closure
+    assert not hit.HasField("workflow_node_metadata")
+    assert hit.task_node_metadata.cache_status == HIT
+    key_found = hit.task_node_metadata.catalog_key
+    assert key_found.dataset_id.name == "flightlog_launch_plan-cached.inner_plan"
+    assert key_found.source_task_execution.task_id.resource_type == LAUNCH_PLAN
+    assert runs.synced(second).outputs["o0"] == runs.synced(first).outputs["o0"]
+
+
+@pytest.mark.parametrize("name", ["workflow_alone", "launch_plan_alone"])
+def test_of_several_at_once_one_runs_it(runs: Runs, key: str, name: str) -> None:
+    names = [runs.start(name, key=key) for _ in range(4)]
+    closures = [runs.nodes(runs.end(name))["n0"].closure for name in names]
+    assert len({runs.outputs(name).SerializeToString() for name in names}) == 1
+    assert [closure.task_node_metadata.cache_status for closure in closures].count(HIT) == 3
+
+
+def test_elements_that_run_a_launch_plan_are_found_one_by_one(runs: Runs, key: str) -> None:
+    first = runs.run("mapped_launch_plan", keys=[f"{key}-{number}" for number in range(2)])
+    second = runs.run("mapped_launch_plan", keys=[f"{key}-{number}" for number in range(3)])
+    made, found = (runs.outputs(name).literals["o0"].collection.literals for name in (first, second))
+    assert list(found[:2]) == list(made)
+    assert runs.elements(first) == [POPULATED] * 2
+    assert runs.elements(second) == [HIT, HIT, POPULATED]
+
+
+def test_nodes_of_a_dynamic_workflow_are_found_likewise(runs: Runs, key: str) -> None:
+    first, second = (runs.run("asking", key=key) for _ in range(2))
+    assert runs.outputs(first) == runs.outputs(second)
+    nodes = {node.metadata.spec_node_id: node.closure for node in runs.children(second, "n0")}
+    found = {name: closure.task_node_metadata.cache_status for name, closure in nodes.items() if "dn" in name}
+    assert found == {"dn0": HIT, "dn1": HIT}
+
+
+def test_what_fails_shows_nothing_of_the_cache(runs: Runs, key: str) -> None:
+    """As Flyte stores it: a status without a key is not kept (engine-semantics §4.5)."""
+    for _ in range(2):
+        name = runs.start("failing", key=key)
+        assert runs.phase_at_end(name) == WorkflowExecution.FAILED
+        assert runs.status(name) == CatalogCacheStatus.CACHE_DISABLED
 
 
 def wait_for(condition: Callable[[], Any]) -> None:

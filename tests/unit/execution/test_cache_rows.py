@@ -111,3 +111,16 @@ def test_a_node_that_is_stopped_before_it_was_queued_is_never_seen() -> None:
     aborted = facts.NodeAborted(node_id="n0", unseen=True)
     released = facts.ReservationReleased(node_id="n0")
     assert folded(CREATED, ASKED, [aborted, released, facts.ExecutionAborted()]) == {}
+
+
+def test_a_launch_plan_node_shows_the_execution_that_ran_for_it_or_the_hit() -> None:
+    requested = facts.ChildExecutionRequested(node_id="n0")
+    requested.execution_id.name = "child"
+    ran = [queued(3), requested, succeeded(5, CatalogCacheStatus.CACHE_POPULATED, CATALOG_KEY)]
+    closure = folded(CREATED, ASKED, ran)["n0"].message.closure
+    assert closure.workflow_node_metadata.executionId.name == "child"
+    assert not closure.HasField("task_node_metadata")
+    hit = [queued(3), succeeded(4, CatalogCacheStatus.CACHE_HIT, CATALOG_KEY)]
+    closure = folded(CREATED, ASKED, hit)["n0"].message.closure
+    assert closure.task_node_metadata.cache_status == CatalogCacheStatus.CACHE_HIT
+    assert not closure.HasField("workflow_node_metadata")
