@@ -1,8 +1,10 @@
 """The public gRPC port, for commands that ask the services to do something."""
 
+import getpass
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +37,22 @@ async def open_service(folder: Path, service: str) -> AsyncGenerator["ServiceCal
 @asynccontextmanager
 async def _channel(folder: Path) -> AsyncGenerator[grpc.aio.Channel]:
     endpoint = os.environ.get(ENDPOINT_VARIABLE) or Endpoints.read(folder).grpc
-    async with grpc.aio.insecure_channel(endpoint) as channel:
+    options = [("grpc.primary_user_agent", _user_agent())]
+    async with grpc.aio.insecure_channel(endpoint, options=options) as channel:
         try:
             yield channel
         except grpc.aio.AioRpcError as error:
             raise StackError(f"{error.code().name}: {error.details()}") from None
+
+
+def _user_agent() -> str:
+    """Says who calls, as far as anybody can say without authentication: events are kept with it."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = ""
+    name = "".join(letter for letter in user if letter.isascii() and letter.isprintable())
+    return f"flightlog-cli/{version('flightlog')}{f' ({name})' if name else ''}"
 
 
 class ServiceCalls:

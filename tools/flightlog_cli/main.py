@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from . import cache, deliveries
 from .running import DEFAULT_DATA as _DEFAULT_DATA
 from .running import AsJson, Data
 from .running import run as _run
@@ -124,6 +125,10 @@ def parked(
     from .commands.parked import parked as run
 
     _run(run(data, redrive=redrive, as_json=as_json))
+
+
+app.add_typer(cache.app)
+app.add_typer(deliveries.app)
 
 
 def main() -> None:

@@ -24,11 +24,10 @@ _TEXTS: Final = {
     "cache_version": "e.cache_version",
     "dataset_version": "e.dataset_version",
     "task_version": "e.task_version",
-    "execution": "e.source_execution",
     "tag": "e.tag",
     "artifact_id": "e.artifact_id",
 }
-_TOKEN: Final = re.compile(r"(\d{1,18})-(\d{1,18})")
+_TOKEN: Final = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -50,6 +49,8 @@ def where(selection: CacheSelection) -> SqlWhere:
             raise InvalidQuery(f"invalid value for {name}")
         if value:
             found &= SqlWhere(f"{column} = $1", (clipped(value),))
+    if selection.execution:
+        found &= _made_by(selection.execution)
     if selection.artifact_ids:
         found &= SqlWhere("e.artifact_id = ANY($1::text[])", ([clipped(one) for one in selection.artifact_ids],))
     if selection.HasField("pinned"):
@@ -91,6 +92,18 @@ def behind(text: str) -> SqlWhere:
     except OverflowError:
         raise InvalidQuery(f"invalid token {text}") from None
     return SqlWhere("(e.cached_at, e.id) < ($1, $2)", (moment, int(found[2])))
+
+
+def _made_by(execution: str) -> SqlWhere:
+    if "\0" in execution:
+        raise InvalidQuery("invalid value for execution")
+    parts = execution.split("/")
+    found = SqlWhere("e.source_execution = $1", (clipped(parts[-1]),))
+    if len(parts) == 1:
+        return found
+    if len(parts) != 3:
+        raise InvalidQuery("an execution is its name, or project/domain/name")
+    return found & SqlWhere("e.source_project = $1 AND e.source_domain = $2", (clipped(parts[0]), clipped(parts[1])))
 
 
 def _moment(stamp: Timestamp, name: str) -> datetime:
