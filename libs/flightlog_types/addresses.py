@@ -4,6 +4,9 @@ from collections.abc import Iterable, Iterator
 
 from flyteidl.core.literals_pb2 import Literal, LiteralMap
 
+Way = tuple[str | int, ...]
+"""Into a literal: elements by number, entries by name."""
+
 
 def addresses(literals: LiteralMap | Iterable[Literal]) -> list[str]:
     """Every address in the literals, each once, in order of the variables' names or as given.
@@ -15,10 +18,10 @@ def addresses(literals: LiteralMap | Iterable[Literal]) -> list[str]:
     return list(dict.fromkeys(address for literal in literals for _, address in located(literal)))
 
 
-def located(literal: Literal) -> Iterator[tuple[str, str]]:
-    """The addresses of one literal, each with the way to it: `[2]`, `.key`, or "" for the literal itself."""
+def located(literal: Literal) -> Iterator[tuple[Way, str]]:
+    """The addresses of one literal, each with the way to it; () for the literal itself."""
     # However deep literals lie in one another, this takes no recursion.
-    left = [("", literal)]
+    left: list[tuple[Way, Literal]] = [((), literal)]
     while left:
         path, found = left.pop()
         match found.WhichOneof("value"):
@@ -30,10 +33,10 @@ def located(literal: Literal) -> Iterator[tuple[str, str]]:
                     yield path, address
             case "collection":
                 items = enumerate(found.collection.literals)
-                left.extend(reversed([(f"{path}[{index}]", item) for index, item in items]))
+                left.extend(reversed([((*path, index), item) for index, item in items]))
             case "map":
                 entries = found.map.literals
-                left.extend((f"{path}.{key}", entries[key]) for key in sorted(entries, reverse=True))
+                left.extend(((*path, key), entries[key]) for key in sorted(entries, reverse=True))
             case "offloaded_metadata" if found.offloaded_metadata.uri:
                 yield path, found.offloaded_metadata.uri
             case _:
