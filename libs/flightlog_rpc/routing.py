@@ -106,7 +106,6 @@ _NOT_SERVED = frozenset(
         ),
         *_full(_AUTH, "GetOAuth2Metadata GetPublicClientConfig"),
         *_full(_IDENTITY, "UserInfo"),
-        *_OWNED["catalog"],
         *(name for name, method in METHODS.items() if method.service in _OWN and method.service not in _OWN_SERVED),
     ]
 )

@@ -64,6 +64,13 @@ def dataset_id(dataset: Identifier, uuid: str = "") -> datacatalog.DatasetID:
     )
 
 
+def dataset_name(dataset: datacatalog.DatasetID) -> datacatalog.DatasetID:
+    """A dataset's id without its UUID."""
+    return datacatalog.DatasetID(
+        project=dataset.project, domain=dataset.domain, name=dataset.name, version=dataset.version
+    )
+
+
 def dataset_created(dataset: datacatalog.Dataset, at: Timestamp) -> DatasetCreated:
     """A client creates a dataset."""
     return DatasetCreated(

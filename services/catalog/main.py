@@ -10,10 +10,12 @@ from flightlog_log import Log
 from flightlog_read import Database, Projector
 from flightlog_rpc import RpcServer
 from flightlog_service import Ready, run_until_stopped, running
+from services.catalog import api
 from services.catalog.keeping import SERVICE, Entries
 from services.catalog.looking import calls
 from services.catalog.looking.nodes import Nodes
 from services.catalog.looking.reading import Reads
+from services.catalog.projection import queries
 from services.catalog.projection.projection import CatalogProjection
 from services.catalog.reservations import Reservations
 from services.catalog.settings import Settings
@@ -38,7 +40,8 @@ async def run(settings: Settings, ready: Ready) -> None:
         await stack.enter_async_context(running(projector.run()))
         await projector.wait_until_serving()
         looking = calls.methods(log, entries, Reads(log, database, projector), Nodes(log, blobs))
-        server = RpcServer(settings.rpc, SERVICE, {**looking})
+        served = api.methods(log, blobs, entries, reservations, queries.Reads(log, database, projector))
+        server = RpcServer(settings.rpc, SERVICE, {**served, **looking})
         port = await server.start()
         stack.push_async_callback(server.stop)
         ready(port)

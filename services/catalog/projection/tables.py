@@ -26,6 +26,7 @@ from flyteidl.datacatalog.datacatalog_pb2 import Artifact, Dataset
 
 from flightlog_protos.catalog.v1.cache_pb2 import CachedResult, CacheKey
 from flightlog_protos.log.v1.envelope_pb2 import DataRef
+from flightlog_types import cache_keys
 from services.catalog.projection.rows import ArtifactRow, DatasetRow, EntryRow, Row, clipped, dataset_key
 
 DDL: Final = """
@@ -243,13 +244,12 @@ ARTIFACTS: Final[Table[ArtifactRow]] = Table(
     restore=_artifact_row,
 )
 
-_NAMESPACE: Final = re.compile(r"flyte_[a-z_]+-")
 _SIGNATURE: Final = re.compile(r"-.{8}-.{8}$", re.DOTALL)
 
 
 def name_of(dataset_name: str) -> str:
     """The name of the task, workflow or launch plan of a dataset (engine-semantics §4.2); of others, their own."""
-    return _NAMESPACE.sub("", dataset_name, count=1) if _NAMESPACE.match(dataset_name) else dataset_name
+    return cache_keys.entity_name(dataset_name)
 
 
 def cache_version_of(dataset_version: str) -> str:
