@@ -22,6 +22,7 @@ _CACHE_ANNOTATION: Final = "cache-key-metadata"
 
 # Flyte has no keys for these.
 _PREFIXES: Final = {WORKFLOW: "flightlog_workflow", LAUNCH_PLAN: "flightlog_launch_plan"}
+_TASK_PREFIX: Final = "flyte_task"
 
 
 def dataset(entity: Identifier, interface: TypedInterface, cache_version: str) -> Identifier:
@@ -31,9 +32,17 @@ def dataset(entity: Identifier, interface: TypedInterface, cache_version: str) -
         resource_type=DATASET,
         project=entity.project,
         domain=entity.domain,
-        name=f"{_PREFIXES.get(entity.resource_type, 'flyte_task')}-{entity.name}",
+        name=f"{_PREFIXES.get(entity.resource_type, _TASK_PREFIX)}-{entity.name}",
         version=version,
     )
+
+
+def entity_name(dataset_name: str) -> str:
+    """The task, workflow or launch plan that a dataset is of, by its name; a client's own dataset has its own."""
+    for prefix in (_TASK_PREFIX, *_PREFIXES.values()):
+        if dataset_name.startswith(f"{prefix}-"):
+            return dataset_name[len(prefix) + 1 :]
+    return dataset_name
 
 
 def tag(inputs: LiteralMap, ignored: Collection[str] = ()) -> str:

@@ -13,7 +13,6 @@ from flightlog_types import cache_keys
 
 _HASH: Final = 8
 """Characters of an interface's hash in a dataset's version."""
-_PREFIXES: Final = ("flyte_task-", "flyte_workflow-", "flyte_launch_plan-")
 _NO_INPUTS: Final = cache_keys.tag(LiteralMap())
 
 
@@ -69,11 +68,7 @@ class Difference(NamedTuple):
 
 def entity_name(key: CacheKey) -> str:
     """The task, workflow or launch plan that a key is of."""
-    name = key.dataset.name
-    for prefix in _PREFIXES:
-        if name.startswith(prefix):
-            return name[len(prefix) :]
-    return name
+    return cache_keys.entity_name(key.dataset.name)
 
 
 def differences(here: Parts, there: Parts) -> list[Difference]:

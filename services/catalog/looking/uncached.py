@@ -16,6 +16,7 @@ from flightlog_protos.execution.v1 import facts_pb2 as facts
 from flightlog_types import cache_keys
 from services.catalog.looking.stories import Story
 
+_ASKED_FOR: Final = {facts.SUB_WORKFLOW: "sub-workflow", facts.LAUNCH_PLAN: "launch plan"}
 _KINDS: Final = {
     facts.START: "the start of a workflow",
     facts.END: "the end of a workflow",
@@ -44,6 +45,9 @@ def reason(story: Story, closure: CompiledWorkflowClosure | None, inputs: Litera
         return array_reason(story)
     if story.kind in _KINDS:
         return f"This is {_KINDS[story.kind]}, which has no result to be cached"
+    if story.kind in _ASKED_FOR:
+        how = "with_overrides(cache=Cache(version=...))"
+        return f"What a {_ASKED_FOR[story.kind]} gives is cached only where its node asks for that: {how}"
     task = None if closure is None or story.scheduled is None else _task(closure, story.scheduled.task_id)
     if closure is None or task is None:
         return "No caching is asked for here, or the node did not get far enough to tell"

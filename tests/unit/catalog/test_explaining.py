@@ -397,3 +397,7 @@ class TestUncached:
     @pytest.mark.parametrize("kind", [facts.START, facts.END, facts.BRANCH, facts.GATE])
     def test_kinds_that_have_no_result(self, kind: facts.NodeKind) -> None:
         assert "no result to be cached" in uncached.reason(Story("n0", kind=kind), None, None)
+
+    @pytest.mark.parametrize("kind", [facts.SUB_WORKFLOW, facts.LAUNCH_PLAN])
+    def test_kinds_that_are_cached_only_where_they_ask(self, kind: facts.NodeKind) -> None:
+        assert "only where its node asks" in uncached.reason(Story("n0", kind=kind), None, None)

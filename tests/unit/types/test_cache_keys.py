@@ -241,3 +241,11 @@ def test_what_is_no_task_has_datasets_of_other_names() -> None:
         "WORKFLOW": "flightlog_workflow-name",
         "LAUNCH_PLAN": "flightlog_launch_plan-name",
     }
+
+
+@pytest.mark.parametrize("kind", [TASK, WORKFLOW, LAUNCH_PLAN])
+def test_a_dataset_tells_whose_results_it_holds(kind: ResourceType) -> None:
+    entity = Identifier(resource_type=kind, project="p", domain="d", name="flyte_task-x.y-z")
+    found = cache_keys.dataset(entity, interface_pb2.TypedInterface(), "1")
+    assert cache_keys.entity_name(found.name) == entity.name
+    assert cache_keys.entity_name("a client's own") == "a client's own"
