@@ -48,9 +48,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Activate:
-    """A version became the active one of its name. Replaces the version before; taken in once per `registry_sequence`.
+    """A version became the active one of its name, and takes the place of the version before.
 
-    A version without a schedule deactivates: use `Deactivate`.
+    One command per envelope of the registry: where one holds LaunchPlanActivated, that is all that counts in it. A
+    version without a schedule deactivates: use `Deactivate`.
     """
 
     launch_plan: Identifier
@@ -60,6 +61,8 @@ class Activate:
     """When the registry recorded it. Ticks after this moment are the version's own."""
     registry_sequence: int
     """Of the envelope on the stream REGISTRY. One that is not later than what was taken in changes nothing."""
+    refused: str = ""
+    """A sentence when the version's schedule cannot be kept, whatever it says; "" when it may be."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from flyteidl.admin.schedule_pb2 import Schedule
-from flyteidl.core.identifier_pb2 import Identifier
+from flyteidl.core.identifier_pb2 import LAUNCH_PLAN, Identifier
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -17,11 +17,41 @@ from flightlog_protos.scheduler.v1.schedules_pb2 import SchedulePolicy
 from services.scheduler.schedules.naming import tick_name
 
 
+class ScheduleKey(NamedTuple):
+    """What has a schedule: a launch plan's name."""
+
+    project: str
+    domain: str
+    name: str
+
+    def version(self, version: str) -> Identifier:
+        """The identifier of one of its versions."""
+        return Identifier(
+            resource_type=LAUNCH_PLAN, project=self.project, domain=self.domain, name=self.name, version=version
+        )
+
+    def execution(self, tick: Tick) -> str:
+        """Name of a tick's execution."""
+        return tick_name(self.version(tick.version), tick.due)
+
+
 class Tick(NamedTuple):
     """A tick of a version; `due` is its nominal time, in UTC and whole seconds."""
 
     version: str
     due: datetime
+
+
+class Waiting(NamedTuple):
+    """A tick that waits; `kickoff_input` is the input that takes its time, "" for none."""
+
+    version: str
+    due: datetime
+    kickoff_input: str
+
+    @property
+    def tick(self) -> Tick:
+        return Tick(self.version, self.due)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +81,7 @@ class Position:
     """Whose executions were asked for and have not ended, in that order."""
     stopping: frozenset[Tick] = frozenset()
     """Those of them that are being terminated."""
-    waiting: tuple[Tick, ...] = ()
+    waiting: tuple[Waiting, ...] = ()
     """Ticks that wait for the end of those, in the order in which they are to start."""
     paused: bool = False
     pause_reason: str = ""
@@ -69,22 +99,9 @@ class Position:
         last = self.spans[-1] if self.spans else None
         return last if last is not None and last.until is None else None
 
-    def running_as(self, launch_plan: Identifier, execution: str) -> Tick | None:
-        """The running tick with that execution's name. Only project, domain and name of `launch_plan` count."""
-        return next((tick for tick in self.running if execution_of(launch_plan, tick) == execution), None)
-
-
-def versioned(launch_plan: Identifier, version: str) -> Identifier:
-    """The same name's identifier with another version."""
-    identifier = Identifier()
-    identifier.CopyFrom(launch_plan)
-    identifier.version = version
-    return identifier
-
-
-def execution_of(launch_plan: Identifier, tick: Tick) -> str:
-    """Name of a tick's execution. Only project, domain and name of `launch_plan` count."""
-    return tick_name(versioned(launch_plan, tick.version), tick.due)
+    def running_as(self, key: ScheduleKey, execution: str) -> Tick | None:
+        """The running tick with that execution's name."""
+        return next((tick for tick in self.running if key.execution(tick) == execution), None)
 
 
 def evolve(position: Position, fact: Message) -> Position:
@@ -143,23 +160,24 @@ def _tick(position: Position, fact: Message) -> Position:
     match fact:
         case facts.TickFired():
             tick = Tick(fact.launch_plan.version, _moment(fact.due))
-            position = _considered(position, tick.version, tick.due)
+            if all(waiting.tick != tick for waiting in position.waiting):
+                position = _considered(position, tick.due)
             return replace(
                 position,
                 running=(*position.running, tick),
-                waiting=_without(position.waiting, tick),
+                waiting=_not_waiting(position.waiting, tick),
                 last_due=tick.due,
                 last_execution=fact.execution_id.name,
             )
         case facts.TickWaiting():
-            tick = Tick(fact.launch_plan.version, _moment(fact.due))
-            position = _considered(position, tick.version, tick.due)
-            return replace(position, waiting=(*position.waiting, tick))
+            waiting = Waiting(fact.launch_plan.version, _moment(fact.due), fact.kickoff_input)
+            position = _considered(position, waiting.due)
+            return replace(position, waiting=(*position.waiting, waiting))
         case facts.TicksSkipped():
-            version, last = fact.launch_plan.version, _moment(fact.last)
+            last = _moment(fact.last)
             if fact.waited:
-                return replace(position, waiting=_without(position.waiting, Tick(version, last)))
-            return _considered(position, version, last)
+                return replace(position, waiting=_not_waiting(position.waiting, Tick(fact.launch_plan.version, last)))
+            return _considered(position, last)
         case facts.TickRunStopping():
             tick = Tick(fact.launch_plan.version, _moment(fact.due))
             return replace(position, stopping=position.stopping | {tick})
@@ -170,15 +188,17 @@ def _tick(position: Position, fact: Message) -> Position:
             return position
 
 
-def _considered(position: Position, version: str, due: datetime) -> Position:
-    """A tick that waited is behind what has been considered, and moves nothing."""
+def _considered(position: Position, due: datetime) -> Position:
+    """Ticks are considered span by span, in their order: it is one of the first span."""
     spans = position.spans
-    for index, span in enumerate(spans):
-        if span.launch_plan.version == version and span.considered < due:
-            spans = (*spans[:index], replace(span, considered=due), *spans[index + 1 :])
-            break
+    if spans and spans[0].considered < due:
+        spans = (replace(spans[0], considered=due), *spans[1:])
     latest = due if position.considered is None or position.considered < due else position.considered
     return replace(position, spans=spans, considered=latest)
+
+
+def _not_waiting(waiting: tuple[Waiting, ...], gone: Tick) -> tuple[Waiting, ...]:
+    return tuple(each for each in waiting if each.tick != gone)
 
 
 def _without(ticks: tuple[Tick, ...], gone: Tick) -> tuple[Tick, ...]:
@@ -191,7 +211,7 @@ def stands(position: Position) -> facts.ScheduleStands:
         spans=[_span_message(span) for span in position.spans],
         running=_sets(position.running),
         stopping=_sets(tuple(tick for tick in position.running if tick in position.stopping)),
-        waiting=_sets(position.waiting),
+        waiting=_waiting_sets(position.waiting),
         paused=position.paused,
         pause_reason=position.pause_reason,
         registry_sequence=position.registry_sequence,
@@ -211,7 +231,9 @@ def _position(fact: facts.ScheduleStands) -> Position:
         considered=_moment(fact.considered) if fact.HasField("considered") else None,
         running=_ticks(fact.running),
         stopping=frozenset(_ticks(fact.stopping)),
-        waiting=_ticks(fact.waiting),
+        waiting=tuple(
+            Waiting(each.version, _moment(due), each.kickoff_input) for each in fact.waiting for due in each.due
+        ),
         paused=fact.paused,
         pause_reason=fact.pause_reason,
         registry_sequence=fact.registry_sequence,
@@ -252,6 +274,15 @@ def _sets(ticks: tuple[Tick, ...]) -> list[facts.TickSet]:
         if not sets or sets[-1].version != tick.version:
             sets.append(facts.TickSet(version=tick.version))
         sets[-1].due.append(stamp(tick.due))
+    return sets
+
+
+def _waiting_sets(waiting: tuple[Waiting, ...]) -> list[facts.TickSet]:
+    sets: list[facts.TickSet] = []
+    for each in waiting:
+        if not sets or (sets[-1].version, sets[-1].kickoff_input) != (each.version, each.kickoff_input):
+            sets.append(facts.TickSet(version=each.version, kickoff_input=each.kickoff_input))
+        sets[-1].due.append(stamp(each.due))
     return sets
 
 

@@ -127,14 +127,16 @@ class TickFired(_message.Message):
     def __init__(self, launch_plan: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., due: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., execution_id: _Optional[_Union[_identifier_pb2.WorkflowExecutionIdentifier, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., caught_up: _Optional[bool] = ...) -> None: ...
 
 class TickWaiting(_message.Message):
-    __slots__ = ("launch_plan", "due", "occurred_at")
+    __slots__ = ("launch_plan", "due", "occurred_at", "kickoff_input")
     LAUNCH_PLAN_FIELD_NUMBER: _ClassVar[int]
     DUE_FIELD_NUMBER: _ClassVar[int]
     OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    KICKOFF_INPUT_FIELD_NUMBER: _ClassVar[int]
     launch_plan: _identifier_pb2.Identifier
     due: _timestamp_pb2.Timestamp
     occurred_at: _timestamp_pb2.Timestamp
-    def __init__(self, launch_plan: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., due: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    kickoff_input: str
+    def __init__(self, launch_plan: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., due: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., kickoff_input: _Optional[str] = ...) -> None: ...
 
 class TicksSkipped(_message.Message):
     __slots__ = ("launch_plan", "first", "last", "count", "reason", "occurred_at", "waited")
@@ -225,12 +227,14 @@ class TickRunStopping(_message.Message):
     def __init__(self, launch_plan: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., due: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., execution_id: _Optional[_Union[_identifier_pb2.WorkflowExecutionIdentifier, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class TickSet(_message.Message):
-    __slots__ = ("version", "due")
+    __slots__ = ("version", "due", "kickoff_input")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     DUE_FIELD_NUMBER: _ClassVar[int]
+    KICKOFF_INPUT_FIELD_NUMBER: _ClassVar[int]
     version: str
     due: _containers.RepeatedCompositeFieldContainer[_timestamp_pb2.Timestamp]
-    def __init__(self, version: _Optional[str] = ..., due: _Optional[_Iterable[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]]] = ...) -> None: ...
+    kickoff_input: str
+    def __init__(self, version: _Optional[str] = ..., due: _Optional[_Iterable[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]]] = ..., kickoff_input: _Optional[str] = ...) -> None: ...
 
 class ScheduleSpan(_message.Message):
     __slots__ = ("launch_plan", "schedule", "policy", "since", "considered", "until")
