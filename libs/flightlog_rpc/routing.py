@@ -87,6 +87,7 @@ OWNERS: Mapping[str, str] = {
 _OWN_SERVED = frozenset(
     {
         "flightlog.catalog.v1.CatalogService",
+        "flightlog.catalog.v1.LineageService",
         "flightlog.scheduler.v1.DeliveryService",
     }
 )

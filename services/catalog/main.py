@@ -12,6 +12,10 @@ from flightlog_rpc import RpcServer
 from flightlog_service import Ready, run_until_stopped, running
 from services.catalog import api
 from services.catalog.keeping import SERVICE, Entries
+from services.catalog.lineage import calls as lineages
+from services.catalog.lineage.calls import LineageCalls
+from services.catalog.lineage.index import Index
+from services.catalog.lineage.projection import LineageProjection
 from services.catalog.looking import calls
 from services.catalog.looking.nodes import Nodes
 from services.catalog.looking.reading import Reads
@@ -41,7 +45,11 @@ async def run(settings: Settings, ready: Ready) -> None:
         await projector.wait_until_serving()
         looking = calls.methods(log, entries, Reads(log, database, projector), Nodes(log, blobs))
         served = api.methods(log, blobs, entries, reservations, queries.Reads(log, database, projector))
-        server = RpcServer(settings.rpc, SERVICE, {**served, **looking})
+        index = Projector(database, log, LineageProjection())
+        await stack.enter_async_context(running(index.run()))
+        await index.wait_until_serving()
+        lineage = lineages.methods(LineageCalls(log, blobs, Index(log, database, index), settings.lineage))
+        server = RpcServer(settings.rpc, SERVICE, {**served, **looking, **lineage})
         port = await server.start()
         stack.push_async_callback(server.stop)
         ready(port)

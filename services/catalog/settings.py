@@ -10,6 +10,7 @@ from flightlog_read import DatabaseSettings
 from flightlog_rpc import RpcSettings
 from flightlog_service import ServiceSettings
 from services.catalog.entries import Rules
+from services.catalog.lineage.settings import LineageSettings, OpenLineageSettings
 
 
 class CatalogSettings(BaseModel):
@@ -41,3 +42,5 @@ class Settings(ServiceSettings):
     database: DatabaseSettings
     rpc: RpcSettings
     catalog: CatalogSettings = CatalogSettings.model_validate({})
+    lineage: LineageSettings = LineageSettings.model_validate({})
+    openlineage: OpenLineageSettings = OpenLineageSettings.model_validate({})

@@ -88,7 +88,9 @@ async def lineage(sources: Sources, request: GetLineageRequest, *, size: int) ->
         await _explore(found, asked, request.depth, partial(_backward, links))
     if request.direction != GetLineageRequest.BACKWARD:
         await _explore(found, asked, request.depth, partial(_forward, links))
-    return await _told(sources, links, found, set(asked))
+    graph = await _told(sources, links, found, set(asked))
+    graph.truncated = found.truncated or sources.exhausted
+    return graph
 
 
 def artifact_id(value: Value) -> str:
@@ -187,7 +189,7 @@ async def _forward(links: Links, value: Value) -> list[_Hop]:
 
 
 async def _told(sources: Sources, links: Links, found: _Found, asked: set[Value]) -> LineageGraph:
-    graph = LineageGraph(truncated=found.truncated)
+    graph = LineageGraph()
     for value in found.artifacts:
         reference = ArtifactReference(node=_node(value.execution, value.node_id), side=value.side, variable=value.var)
         artifact = graph.artifacts.add(id=artifact_id(value), reference=reference, asked=value in asked)

@@ -208,12 +208,10 @@ class Links:
         return Production(StepId(run.key, ""), label, list(found)) if found else None
 
     async def _find(self, address: str, before: int) -> list[Origin]:
-        makers = await self._sources.makers(address)
-        owners = [one for one in makers.owners if not before or one.sequence < before]
+        makers = await self._sources.makers(address, before)
         # The nearest prefix; where names were used twice, the last that did. Then who gave it on last.
-        owners.sort(key=lambda one: (len(one.address), one.sequence), reverse=True)
-        givers = [one for one in makers.givers if not before or one.sequence < before]
-        givers.sort(key=lambda one: one.sequence, reverse=True)
+        owners = sorted(makers.owners, key=lambda one: (len(one.address), one.sequence), reverse=True)
+        givers = sorted(makers.givers, key=lambda one: one.sequence, reverse=True)
         for mention in (*owners, *givers):
             found = await self._made_by(mention, address)
             if found:

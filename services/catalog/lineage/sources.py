@@ -51,12 +51,19 @@ class Sources(Protocol):
         """The values that a reference stands for; None when they are gone or too large to be read."""
         ...
 
-    async def makers(self, address: str) -> Makers: ...
+    async def makers(self, address: str, before: int) -> Makers:
+        """Who may have put there what lies at an address, before a sequence of the log; 0: ever. The last ones."""
+        ...
 
     async def users(self, addresses: Collection[str]) -> list[Mention]:
-        """Who was given one of the addresses, or something below one."""
+        """Who was given one of the addresses, or something below one. The last ones, where there are very many."""
         ...
 
     async def reuses(self, execution: ExecutionKey) -> list[Reuse]:
         """Which nodes, of whichever execution, took the results of this one's nodes."""
+        ...
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether something was left out because one question may not read more."""
         ...

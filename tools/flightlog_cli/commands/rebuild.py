@@ -19,6 +19,8 @@ PROJECTIONS = {
     "registry": ("services.registry.projection.apply", "RegistryProjection"),
     "execution": ("services.execution.projection.projection", "ExecutionProjection"),
     "catalog": ("services.catalog.projection.projection", "CatalogProjection"),
+    "lineage": ("services.catalog.lineage.projection", "LineageProjection"),
+    "schedules": ("services.scheduler.schedules.projection.apply", "SchedulesProjection"),
     "deliveries": ("services.scheduler.deliveries.projection", "DeliveryProjection"),
 }
 

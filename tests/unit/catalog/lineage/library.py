@@ -96,10 +96,12 @@ class Library:
         stored = None if reference is None else self._blobs.get(reference.uri)
         return None if stored is None else LiteralMap.FromString(stored)
 
-    async def makers(self, address: str) -> Makers:
+    exhausted = False
+
+    async def makers(self, address: str, before: int) -> Makers:
         found: dict[Role, list[Mention]] = {Role.OWNS: [], Role.GAVE: []}
         for row in self._addresses:
-            if row.role in found and is_below(address, row.address):
+            if row.role in found and is_below(address, row.address) and (not before or row.sequence < before):
                 found[row.role].append(_mention(row))
         return Makers(found[Role.OWNS], found[Role.GAVE])
 
