@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import aiohttp
 
@@ -19,6 +19,8 @@ from services.scheduler.deliveries.settings import HttpSinkSettings, OpenLineage
 from services.scheduler.deliveries.sinks import presentable
 
 _READ_BYTES: Final = 2048
+_LONG: Final = 12
+"""A part of a path that is longer may be a token, a shorter one is a word."""
 _WORTH_ANOTHER_TRY: Final = frozenset({408, 425, 429})
 """Answers 4xx that say nothing about the message."""
 
@@ -48,6 +50,8 @@ class HttpSink:
         parts = urlsplit(self._url)
         yield self._url
         yield from (parts.path if parts.path != "/" else "", parts.query, parts.netloc.rpartition("@")[0])
+        yield from (part for part in parts.path.split("/") if len(part) >= _LONG)
+        yield from (value for _, value in parse_qsl(parts.query))
         yield from (unquote(parts.password or ""), parts.password or "")
         yield from (secret.get_secret_value() for secret in self._settings.secrets)
         for value in self._headers.values():
