@@ -111,6 +111,13 @@ class Log:
         found = await self._reader.last(str(subject))
         return 0 if found is None else found[0]
 
+    async def subjects(self, stream: str, pattern: str) -> list[str]:
+        """The subjects of a stream that a NATS filter matches, in order. For few: all are in memory.
+
+        Raises `LogUnavailable`.
+        """
+        return await self._reader.subjects(stream, pattern)
+
     async def stream_sequence(self, stream: str) -> int:
         """Sequence of the last message of a stream; 0 when it is empty."""
         return await self._reader.stream_sequence(stream)

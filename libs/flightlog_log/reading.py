@@ -140,6 +140,17 @@ class Reader:
             if _is_last(answers):
                 return records
 
+    async def subjects(self, stream: str, pattern: str) -> list[str]:
+        """See `Log.subjects`."""
+        found: set[str] = set()
+        while True:
+            query = {"subjects_filter": pattern, "offset": len(found)}
+            info = await self._connection.api(f"STREAM.INFO.{stream}", query)
+            page = info["state"].get("subjects") or {}
+            found.update(page)
+            if not page or len(found) >= int(info.get("total", 0)):
+                return sorted(found)
+
     async def stream_sequence(self, stream: str) -> int:
         """Sequence of the stream's last message."""
         info = await self._connection.api(f"STREAM.INFO.{stream}")

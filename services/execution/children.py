@@ -105,7 +105,9 @@ class Children:
             return created.spec.metadata.principal
 
         recovers = await self._recovers(request, asked)
-        creating = self._starter.create(request, owner, cause, parent=awaited_by, recovers=recovers)
+        creating = self._starter.create(
+            request, owner, cause, parent=awaited_by, recovers=recovers, within=created.limits
+        )
         refusal = await refusal_of(creating, asked.execution_id.name)
         if refusal is None:
             return ""

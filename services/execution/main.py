@@ -8,6 +8,8 @@ from flightlog_log import Log
 from flightlog_read import Database, Projector
 from flightlog_rpc import RpcServer
 from flightlog_service import Ready, run_until_stopped, running
+from services.execution.admission.admission import Admission
+from services.execution.admission.queues import Queues
 from services.execution.api import methods
 from services.execution.children import Children
 from services.execution.lookup import Lookup
@@ -36,12 +38,13 @@ async def run(settings: Settings, ready: Ready) -> None:
         lookup = Lookup(log, execution.domains)
         shell = Shell(log, blobs, lookup, execution)
         reads = Reads(log, database, projector)
-        starter = Starter(shell, lookup, reads, blobs, execution)
-        reactions = Reactions(log, shell, Children(shell, starter, blobs))
+        admission = Admission(log, shell, Queues(log))
+        starter = Starter(shell, lookup, admission, blobs, execution)
+        reactions = Reactions(log, shell, Children(shell, starter, blobs), admission)
         requests = Requests(log, shell, starter)
         await stack.enter_async_context(running(projector.run(), reactions.run(), requests.run()))
         await projector.wait_until_serving()
-        served = methods(shell, starter, reads, blobs, execution)
+        served = methods(shell, starter, reads, blobs, admission, execution)
         server = RpcServer(settings.rpc, SERVICE, served)
         port = await server.start()
         stack.push_async_callback(server.stop)

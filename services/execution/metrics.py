@@ -10,6 +10,11 @@ decision_seconds = Histogram(
 )
 facts_total = Counter("flightlog_execution_facts_total", "Facts decided")
 created_total = Counter("flightlog_executions_created_total", "Executions created")
+admissions_total = Counter(
+    "flightlog_execution_admissions_total",
+    "Executions where it is limited how many may run at once, by how they stood at first",
+    ["standing"],
+)
 requests_total = Counter(
     "flightlog_execution_requests_total", "Executions that other services asked for, by answer", ["answer"]
 )

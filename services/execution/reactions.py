@@ -26,7 +26,9 @@ from flightlog_protos.execution.v1.facts_pb2 import (
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
 from flightlog_protos.log.v1.envelope_pb2 import Actor
 from services.execution import subjects
+from services.execution.admission.admission import Admission
 from services.execution.children import Children, End
+from services.execution.creation.limits import own_limits
 from services.execution.engine import AnswerCache, FireTimer, ObserveAttempt, Refusal, Refused
 from services.execution.shell import Shell
 from services.execution.subjects import ExecutionKey
@@ -51,10 +53,11 @@ _REACTED_TO = (
 class Reactions:
     """The consumers of the execution service."""
 
-    def __init__(self, log: Log, shell: Shell, children: Children) -> None:
+    def __init__(self, log: Log, shell: Shell, children: Children, admission: Admission) -> None:
         self._log = log
         self._shell = shell
         self._children = children
+        self._admission = admission
 
     async def run(self) -> None:
         """Reacts until cancelled."""
@@ -66,9 +69,11 @@ class Reactions:
             answered = frozenset({CacheAnswer.DESCRIPTOR.name})
             group.create_task(self._log.consume(subjects.CATALOG, DURABLE, self.on_answers, facts=answered))
             group.create_task(self._log.consume_alarms(DURABLE, subjects.ALARM_KIND, self.on_alarm, Alarm))
+            group.create_task(self._admission.run())
+            group.create_task(self._admission.run_alarms())
 
     async def on_facts(self, recorded: Recorded) -> None:
-        """A created execution is started, a timer is armed, child executions come and go."""
+        """A created execution is started, or enters a queue; a timer is armed, child executions come and go."""
         project, domain, name = Subject.parse(recorded.subject).parts
         key = (project, domain, name)
         cause = Cause.service("execution", recorded)
@@ -88,8 +93,13 @@ class Reactions:
         )
         for fact in recorded.facts:
             if isinstance(fact, ExecutionCreated):
-                await self._shell.start(key, cause)
+                if own_limits(fact.limits):
+                    await self._admission.created(key, fact, recorded.sequence, cause)
+                else:
+                    await self._shell.start(key, cause)
             elif isinstance(fact, ExecutionSucceeded | ExecutionFailed | ExecutionAborted):
+                if fact.queued:
+                    await self._admission.ended(key, cause)
                 await self._report(fact, cause)
 
     async def _arm(self, key: ExecutionKey, timer: TimerSet, recorded: Recorded) -> None:

@@ -64,6 +64,10 @@ class ExecutionSettings(BaseModel):
 
     domains: list[str] = ["development", "staging", "production"]
     """Domain ids that every project has."""
+    limits: dict[Annotated[str, Field(pattern="^[^/]+/[^/]+$")], Annotated[int, Field(ge=1)]] = {}
+    """Executions of a project and domain that may run at once, others wait: `{"flytesnacks/development": 20}`. `*`
+    stands for any project or domain; the first of `project/domain`, `project/*`, `*/domain`, `*/*` holds. A child runs
+    in the place of its parent."""
     max_parallelism: Annotated[int, Field(ge=0)] = 25
     """Task nodes of one execution that may run at once when neither request nor launch plan says; 0 sets no limit."""
     metadata_prefix: str = "metadata/propeller"

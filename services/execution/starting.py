@@ -1,29 +1,29 @@
 """How executions begin, whoever asks for them: all is resolved, then one fact is appended (admin-contract §4)."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
 from flyteidl.admin.execution_pb2 import ExecutionCreateRequest, ExecutionSpec
-from flyteidl.admin.launch_plan_pb2 import CONCURRENCY_LIMIT_BEHAVIOR_SKIP, ConcurrencyPolicy
-from flyteidl.core.identifier_pb2 import Identifier, WorkflowExecutionIdentifier
+from flyteidl.core.identifier_pb2 import WorkflowExecutionIdentifier
 from flyteidl.core.literals_pb2 import LiteralMap
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from flightlog_blobs import BlobStore
+from flightlog_blobs import BlobError, BlobStore
 from flightlog_log import Cause
-from flightlog_protos.execution.v1.facts_pb2 import ParentAttempt, RecoveryPlan
+from flightlog_protos.execution.v1.facts_pb2 import ConcurrencyLimit, ExecutionCreated, ParentAttempt, RecoveryPlan
 from flightlog_protos.log.v1.envelope_pb2 import DataRef
-from flightlog_rpc import already_exists, failed_precondition
+from flightlog_rpc import RpcError, already_exists, failed_precondition
 from flightlog_types.addresses import addresses
 from services.execution import metrics, subjects
+from services.execution.admission.admission import Admission
 from services.execution.creation.created import Places, execution_created
 from services.execution.creation.inputs import resolve_inputs
+from services.execution.creation.limits import own_limits, refuses, resolve_limits
 from services.execution.creation.names import new_execution_name
 from services.execution.creation.requests import check_place, check_request, given_inputs
 from services.execution.engine import ProgramError, Refused
 from services.execution.lookup import Lookup
-from services.execution.projection.queries import Reads
 from services.execution.settings import ExecutionSettings
 from services.execution.shell import Shell
 
@@ -34,12 +34,13 @@ class Starter:
     """Makes executions, for clients and for launch-plan nodes."""
 
     def __init__(
-        self, shell: Shell, lookup: Lookup, reads: Reads, blobs: BlobStore, settings: ExecutionSettings
+        self, shell: Shell, lookup: Lookup, admission: Admission, blobs: BlobStore, settings: ExecutionSettings
     ) -> None:
         self._shell = shell
         self._lookup = lookup
-        self._reads = reads
+        self._admission = admission
         self._blobs = blobs
+        self._limits = settings.limits
         self.places = Places(
             metadata_root=blobs.uri(settings.metadata_prefix),
             raw_output_prefix=blobs.uri(settings.raw_output_prefix),
@@ -54,6 +55,7 @@ class Starter:
         *,
         parent: ParentAttempt | None = None,
         recovers: RecoveryPlan | None = None,
+        within: Sequence[ConcurrencyLimit] | None = None,
         requested_by: str = "",
     ) -> WorkflowExecutionIdentifier:
         """Makes an execution and returns its id as soon as its first fact is durable; the run starts by itself.
@@ -63,6 +65,7 @@ class Starter:
             owner: says whose execution it is, and may complete its spec; asked once the request is known to be right.
             parent: the launch-plan node that waits for its end.
             recovers: what it may reuse of another execution, if that is one of the same workflow.
+            within: of a child: the limits of its parent, in whose places it runs.
             requested_by: subject of the aggregate, a schedule say, that is told how it ends.
 
         Raises:
@@ -78,10 +81,10 @@ class Starter:
         given = given_inputs(request)
         inputs = resolve_inputs(given, launchable.expected_inputs, launchable.fixed_inputs)
         principal = await owner(request.spec)
-        await self._require_room(launchable.spec.concurrency_policy, request.spec.launch_plan)
         identifier = WorkflowExecutionIdentifier(
             project=request.project, domain=request.domain, name=request.name or new_execution_name()
         )
+        limits = resolve_limits(identifier, request.spec, launchable.spec, self._limits, within)
         inputs_ref, user_inputs_ref = await self._write(identifier, inputs, given)
         created = execution_created(
             identifier,
@@ -95,34 +98,38 @@ class Starter:
             now=_now(),
             parent=parent,
         )
+        created.limits.extend(limits)
         created.requested_by = requested_by
         created.addresses.extend(addresses(inputs))
         if recovers is not None and recovers.closure == launchable.closure.sha256:
             plan = recovers.SerializeToString(deterministic=True)
             created.recovery.CopyFrom(await self._blobs.put_content(_folder(identifier), plan))
-        try:
-            await self._shell.create(created, inputs, cause)
-        except Refused:
-            raise already_exists(
-                f"value with matching already exists (execution {'/'.join(subjects.key_of(identifier))})"
-            ) from None
-        except ProgramError as error:
-            raise failed_precondition(f"workflow {launchable.workflow_id.name} cannot be run: {error}") from error
+        if refuses(own_limits(limits)):
+            await self._append_in_place(created, inputs, cause)
+        else:
+            await self._append(created, inputs, cause)
         metrics.created_total.inc()
         return identifier
 
-    async def _require_room(self, policy: ConcurrencyPolicy, launch_plan: Identifier) -> None:
-        """A launch plan may limit how many of its executions run at once (admin-contract §4.7).
+    async def _append_in_place(self, created: ExecutionCreated, inputs: LiteralMap, cause: Cause) -> None:
+        """Takes a place and makes the execution, or gives the place back; when this dies between, an alarm does."""
+        key = subjects.key_of(created.id)
+        if await self._shell.state(key) is not None:
+            raise _exists(created)
+        await self._admission.take(key, created.limits, cause)
+        try:
+            await self._append(created, inputs, cause)
+        except (RpcError, BlobError):
+            await self._admission.give_back(key, cause)
+            raise
 
-        Raises:
-            RpcError: ALREADY_EXISTS when there are as many, as Flyte answers.
-        """
-        if policy.behavior != CONCURRENCY_LIMIT_BEHAVIOR_SKIP:
-            return
-        if await self._reads.active_of_launch_plan(launch_plan) >= policy.max:
-            raise already_exists(
-                f"concurrency limit ({policy.max}) reached for launch plan {launch_plan.name}; skipping execution"
-            )
+    async def _append(self, created: ExecutionCreated, inputs: LiteralMap, cause: Cause) -> None:
+        try:
+            await self._shell.create(created, inputs, cause)
+        except Refused:
+            raise _exists(created) from None
+        except ProgramError as error:
+            raise failed_precondition(f"workflow {created.workflow_id.name} cannot be run: {error}") from error
 
     async def _write(
         self, identifier: WorkflowExecutionIdentifier, inputs: LiteralMap, given: LiteralMap
@@ -139,6 +146,11 @@ class Starter:
             self._blobs.put_content(folder, given_data),
         )
         return inputs_ref, given_ref
+
+
+def _exists(created: ExecutionCreated) -> RpcError:
+    key = "/".join(subjects.key_of(created.id))
+    return already_exists(f"value with matching already exists (execution {key})")
 
 
 def _folder(identifier: WorkflowExecutionIdentifier) -> str:

@@ -14,6 +14,10 @@ SCHEDULER = "SCHEDULER"
 ADMISSION = "ADMISSION"
 ALARM_KIND = "execution"
 """First part of the alarms' names: they belong to executions."""
+QUEUES = "admission.*.queue.>"
+"""Matches the subjects of all queues."""
+PLACE_ALARM_KIND = "place"
+"""First part of the names of the alarms of places in queues."""
 
 MAX_SUBJECT_BYTES = 2000
 """Longest encoded subject: a NATS protocol line holds 4096 bytes, an index entry of Postgres 2704."""
@@ -50,6 +54,16 @@ def version(identifier: Identifier) -> Subject | None:
 def answer(key: ExecutionKey) -> Subject:
     """Where it is told what became of the request for an execution."""
     return Subject.of(ADMISSION, "answer", *key)
+
+
+def queue(place: tuple[str, str]) -> Subject:
+    """The queue of a project and domain."""
+    return Subject.of(ADMISSION, "queue", *place)
+
+
+def place_alarm(key: ExecutionKey) -> Subject:
+    """The name of the alarm of a place that was taken for an execution."""
+    return Subject.of("ALARM", PLACE_ALARM_KIND, *key)
 
 
 def alarm(key: ExecutionKey, timer_id: str) -> Subject:

@@ -252,6 +252,10 @@ def _timer(fact: facts_pb2.TimerSet) -> str:
     return f"{facts_pb2.TimerKind.Name(fact.kind).lower().replace('_', ' ')} at {_clock(fact.due)}"
 
 
+def _waiting(fact: facts_pb2.ExecutionWaiting) -> str:
+    return "for " + ", ".join(fact.limits)
+
+
 def _abort(fact: facts_pb2.AbortRequested) -> str:
     return _joined(fact.cause, f"by {fact.principal}" if fact.principal else "", "by force" if fact.force else "")
 
@@ -305,6 +309,7 @@ def _signal_set(fact: facts_pb2.SignalSet) -> str:
 
 _DETAILS: dict[str, Callable[[Any], str]] = {
     "ExecutionCreated": _created,
+    "ExecutionWaiting": _waiting,
     "ExecutionSucceeded": _of_outputs,
     "ExecutionFailing": _of_error,
     "ExecutionFailed": _of_error,

@@ -24,6 +24,8 @@ from flightlog_rpc import CallContext, RpcError, failed_precondition
 from flightlog_types import validation
 from flightlog_types.invalid import invalid_value
 from services.execution import subjects
+from services.execution.admission.admission import Admission
+from services.execution.admission.words import waiting_for
 from services.execution.api import answers
 from services.execution.api.data import Data
 from services.execution.engine import ChangeState, Command, Refusal, Refused, TerminateExecution
@@ -32,20 +34,29 @@ from services.execution.projection.queries import Reads, StoredExecution, of_pro
 from services.execution.shell import Shell
 
 _FORCE = "flightlog-force"
+_WAITING = "flightlog.waiting"
 _ACTIVE_ONLY = SqlWhere("e.state = $1", (0,))
 
 
 class Executions:
     """The calls about executions that exist."""
 
-    def __init__(self, shell: Shell, reads: Reads, data: Data) -> None:
+    def __init__(self, shell: Shell, reads: Reads, data: Data, admission: Admission) -> None:
         self._shell = shell
         self._reads = reads
         self._data = data
+        self._admission = admission
 
     async def get(self, request: WorkflowExecutionGetRequest, call: CallContext) -> Execution:
-        """GetExecution."""
-        return (await self._stored(answers.execution_id(request))).message
+        """GetExecution. Of one that waits for room, an annotation says at what place, and for what."""
+        identifier = answers.execution_id(request)
+        found = (await self._stored(identifier)).message
+        if found.closure.phase == WorkflowExecution.QUEUED:
+            queue = await self._admission.look(identifier.project, identifier.domain)
+            waiting = waiting_for(queue, identifier.name)
+            if waiting:
+                found.spec.annotations.values[_WAITING] = waiting
+        return found
 
     async def get_data(
         self, request: WorkflowExecutionGetDataRequest, call: CallContext

@@ -7,6 +7,7 @@ around it (`services.execution.shell`) loads, writes and appends.
 from services.execution.engine.commands import (
     AnswerCache,
     AttemptResult,
+    AwaitPlace,
     AwaitSignal,
     Blob,
     ChangeState,
@@ -38,6 +39,7 @@ from services.execution.engine.state import Execution, ExecutionPhase, NodePhase
 __all__ = [
     "AnswerCache",
     "AttemptResult",
+    "AwaitPlace",
     "AwaitSignal",
     "Blob",
     "BrokenHistory",

@@ -43,6 +43,11 @@ class StartExecution:
 
 
 @dataclass(frozen=True, slots=True)
+class AwaitPlace:
+    """Take in that there is no room yet: the execution stands in line. Harmless when it has started already."""
+
+
+@dataclass(frozen=True, slots=True)
 class Futures:
     """futures.pb: the nodes that a task asked for, and what these refer to, as far as it exists."""
 
@@ -147,6 +152,7 @@ class SetSignal:
 Command = (
     CreateExecution
     | StartExecution
+    | AwaitPlace
     | ObserveAttempt
     | AnswerCache
     | ObserveChild

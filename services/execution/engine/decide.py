@@ -17,6 +17,7 @@ from services.execution.engine import (
 )
 from services.execution.engine.commands import (
     AnswerCache,
+    AwaitPlace,
     AwaitSignal,
     ChangeState,
     Command,
@@ -68,6 +69,8 @@ def _obey(turn: Turn, command: Command) -> None:
     match command:
         case StartExecution():
             _start(turn)
+        case AwaitPlace():
+            _await_place(turn)
         case ObserveAttempt():
             _observe(turn, command)
         case AnswerCache():
@@ -114,6 +117,12 @@ def _start(turn: Turn) -> None:
     turn.emit(facts.ExecutionStarted(occurred_at=turn.now, addresses=frame.program.addresses))
     subworkflows.begin(turn, frame, inputs)
     graph.settle(turn)
+
+
+def _await_place(turn: Turn) -> None:
+    if turn.state.phase == ExecutionPhase.CREATED and not turn.state.in_line:
+        limits = [limit.name for limit in turn.state.created.limits if not limit.held_by]
+        turn.emit(facts.ExecutionWaiting(limits=limits, occurred_at=turn.now))
 
 
 def _observe(turn: Turn, command: ObserveAttempt) -> None:

@@ -78,6 +78,10 @@ def _with_node(state: Execution, node: NodeState) -> Execution:
     return replace(state, nodes=state.nodes.set(node.node_id, node))
 
 
+def _execution_waiting(state: Execution, _: facts.ExecutionWaiting) -> Execution:
+    return replace(state, in_line=True)
+
+
 def _execution_started(state: Execution, _: facts.ExecutionStarted) -> Execution:
     return replace(state, phase=ExecutionPhase.RUNNING)
 
@@ -422,6 +426,7 @@ def _signal_set(state: Execution, fact: facts.SignalSet) -> Execution:
 _LIMITED = frozenset({facts.TASK, facts.ARRAY, facts.LAUNCH_PLAN})
 
 _CHANGES: dict[type[Message], Callable[[Execution, Any], Execution]] = {
+    facts.ExecutionWaiting: _execution_waiting,
     facts.ExecutionStarted: _execution_started,
     facts.ExecutionFailing: _execution_failing,
     facts.AbortRequested: _abort_requested,

@@ -158,13 +158,21 @@ def drained(turn: Turn, parent_id: str) -> None:
         if not parent.phase.terminal:
             _conclude(turn, parent)
     elif turn.state.phase == ExecutionPhase.ABORTING:
-        turn.emit(facts.ExecutionAborted(parent=turn.awaited_by, requested_by=turn.requested_by, occurred_at=turn.now))
+        turn.emit(
+            facts.ExecutionAborted(
+                parent=turn.awaited_by, requested_by=turn.requested_by, queued=turn.queued, occurred_at=turn.now
+            )
+        )
     elif turn.state.phase == ExecutionPhase.FAILING:
         assert turn.state.error is not None
         error = handlers.final_error(turn, ROOT, turn.state.error)
         turn.emit(
             facts.ExecutionFailed(
-                error=error, parent=turn.awaited_by, requested_by=turn.requested_by, occurred_at=turn.now
+                error=error,
+                parent=turn.awaited_by,
+                requested_by=turn.requested_by,
+                queued=turn.queued,
+                occurred_at=turn.now,
             )
         )
 

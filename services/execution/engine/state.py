@@ -236,6 +236,8 @@ class Execution:
 
     created: facts_pb2.ExecutionCreated
     phase: ExecutionPhase = ExecutionPhase.CREATED
+    # Other executions have the places that this one needs.
+    in_line: bool = False
     nodes: Map[str, NodeState] = field(default_factory=Map)
     scopes: Map[str, ScopeState] = field(default_factory=Map)
     timers: Map[str, TimerState] = field(default_factory=Map)

@@ -50,7 +50,11 @@ def _succeed(turn: Turn, end: NodeState) -> None:
         ref = turn.write(f"{end.data_prefix}/0/outputs.pb", outputs)
         turn.emit(
             facts.ExecutionSucceeded(
-                outputs=ref, parent=turn.awaited_by, requested_by=turn.requested_by, occurred_at=turn.now
+                outputs=ref,
+                parent=turn.awaited_by,
+                requested_by=turn.requested_by,
+                queued=turn.queued,
+                occurred_at=turn.now,
             )
         )
         return

@@ -186,6 +186,11 @@ class Turn:
         return self.state.created.requested_by
 
     @property
+    def queued(self) -> bool:
+        """Whether this execution has, or awaits, places of its own where it is limited how many run at once."""
+        return any(not limit.held_by for limit in self.state.created.limits)
+
+    @property
     def incomplete(self) -> bool:
         """Whether something could not be decided for want of data: all of it will be decided again."""
         return bool(self._missing or self._missing_offloaded)

@@ -34,6 +34,15 @@ def created(rows: Rows, at: At, fact: facts.ExecutionCreated) -> None:
     rows.executions[at.key] = row
 
 
+def waiting(rows: Rows, at: At, fact: facts.ExecutionWaiting) -> None:
+    row = rows.execution(at)
+    if row is None:
+        return
+    closure = row.message.closure
+    closure.phase = WorkflowExecution.QUEUED
+    closure.updated_at.CopyFrom(fact.occurred_at)
+
+
 def started(rows: Rows, at: At, fact: facts.ExecutionStarted) -> None:
     row = rows.execution(at)
     if row is None:

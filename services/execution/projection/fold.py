@@ -19,6 +19,7 @@ from services.execution.subjects import ExecutionKey
 
 _CHANGES: Mapping[type[Message], Callable[[Rows, At, Any], None]] = {
     facts.ExecutionCreated: executions.created,
+    facts.ExecutionWaiting: executions.waiting,
     facts.ExecutionStarted: executions.started,
     facts.ExecutionFailing: executions.failing,
     facts.AbortRequested: executions.abort_requested,

@@ -12,7 +12,6 @@ from flyteidl.admin.execution_pb2 import Execution
 from flyteidl.admin.node_execution_pb2 import NodeExecution
 from flyteidl.admin.signal_pb2 import Signal
 from flyteidl.admin.task_execution_pb2 import TaskExecution
-from flyteidl.core.identifier_pb2 import Identifier
 
 from flightlog_log import Log
 from flightlog_read import Database, Page, SqlWhere, equals
@@ -35,8 +34,6 @@ _GET_ELEMENTS = (
     f"WHERE {_OF_EXECUTION} AND array_id = $4 AND array_attempt = $5 ORDER BY element, retry_attempt"
 )
 _GET_SIGNAL = f"SELECT message FROM execution.signals WHERE {_OF_EXECUTION} AND signal_id = $4"
-_COUNT_ACTIVE = """SELECT count(*) FROM execution.executions WHERE launch_entity = 'launch_plan'
-    AND launch_project = $1 AND launch_domain = $2 AND launch_name = $3 AND phase IN ('QUEUED', 'RUNNING')"""
 _JOIN_EXECUTION = " JOIN execution.executions e USING (execution_project, execution_domain, execution_name)"
 _JOIN_NODE = " JOIN execution.node_executions ne USING (execution_project, execution_domain, execution_name, node_id)"
 
@@ -99,12 +96,6 @@ class Reads:
         await self._progress.wait_for(await self._log.stream_sequence(subjects.EXECUTION))
         rows = await self._rows("SELECT e.message FROM execution.executions e", where, order, page)
         return [Execution.FromString(row["message"]) for row in rows]
-
-    async def active_of_launch_plan(self, launch_plan: Identifier) -> int:
-        """Executions of any version of a launch plan that are queued or running."""
-        await self._progress.wait_for(await self._log.stream_sequence(subjects.EXECUTION))
-        row = await self._row(_COUNT_ACTIVE, launch_plan.project, launch_plan.domain, launch_plan.name)
-        return row["count"]
 
     async def nodes(
         self, key: ExecutionKey, parent: str | None, where: SqlWhere, order: str, page: Page

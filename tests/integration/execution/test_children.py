@@ -21,10 +21,11 @@ from flightlog_log import Cause, Conflict, Head, Log, LogSettings
 from flightlog_protos.execution.v1 import facts_pb2 as facts
 from flightlog_protos.registry.v1.facts_pb2 import LaunchPlanRegistered, ProjectRegistered
 from services.execution import subjects
+from services.execution.admission.admission import Admission
+from services.execution.admission.queues import Queues
 from services.execution.children import Children
 from services.execution.engine import TerminateExecution
 from services.execution.lookup import Lookup
-from services.execution.projection.queries import Reads
 from services.execution.reactions import Reactions
 from services.execution.settings import ExecutionSettings
 from services.execution.shell import Shell
@@ -34,8 +35,6 @@ from tests.unit.engine.story import INPUT, Flow, From, literal_map, plain_map, w
 
 CAUSE = Cause.service("test")
 PROJECT, DOMAIN = "families", "development"
-# No launch plan here limits how many of its executions run at once: nobody asks the tables.
-NO_TABLES = cast("Reads", None)
 
 
 class Died(Exception):
@@ -83,8 +82,9 @@ class Family:
         log = cast("Log", self.log)
         lookup = Lookup(log, settings.domains)
         self.shell = Shell(log, self.blobs, lookup, settings)
-        starter = Starter(self.shell, lookup, NO_TABLES, self.blobs, settings)
-        self.reactions = Reactions(log, self.shell, Children(self.shell, starter, self.blobs))
+        admission = Admission(log, self.shell, Queues(log))
+        starter = Starter(self.shell, lookup, admission, self.blobs, settings)
+        self.reactions = Reactions(log, self.shell, Children(self.shell, starter, self.blobs), admission)
 
     async def launch_plan(self, flow: Flow) -> Identifier:
         identifier = Identifier(
@@ -299,7 +299,13 @@ async def test_a_child_that_came_too_late_is_terminated(family: Family) -> None:
     asked = next(fact for fact in await family.history(key) if isinstance(fact, facts.ChildExecutionRequested))
     children = Children(
         family.shell,
-        Starter(family.shell, Lookup(family.log.log, (DOMAIN,)), NO_TABLES, family.blobs, ExecutionSettings()),
+        Starter(
+            family.shell,
+            Lookup(family.log.log, (DOMAIN,)),
+            Admission(family.log.log, family.shell, Queues(family.log.log)),
+            family.blobs,
+            ExecutionSettings(),
+        ),
         family.blobs,
     )
     await children.requested(key, asked, CAUSE)

@@ -29,8 +29,9 @@ from flightlog_protos.execution.v1.requests_pb2 import (
 )
 from flightlog_protos.registry.v1.facts_pb2 import LaunchPlanRegistered, ProjectRegistered
 from services.execution import subjects
+from services.execution.admission.admission import Admission
+from services.execution.admission.queues import Queues
 from services.execution.lookup import Lookup
-from services.execution.projection.queries import Reads
 from services.execution.requests import Requests
 from services.execution.settings import ExecutionSettings
 from services.execution.shell import Shell
@@ -40,8 +41,6 @@ from tests.unit.engine.story import Flow, From, literal
 
 CAUSE = Cause.service("test")
 DOMAIN = "development"
-# No launch plan here limits how many of its executions run at once: nobody asks the tables.
-NO_TABLES = cast("Reads", None)
 
 
 class Died(Exception):
@@ -84,7 +83,8 @@ class Asking:
         log = cast("Log", self.log)
         lookup = Lookup(log, settings.domains)
         self.shell = Shell(log, self.blobs, lookup, settings)
-        self.requests = Requests(log, self.shell, Starter(self.shell, lookup, NO_TABLES, self.blobs, settings))
+        admission = Admission(log, self.shell, Queues(log))
+        self.requests = Requests(log, self.shell, Starter(self.shell, lookup, admission, self.blobs, settings))
 
     async def register(self) -> None:
         registered = ProjectRegistered(project=Project(id=self.project))

@@ -102,7 +102,7 @@ class ExecutionCreated(_message.Message):
     def __init__(self, id: _Optional[_Union[_identifier_pb2.WorkflowExecutionIdentifier, _Mapping]] = ..., spec: _Optional[_Union[_execution_pb2.ExecutionSpec, _Mapping]] = ..., workflow_id: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., closure: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., inputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., user_inputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., notifications: _Optional[_Union[_execution_pb2.NotificationList, _Mapping]] = ..., config: _Optional[_Union[ResolvedConfig, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., parent: _Optional[_Union[ParentAttempt, _Mapping]] = ..., recovery: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., requested_by: _Optional[str] = ..., limits: _Optional[_Iterable[_Union[ConcurrencyLimit, _Mapping]]] = ..., addresses: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ConcurrencyLimit(_message.Message):
-    __slots__ = ("name", "max", "behavior")
+    __slots__ = ("name", "max", "behavior", "held_by")
     class Behavior(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         BEHAVIOR_UNSPECIFIED: _ClassVar[ConcurrencyLimit.Behavior]
@@ -116,10 +116,20 @@ class ConcurrencyLimit(_message.Message):
     NAME_FIELD_NUMBER: _ClassVar[int]
     MAX_FIELD_NUMBER: _ClassVar[int]
     BEHAVIOR_FIELD_NUMBER: _ClassVar[int]
+    HELD_BY_FIELD_NUMBER: _ClassVar[int]
     name: str
     max: int
     behavior: ConcurrencyLimit.Behavior
-    def __init__(self, name: _Optional[str] = ..., max: _Optional[int] = ..., behavior: _Optional[_Union[ConcurrencyLimit.Behavior, str]] = ...) -> None: ...
+    held_by: str
+    def __init__(self, name: _Optional[str] = ..., max: _Optional[int] = ..., behavior: _Optional[_Union[ConcurrencyLimit.Behavior, str]] = ..., held_by: _Optional[str] = ...) -> None: ...
+
+class ExecutionWaiting(_message.Message):
+    __slots__ = ("limits", "occurred_at")
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    limits: _containers.RepeatedScalarFieldContainer[str]
+    occurred_at: _timestamp_pb2.Timestamp
+    def __init__(self, limits: _Optional[_Iterable[str]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ParentAttempt(_message.Message):
     __slots__ = ("node", "attempt")
@@ -205,38 +215,44 @@ class AbortRequested(_message.Message):
     def __init__(self, cause: _Optional[str] = ..., principal: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., force: _Optional[bool] = ...) -> None: ...
 
 class ExecutionSucceeded(_message.Message):
-    __slots__ = ("outputs", "occurred_at", "parent", "requested_by")
+    __slots__ = ("outputs", "occurred_at", "parent", "requested_by", "queued")
     OUTPUTS_FIELD_NUMBER: _ClassVar[int]
     OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
     PARENT_FIELD_NUMBER: _ClassVar[int]
     REQUESTED_BY_FIELD_NUMBER: _ClassVar[int]
+    QUEUED_FIELD_NUMBER: _ClassVar[int]
     outputs: _envelope_pb2.DataRef
     occurred_at: _timestamp_pb2.Timestamp
     parent: ParentAttempt
     requested_by: str
-    def __init__(self, outputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., parent: _Optional[_Union[ParentAttempt, _Mapping]] = ..., requested_by: _Optional[str] = ...) -> None: ...
+    queued: bool
+    def __init__(self, outputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., parent: _Optional[_Union[ParentAttempt, _Mapping]] = ..., requested_by: _Optional[str] = ..., queued: _Optional[bool] = ...) -> None: ...
 
 class ExecutionFailed(_message.Message):
-    __slots__ = ("error", "occurred_at", "parent", "requested_by")
+    __slots__ = ("error", "occurred_at", "parent", "requested_by", "queued")
     ERROR_FIELD_NUMBER: _ClassVar[int]
     OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
     PARENT_FIELD_NUMBER: _ClassVar[int]
     REQUESTED_BY_FIELD_NUMBER: _ClassVar[int]
+    QUEUED_FIELD_NUMBER: _ClassVar[int]
     error: _execution_pb2_1.ExecutionError
     occurred_at: _timestamp_pb2.Timestamp
     parent: ParentAttempt
     requested_by: str
-    def __init__(self, error: _Optional[_Union[_execution_pb2_1.ExecutionError, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., parent: _Optional[_Union[ParentAttempt, _Mapping]] = ..., requested_by: _Optional[str] = ...) -> None: ...
+    queued: bool
+    def __init__(self, error: _Optional[_Union[_execution_pb2_1.ExecutionError, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., parent: _Optional[_Union[ParentAttempt, _Mapping]] = ..., requested_by: _Optional[str] = ..., queued: _Optional[bool] = ...) -> None: ...
 
 class ExecutionAborted(_message.Message):
-    __slots__ = ("occurred_at", "parent", "requested_by")
+    __slots__ = ("occurred_at", "parent", "requested_by", "queued")
     OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
     PARENT_FIELD_NUMBER: _ClassVar[int]
     REQUESTED_BY_FIELD_NUMBER: _ClassVar[int]
+    QUEUED_FIELD_NUMBER: _ClassVar[int]
     occurred_at: _timestamp_pb2.Timestamp
     parent: ParentAttempt
     requested_by: str
-    def __init__(self, occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., parent: _Optional[_Union[ParentAttempt, _Mapping]] = ..., requested_by: _Optional[str] = ...) -> None: ...
+    queued: bool
+    def __init__(self, occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., parent: _Optional[_Union[ParentAttempt, _Mapping]] = ..., requested_by: _Optional[str] = ..., queued: _Optional[bool] = ...) -> None: ...
 
 class ExecutionStateChanged(_message.Message):
     __slots__ = ("state", "principal", "occurred_at")

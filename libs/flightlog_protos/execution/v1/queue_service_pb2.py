@@ -27,7 +27,7 @@ from flyteidl.core import identifier_pb2 as flyteidl_dot_core_dot_identifier__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*flightlog/execution/v1/queue_service.proto\x12\x16\x66lightlog.execution.v1\x1a\"flightlog/execution/v1/facts.proto\x1a\x1e\x66lyteidl/core/identifier.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc1\x01\n\x05Queue\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\x37\n\x05limit\x18\x03 \x01(\x0b\x32(.flightlog.execution.v1.ConcurrencyLimit\x12.\n\x07running\x18\x04 \x03(\x0b\x32\x1d.flightlog.execution.v1.Place\x12.\n\x07waiting\x18\x05 \x03(\x0b\x32\x1d.flightlog.execution.v1.Place\"t\n\x05Place\x12@\n\x0c\x65xecution_id\x18\x01 \x01(\x0b\x32*.flyteidl.core.WorkflowExecutionIdentifier\x12)\n\x05since\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"G\n\x11ListQueuesRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\x11\n\texecution\x18\x03 \x01(\t\"C\n\x12ListQueuesResponse\x12-\n\x06queues\x18\x01 \x03(\x0b\x32\x1d.flightlog.execution.v1.Queue2u\n\x0cQueueService\x12\x65\n\nListQueues\x12).flightlog.execution.v1.ListQueuesRequest\x1a*.flightlog.execution.v1.ListQueuesResponse\"\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*flightlog/execution/v1/queue_service.proto\x12\x16\x66lightlog.execution.v1\x1a\"flightlog/execution/v1/facts.proto\x1a\x1e\x66lyteidl/core/identifier.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc1\x01\n\x05Queue\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\x37\n\x05limit\x18\x03 \x01(\x0b\x32(.flightlog.execution.v1.ConcurrencyLimit\x12.\n\x07running\x18\x04 \x03(\x0b\x32\x1d.flightlog.execution.v1.Place\x12.\n\x07waiting\x18\x05 \x03(\x0b\x32\x1d.flightlog.execution.v1.Place\"\x9b\x01\n\x05Place\x12@\n\x0c\x65xecution_id\x18\x01 \x01(\x0b\x32*.flyteidl.core.WorkflowExecutionIdentifier\x12)\n\x05since\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x63reated\x18\x03 \x01(\x08\x12\x14\n\x0creclaimed_by\x18\x04 \x01(\t\"G\n\x11ListQueuesRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\x11\n\texecution\x18\x03 \x01(\t\"C\n\x12ListQueuesResponse\x12-\n\x06queues\x18\x01 \x03(\x0b\x32\x1d.flightlog.execution.v1.Queue2u\n\x0cQueueService\x12\x65\n\nListQueues\x12).flightlog.execution.v1.ListQueuesRequest\x1a*.flightlog.execution.v1.ListQueuesResponse\"\x00\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,12 +36,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_QUEUE']._serialized_start=172
   _globals['_QUEUE']._serialized_end=365
-  _globals['_PLACE']._serialized_start=367
-  _globals['_PLACE']._serialized_end=483
-  _globals['_LISTQUEUESREQUEST']._serialized_start=485
-  _globals['_LISTQUEUESREQUEST']._serialized_end=556
-  _globals['_LISTQUEUESRESPONSE']._serialized_start=558
-  _globals['_LISTQUEUESRESPONSE']._serialized_end=625
-  _globals['_QUEUESERVICE']._serialized_start=627
-  _globals['_QUEUESERVICE']._serialized_end=744
+  _globals['_PLACE']._serialized_start=368
+  _globals['_PLACE']._serialized_end=523
+  _globals['_LISTQUEUESREQUEST']._serialized_start=525
+  _globals['_LISTQUEUESREQUEST']._serialized_end=596
+  _globals['_LISTQUEUESRESPONSE']._serialized_start=598
+  _globals['_LISTQUEUESRESPONSE']._serialized_end=665
+  _globals['_QUEUESERVICE']._serialized_start=667
+  _globals['_QUEUESERVICE']._serialized_end=784
 # @@protoc_insertion_point(module_scope)

@@ -26,12 +26,16 @@ class Queue(_message.Message):
     def __init__(self, project: _Optional[str] = ..., domain: _Optional[str] = ..., limit: _Optional[_Union[_facts_pb2.ConcurrencyLimit, _Mapping]] = ..., running: _Optional[_Iterable[_Union[Place, _Mapping]]] = ..., waiting: _Optional[_Iterable[_Union[Place, _Mapping]]] = ...) -> None: ...
 
 class Place(_message.Message):
-    __slots__ = ("execution_id", "since")
+    __slots__ = ("execution_id", "since", "created", "reclaimed_by")
     EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
     SINCE_FIELD_NUMBER: _ClassVar[int]
+    CREATED_FIELD_NUMBER: _ClassVar[int]
+    RECLAIMED_BY_FIELD_NUMBER: _ClassVar[int]
     execution_id: _identifier_pb2.WorkflowExecutionIdentifier
     since: _timestamp_pb2.Timestamp
-    def __init__(self, execution_id: _Optional[_Union[_identifier_pb2.WorkflowExecutionIdentifier, _Mapping]] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    created: bool
+    reclaimed_by: str
+    def __init__(self, execution_id: _Optional[_Union[_identifier_pb2.WorkflowExecutionIdentifier, _Mapping]] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., created: _Optional[bool] = ..., reclaimed_by: _Optional[str] = ...) -> None: ...
 
 class ListQueuesRequest(_message.Message):
     __slots__ = ("project", "domain", "execution")

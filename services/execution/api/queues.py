@@ -1,0 +1,31 @@
+"""QueueService: who runs and who waits where it is limited how many executions run at once."""
+
+from flightlog_protos.execution.v1.queue_service_pb2 import ListQueuesRequest, ListQueuesResponse
+from flightlog_rpc import CallContext, missing
+from services.execution.admission.admission import Admission
+from services.execution.admission.words import listed
+
+
+class QueueCalls:
+    """The calls about queues."""
+
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+
+    async def list(self, request: ListQueuesRequest, call: CallContext) -> ListQueuesResponse:
+        """ListQueues: as they are now, straight from the log.
+
+        Raises:
+            RpcError: INVALID_ARGUMENT when a domain is named without its project, or the other way round.
+        """
+        if bool(request.project) != bool(request.domain):
+            raise missing("domain" if request.project else "project")
+        if request.project:
+            places = [(request.project, request.domain)]
+        else:
+            places = await self._admission.places()
+        response = ListQueuesResponse()
+        for project, domain in places:
+            queue = await self._admission.look(project, domain)
+            response.queues.extend(listed(queue, project, domain, request.execution))
+        return response
