@@ -1,0 +1,40 @@
+"""Tasks whose cached results are looked into. The tests register it in several editions, each a little different."""
+
+import random
+
+from flytekit import dynamic, map_task, task, workflow
+
+
+@task(cache=True, cache_version="1", cache_ignore_input_vars=("note",))
+def weigh(key: str, x: int, note: str) -> int:
+    return random.randrange(10**12)
+
+
+@workflow
+def weighing(key: str, x: int, note: str = "none") -> int:
+    return weigh(key=key, x=x, note=note)
+
+
+@task(cache=True, cache_version="1")
+def draw(key: str) -> int:
+    return random.randrange(10**12)
+
+
+@workflow
+def drawing(keys: list[str]) -> list[int]:
+    return map_task(draw)(key=keys)
+
+
+@dynamic
+def draw_inside(key: str) -> int:
+    return draw(key=key)
+
+
+@task
+def forget(key: str) -> int:
+    return 1
+
+
+@workflow
+def drawing_inside(key: str) -> tuple[int, int]:
+    return draw_inside(key=key), forget(key=key)
