@@ -11,6 +11,7 @@ from flightlog_read import Database
 from flightlog_rpc import RpcServer
 from flightlog_service import Ready, run_until_stopped, running
 from services.scheduler.deliveries.service import Deliveries
+from services.scheduler.schedules.service import Schedules
 from services.scheduler.settings import Settings
 
 SERVICE = "scheduler"
@@ -25,10 +26,12 @@ async def run(settings: Settings, ready: Ready) -> None:
         stack.push_async_callback(log.close)
         database = await Database.connect(settings.database)
         stack.push_async_callback(database.close)
+        schedules = Schedules(log, database, settings.scheduler.schedules)
         deliveries = Deliveries(log, database, settings.scheduler.deliveries)
-        await stack.enter_async_context(running(deliveries.run()))
+        await stack.enter_async_context(running(schedules.run(), deliveries.run()))
+        await schedules.projector.wait_until_serving()
         await deliveries.projector.wait_until_serving()
-        server = RpcServer(settings.rpc, SERVICE, {**deliveries.methods()})
+        server = RpcServer(settings.rpc, SERVICE, {**schedules.methods(), **deliveries.methods()})
         port = await server.start()
         stack.push_async_callback(server.stop)
         ready(port)

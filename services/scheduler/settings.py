@@ -9,6 +9,7 @@ from flightlog_read import DatabaseSettings
 from flightlog_rpc import RpcSettings
 from flightlog_service import ServiceSettings
 from services.scheduler.deliveries.settings import DeliverySettings
+from services.scheduler.schedules.settings import ScheduleSettings
 
 
 class SchedulerSettings(BaseModel):
@@ -16,6 +17,7 @@ class SchedulerSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    schedules: ScheduleSettings = ScheduleSettings.model_validate({})
     deliveries: DeliverySettings = DeliverySettings.model_validate({})
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from . import cache, deliveries
+from . import backfill, cache, deliveries, schedules
 from .running import DEFAULT_DATA as _DEFAULT_DATA
 from .running import AsJson, Data
 from .running import run as _run
@@ -129,6 +129,8 @@ def parked(
 
 app.add_typer(cache.app)
 app.add_typer(deliveries.app)
+app.add_typer(schedules.app)
+app.add_typer(backfill.app)
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ from flyteidl.core import identifier_pb2 as flyteidl_dot_core_dot_identifier__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-flightlog/scheduler/v1/schedule_service.proto\x12\x16\x66lightlog.scheduler.v1\x1a&flightlog/scheduler/v1/schedules.proto\x1a\x1e\x66lyteidl/core/identifier.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"=\n\x0cScheduleName\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\"\x83\x03\n\x08Schedule\x12\x32\n\x04name\x18\x01 \x01(\x0b\x32$.flightlog.scheduler.v1.ScheduleName\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x12\n\nexpression\x18\x03 \x01(\t\x12\x36\n\x06policy\x18\x04 \x01(\x0b\x32&.flightlog.scheduler.v1.SchedulePolicy\x12\x0e\n\x06\x61\x63tive\x18\x05 \x01(\x08\x12\x0e\n\x06paused\x18\x06 \x01(\x08\x12\x14\n\x0cpause_reason\x18\x07 \x01(\t\x12,\n\x08next_due\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08last_due\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0elast_execution\x18\n \x01(\t\x12\x0f\n\x07running\x18\x0b \x03(\t\x12+\n\x07waiting\x18\x0c \x03(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8f\x01\n\x04Tick\x12\'\n\x03\x64ue\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x66ired_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\texecution\x18\x03 \x01(\t\x12\r\n\x05state\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\"U\n\x14ListSchedulesRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\r\x12\r\n\x05token\x18\x04 \x01(\t\"[\n\x15ListSchedulesResponse\x12\x33\n\tschedules\x18\x01 \x03(\x0b\x32 .flightlog.scheduler.v1.Schedule\x12\r\n\x05token\x18\x02 \x01(\t\"d\n\x12GetScheduleRequest\x12\x32\n\x04name\x18\x01 \x01(\x0b\x32$.flightlog.scheduler.v1.ScheduleName\x12\x0c\n\x04next\x18\x02 \x01(\r\x12\x0c\n\x04past\x18\x03 \x01(\r\"\x9f\x01\n\x13GetScheduleResponse\x12\x32\n\x08schedule\x18\x01 \x01(\x0b\x32 .flightlog.scheduler.v1.Schedule\x12(\n\x04next\x18\x02 \x03(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x04past\x18\x03 \x03(\x0b\x32\x1c.flightlog.scheduler.v1.Tick\"Z\n\x14PauseScheduleRequest\x12\x32\n\x04name\x18\x01 \x01(\x0b\x32$.flightlog.scheduler.v1.ScheduleName\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x17\n\x15PauseScheduleResponse\"K\n\x15ResumeScheduleRequest\x12\x32\n\x04name\x18\x01 \x01(\x0b\x32$.flightlog.scheduler.v1.ScheduleName\"\x18\n\x16ResumeScheduleResponse\"\x85\x03\n\x08\x42\x61\x63kfill\x12\n\n\x02id\x18\x01 \x01(\t\x12.\n\x0blaunch_plan\x18\x02 \x01(\x0b\x32\x19.flyteidl.core.Identifier\x12(\n\x04\x66rom\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x02to\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07reverse\x18\x05 \x01(\x08\x12\x13\n\x0bparallelism\x18\x06 \x01(\r\x12\x11\n\toverwrite\x18\x07 \x01(\x08\x12\r\n\x05state\x18\x08 \x01(\t\x12\r\n\x05total\x18\t \x01(\r\x12\x11\n\tsucceeded\x18\n \x01(\r\x12\x0e\n\x06\x66\x61iled\x18\x0b \x01(\r\x12\x0f\n\x07skipped\x18\x0c \x01(\r\x12\x0f\n\x07running\x18\r \x01(\r\x12.\n\ncreated_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07project\x18\x0f \x01(\t\x12\x0e\n\x06\x64omain\x18\x10 \x01(\t\"\xf7\x01\n\x15\x43reateBackfillRequest\x12.\n\x0blaunch_plan\x18\x01 \x01(\x0b\x32\x19.flyteidl.core.Identifier\x12(\n\x04\x66rom\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x02to\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07reverse\x18\x04 \x01(\x08\x12\x13\n\x0bparallelism\x18\x05 \x01(\r\x12\x11\n\toverwrite\x18\x06 \x01(\x08\x12\n\n\x02id\x18\x07 \x01(\t\x12\x17\n\x0fstop_on_failure\x18\x08 \x01(\x08\"L\n\x16\x43reateBackfillResponse\x12\x32\n\x08\x62\x61\x63kfill\x18\x01 \x01(\x0b\x32 .flightlog.scheduler.v1.Backfill\"U\n\x14ListBackfillsRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\r\x12\r\n\x05token\x18\x04 \x01(\t\"[\n\x15ListBackfillsResponse\x12\x33\n\tbackfills\x18\x01 \x03(\x0b\x32 .flightlog.scheduler.v1.Backfill\x12\r\n\x05token\x18\x02 \x01(\t\"A\n\x12GetBackfillRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\"v\n\x13GetBackfillResponse\x12\x32\n\x08\x62\x61\x63kfill\x18\x01 \x01(\x0b\x32 .flightlog.scheduler.v1.Backfill\x12+\n\x05ticks\x18\x02 \x03(\x0b\x32\x1c.flightlog.scheduler.v1.Tick\"g\n\x15\x43\x61ncelBackfillRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x11\n\tterminate\x18\x05 \x01(\x08\"\x18\n\x16\x43\x61ncelBackfillResponse2\x8e\x07\n\x0fScheduleService\x12n\n\rListSchedules\x12,.flightlog.scheduler.v1.ListSchedulesRequest\x1a-.flightlog.scheduler.v1.ListSchedulesResponse\"\x00\x12h\n\x0bGetSchedule\x12*.flightlog.scheduler.v1.GetScheduleRequest\x1a+.flightlog.scheduler.v1.GetScheduleResponse\"\x00\x12n\n\rPauseSchedule\x12,.flightlog.scheduler.v1.PauseScheduleRequest\x1a-.flightlog.scheduler.v1.PauseScheduleResponse\"\x00\x12q\n\x0eResumeSchedule\x12-.flightlog.scheduler.v1.ResumeScheduleRequest\x1a..flightlog.scheduler.v1.ResumeScheduleResponse\"\x00\x12q\n\x0e\x43reateBackfill\x12-.flightlog.scheduler.v1.CreateBackfillRequest\x1a..flightlog.scheduler.v1.CreateBackfillResponse\"\x00\x12n\n\rListBackfills\x12,.flightlog.scheduler.v1.ListBackfillsRequest\x1a-.flightlog.scheduler.v1.ListBackfillsResponse\"\x00\x12h\n\x0bGetBackfill\x12*.flightlog.scheduler.v1.GetBackfillRequest\x1a+.flightlog.scheduler.v1.GetBackfillResponse\"\x00\x12q\n\x0e\x43\x61ncelBackfill\x12-.flightlog.scheduler.v1.CancelBackfillRequest\x1a..flightlog.scheduler.v1.CancelBackfillResponse\"\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-flightlog/scheduler/v1/schedule_service.proto\x12\x16\x66lightlog.scheduler.v1\x1a&flightlog/scheduler/v1/schedules.proto\x1a\x1e\x66lyteidl/core/identifier.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"=\n\x0cScheduleName\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\"\x94\x03\n\x08Schedule\x12\x32\n\x04name\x18\x01 \x01(\x0b\x32$.flightlog.scheduler.v1.ScheduleName\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x12\n\nexpression\x18\x03 \x01(\t\x12\x36\n\x06policy\x18\x04 \x01(\x0b\x32&.flightlog.scheduler.v1.SchedulePolicy\x12\x0e\n\x06\x61\x63tive\x18\x05 \x01(\x08\x12\x0e\n\x06paused\x18\x06 \x01(\x08\x12\x14\n\x0cpause_reason\x18\x07 \x01(\t\x12,\n\x08next_due\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08last_due\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0elast_execution\x18\n \x01(\t\x12\x0f\n\x07running\x18\x0b \x03(\t\x12+\n\x07waiting\x18\x0c \x03(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07refused\x18\r \x01(\t\"\x87\x02\n\x04Tick\x12\'\n\x03\x64ue\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x66ired_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\texecution\x18\x03 \x01(\t\x12\r\n\x05state\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x0f\n\x07version\x18\x06 \x01(\t\x12,\n\x08\x65nded_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x63ount\x18\x08 \x01(\x04\x12(\n\x04last\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"U\n\x14ListSchedulesRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\r\x12\r\n\x05token\x18\x04 \x01(\t\"[\n\x15ListSchedulesResponse\x12\x33\n\tschedules\x18\x01 \x03(\x0b\x32 .flightlog.scheduler.v1.Schedule\x12\r\n\x05token\x18\x02 \x01(\t\"d\n\x12GetScheduleRequest\x12\x32\n\x04name\x18\x01 \x01(\x0b\x32$.flightlog.scheduler.v1.ScheduleName\x12\x0c\n\x04next\x18\x02 \x01(\r\x12\x0c\n\x04past\x18\x03 \x01(\r\"\x9f\x01\n\x13GetScheduleResponse\x12\x32\n\x08schedule\x18\x01 \x01(\x0b\x32 .flightlog.scheduler.v1.Schedule\x12(\n\x04next\x18\x02 \x03(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x04past\x18\x03 \x03(\x0b\x32\x1c.flightlog.scheduler.v1.Tick\"Z\n\x14PauseScheduleRequest\x12\x32\n\x04name\x18\x01 \x01(\x0b\x32$.flightlog.scheduler.v1.ScheduleName\x12\x0e\n\x06reason\x18\x02 \x01(\t\"K\n\x15PauseScheduleResponse\x12\x32\n\x08schedule\x18\x01 \x01(\x0b\x32 .flightlog.scheduler.v1.Schedule\"K\n\x15ResumeScheduleRequest\x12\x32\n\x04name\x18\x01 \x01(\x0b\x32$.flightlog.scheduler.v1.ScheduleName\"L\n\x16ResumeScheduleResponse\x12\x32\n\x08schedule\x18\x01 \x01(\x0b\x32 .flightlog.scheduler.v1.Schedule\"\xb5\x03\n\x08\x42\x61\x63kfill\x12\n\n\x02id\x18\x01 \x01(\t\x12.\n\x0blaunch_plan\x18\x02 \x01(\x0b\x32\x19.flyteidl.core.Identifier\x12(\n\x04\x66rom\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x02to\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07reverse\x18\x05 \x01(\x08\x12\x13\n\x0bparallelism\x18\x06 \x01(\r\x12\x11\n\toverwrite\x18\x07 \x01(\x08\x12\r\n\x05state\x18\x08 \x01(\t\x12\r\n\x05total\x18\t \x01(\r\x12\x11\n\tsucceeded\x18\n \x01(\r\x12\x0e\n\x06\x66\x61iled\x18\x0b \x01(\r\x12\x0f\n\x07skipped\x18\x0c \x01(\r\x12\x0f\n\x07running\x18\r \x01(\r\x12.\n\ncreated_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07project\x18\x0f \x01(\t\x12\x0e\n\x06\x64omain\x18\x10 \x01(\t\x12\x15\n\rcancel_reason\x18\x11 \x01(\t\x12\x17\n\x0fstop_on_failure\x18\x12 \x01(\x08\"\xf7\x01\n\x15\x43reateBackfillRequest\x12.\n\x0blaunch_plan\x18\x01 \x01(\x0b\x32\x19.flyteidl.core.Identifier\x12(\n\x04\x66rom\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x02to\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07reverse\x18\x04 \x01(\x08\x12\x13\n\x0bparallelism\x18\x05 \x01(\r\x12\x11\n\toverwrite\x18\x06 \x01(\x08\x12\n\n\x02id\x18\x07 \x01(\t\x12\x17\n\x0fstop_on_failure\x18\x08 \x01(\x08\"L\n\x16\x43reateBackfillResponse\x12\x32\n\x08\x62\x61\x63kfill\x18\x01 \x01(\x0b\x32 .flightlog.scheduler.v1.Backfill\"U\n\x14ListBackfillsRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\r\x12\r\n\x05token\x18\x04 \x01(\t\"[\n\x15ListBackfillsResponse\x12\x33\n\tbackfills\x18\x01 \x03(\x0b\x32 .flightlog.scheduler.v1.Backfill\x12\r\n\x05token\x18\x02 \x01(\t\"_\n\x12GetBackfillRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\x12\r\n\x05limit\x18\x04 \x01(\r\x12\r\n\x05token\x18\x05 \x01(\t\"\x85\x01\n\x13GetBackfillResponse\x12\x32\n\x08\x62\x61\x63kfill\x18\x01 \x01(\x0b\x32 .flightlog.scheduler.v1.Backfill\x12+\n\x05ticks\x18\x02 \x03(\x0b\x32\x1c.flightlog.scheduler.v1.Tick\x12\r\n\x05token\x18\x03 \x01(\t\"g\n\x15\x43\x61ncelBackfillRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x11\n\tterminate\x18\x05 \x01(\x08\"L\n\x16\x43\x61ncelBackfillResponse\x12\x32\n\x08\x62\x61\x63kfill\x18\x01 \x01(\x0b\x32 .flightlog.scheduler.v1.Backfill2\x8e\x07\n\x0fScheduleService\x12n\n\rListSchedules\x12,.flightlog.scheduler.v1.ListSchedulesRequest\x1a-.flightlog.scheduler.v1.ListSchedulesResponse\"\x00\x12h\n\x0bGetSchedule\x12*.flightlog.scheduler.v1.GetScheduleRequest\x1a+.flightlog.scheduler.v1.GetScheduleResponse\"\x00\x12n\n\rPauseSchedule\x12,.flightlog.scheduler.v1.PauseScheduleRequest\x1a-.flightlog.scheduler.v1.PauseScheduleResponse\"\x00\x12q\n\x0eResumeSchedule\x12-.flightlog.scheduler.v1.ResumeScheduleRequest\x1a..flightlog.scheduler.v1.ResumeScheduleResponse\"\x00\x12q\n\x0e\x43reateBackfill\x12-.flightlog.scheduler.v1.CreateBackfillRequest\x1a..flightlog.scheduler.v1.CreateBackfillResponse\"\x00\x12n\n\rListBackfills\x12,.flightlog.scheduler.v1.ListBackfillsRequest\x1a-.flightlog.scheduler.v1.ListBackfillsResponse\"\x00\x12h\n\x0bGetBackfill\x12*.flightlog.scheduler.v1.GetBackfillRequest\x1a+.flightlog.scheduler.v1.GetBackfillResponse\"\x00\x12q\n\x0e\x43\x61ncelBackfill\x12-.flightlog.scheduler.v1.CancelBackfillRequest\x1a..flightlog.scheduler.v1.CancelBackfillResponse\"\x00\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,43 +37,43 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SCHEDULENAME']._serialized_start=178
   _globals['_SCHEDULENAME']._serialized_end=239
   _globals['_SCHEDULE']._serialized_start=242
-  _globals['_SCHEDULE']._serialized_end=629
-  _globals['_TICK']._serialized_start=632
-  _globals['_TICK']._serialized_end=775
-  _globals['_LISTSCHEDULESREQUEST']._serialized_start=777
-  _globals['_LISTSCHEDULESREQUEST']._serialized_end=862
-  _globals['_LISTSCHEDULESRESPONSE']._serialized_start=864
-  _globals['_LISTSCHEDULESRESPONSE']._serialized_end=955
-  _globals['_GETSCHEDULEREQUEST']._serialized_start=957
-  _globals['_GETSCHEDULEREQUEST']._serialized_end=1057
-  _globals['_GETSCHEDULERESPONSE']._serialized_start=1060
-  _globals['_GETSCHEDULERESPONSE']._serialized_end=1219
-  _globals['_PAUSESCHEDULEREQUEST']._serialized_start=1221
-  _globals['_PAUSESCHEDULEREQUEST']._serialized_end=1311
-  _globals['_PAUSESCHEDULERESPONSE']._serialized_start=1313
-  _globals['_PAUSESCHEDULERESPONSE']._serialized_end=1336
-  _globals['_RESUMESCHEDULEREQUEST']._serialized_start=1338
-  _globals['_RESUMESCHEDULEREQUEST']._serialized_end=1413
-  _globals['_RESUMESCHEDULERESPONSE']._serialized_start=1415
-  _globals['_RESUMESCHEDULERESPONSE']._serialized_end=1439
-  _globals['_BACKFILL']._serialized_start=1442
-  _globals['_BACKFILL']._serialized_end=1831
-  _globals['_CREATEBACKFILLREQUEST']._serialized_start=1834
-  _globals['_CREATEBACKFILLREQUEST']._serialized_end=2081
-  _globals['_CREATEBACKFILLRESPONSE']._serialized_start=2083
-  _globals['_CREATEBACKFILLRESPONSE']._serialized_end=2159
-  _globals['_LISTBACKFILLSREQUEST']._serialized_start=2161
-  _globals['_LISTBACKFILLSREQUEST']._serialized_end=2246
-  _globals['_LISTBACKFILLSRESPONSE']._serialized_start=2248
-  _globals['_LISTBACKFILLSRESPONSE']._serialized_end=2339
-  _globals['_GETBACKFILLREQUEST']._serialized_start=2341
-  _globals['_GETBACKFILLREQUEST']._serialized_end=2406
-  _globals['_GETBACKFILLRESPONSE']._serialized_start=2408
-  _globals['_GETBACKFILLRESPONSE']._serialized_end=2526
-  _globals['_CANCELBACKFILLREQUEST']._serialized_start=2528
-  _globals['_CANCELBACKFILLREQUEST']._serialized_end=2631
-  _globals['_CANCELBACKFILLRESPONSE']._serialized_start=2633
-  _globals['_CANCELBACKFILLRESPONSE']._serialized_end=2657
-  _globals['_SCHEDULESERVICE']._serialized_start=2660
-  _globals['_SCHEDULESERVICE']._serialized_end=3570
+  _globals['_SCHEDULE']._serialized_end=646
+  _globals['_TICK']._serialized_start=649
+  _globals['_TICK']._serialized_end=912
+  _globals['_LISTSCHEDULESREQUEST']._serialized_start=914
+  _globals['_LISTSCHEDULESREQUEST']._serialized_end=999
+  _globals['_LISTSCHEDULESRESPONSE']._serialized_start=1001
+  _globals['_LISTSCHEDULESRESPONSE']._serialized_end=1092
+  _globals['_GETSCHEDULEREQUEST']._serialized_start=1094
+  _globals['_GETSCHEDULEREQUEST']._serialized_end=1194
+  _globals['_GETSCHEDULERESPONSE']._serialized_start=1197
+  _globals['_GETSCHEDULERESPONSE']._serialized_end=1356
+  _globals['_PAUSESCHEDULEREQUEST']._serialized_start=1358
+  _globals['_PAUSESCHEDULEREQUEST']._serialized_end=1448
+  _globals['_PAUSESCHEDULERESPONSE']._serialized_start=1450
+  _globals['_PAUSESCHEDULERESPONSE']._serialized_end=1525
+  _globals['_RESUMESCHEDULEREQUEST']._serialized_start=1527
+  _globals['_RESUMESCHEDULEREQUEST']._serialized_end=1602
+  _globals['_RESUMESCHEDULERESPONSE']._serialized_start=1604
+  _globals['_RESUMESCHEDULERESPONSE']._serialized_end=1680
+  _globals['_BACKFILL']._serialized_start=1683
+  _globals['_BACKFILL']._serialized_end=2120
+  _globals['_CREATEBACKFILLREQUEST']._serialized_start=2123
+  _globals['_CREATEBACKFILLREQUEST']._serialized_end=2370
+  _globals['_CREATEBACKFILLRESPONSE']._serialized_start=2372
+  _globals['_CREATEBACKFILLRESPONSE']._serialized_end=2448
+  _globals['_LISTBACKFILLSREQUEST']._serialized_start=2450
+  _globals['_LISTBACKFILLSREQUEST']._serialized_end=2535
+  _globals['_LISTBACKFILLSRESPONSE']._serialized_start=2537
+  _globals['_LISTBACKFILLSRESPONSE']._serialized_end=2628
+  _globals['_GETBACKFILLREQUEST']._serialized_start=2630
+  _globals['_GETBACKFILLREQUEST']._serialized_end=2725
+  _globals['_GETBACKFILLRESPONSE']._serialized_start=2728
+  _globals['_GETBACKFILLRESPONSE']._serialized_end=2861
+  _globals['_CANCELBACKFILLREQUEST']._serialized_start=2863
+  _globals['_CANCELBACKFILLREQUEST']._serialized_end=2966
+  _globals['_CANCELBACKFILLRESPONSE']._serialized_start=2968
+  _globals['_CANCELBACKFILLRESPONSE']._serialized_end=3044
+  _globals['_SCHEDULESERVICE']._serialized_start=3047
+  _globals['_SCHEDULESERVICE']._serialized_end=3957
 # @@protoc_insertion_point(module_scope)
