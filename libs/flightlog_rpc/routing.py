@@ -90,6 +90,7 @@ _OWN_SERVED = frozenset(
         "flightlog.catalog.v1.LineageService",
         "flightlog.execution.v1.QueueService",
         "flightlog.scheduler.v1.DeliveryService",
+        "flightlog.scheduler.v1.ScheduleService",
     }
 )
 
