@@ -28,6 +28,7 @@ async def run(settings: Settings, ready: Ready) -> None:
         stack.push_async_callback(database.close)
         schedules = Schedules(log, database, settings.scheduler.schedules)
         deliveries = Deliveries(log, database, settings.scheduler.deliveries)
+        await deliveries.begin()
         await stack.enter_async_context(running(schedules.run(), deliveries.run()))
         await schedules.projector.wait_until_serving()
         await deliveries.projector.wait_until_serving()

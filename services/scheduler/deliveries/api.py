@@ -23,13 +23,12 @@ from flightlog_protos.scheduler.v1.delivery_service_pb2 import (
 from flightlog_read import parse_page
 from flightlog_rpc import CallContext
 from flightlog_rpc.errors import invalid
-from services.scheduler.deliveries.projection import Row
+from services.scheduler.deliveries.projection import STATES, Row
 from services.scheduler.deliveries.queries import Reads, Wanted
 from services.scheduler.deliveries.queues import Queues
 from services.scheduler.deliveries.replaying import Range, Replaying
 from services.scheduler.deliveries.subjects import QueueKey
 
-STATES: Final = ("waiting", "retrying", "delivered", "parked")
 MOST_LISTED: Final = 1000
 _DEFAULT_LISTED: Final = 100
 _LONGEST_NAMES: Final = 2000

@@ -49,12 +49,18 @@ class Deliveries:
         ]
         policy = Policy(settings.most_tries, settings.first_pause, settings.longest_pause)
         self.projector = Projector(database, log, DeliveryProjection())
+        self._followed = [following for _, following in followed]
         self._working = [
-            *(following.run for _, following in followed),
+            *(following.run for following in self._followed),
             *(Sender(log, queues, sink, policy, clock).run for sink in sinks),
         ]
         reads = Reads(log, database, self.projector)
         self._api = DeliveryApi(reads, queues, Replaying(log, followed), [sink.name for sink in sinks])
+
+    async def begin(self) -> None:
+        """At the first start on a log: what happens from now on is delivered. Raises `LogUnavailable`."""
+        for following in self._followed:
+            await following.began()
 
     async def run(self) -> None:
         """Deliver, and keep the tables, until cancelled."""
