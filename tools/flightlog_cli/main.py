@@ -4,6 +4,7 @@ Modules of the commands are imported when they run: `flightlog --help` and shell
 """
 
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -101,6 +102,24 @@ def recover(
     from .commands.recover import recover as run
 
     _run(run(data, execution, name=name, dry_run=dry_run, as_json=as_json))
+
+
+@app.command()
+def lineage(
+    artifact: Annotated[
+        str, typer.Argument(help="`<execution>[/<node>[.<variable>]]`, or the address of a file, folder or frame.")
+    ],
+    backward: Annotated[bool, typer.Option("--backward", help="Only what it was made from.")] = False,
+    forward: Annotated[bool, typer.Option("--forward", help="Only what was made of it.")] = False,
+    depth: Annotated[int, typer.Option(min=0, help="Steps from the artifact; 0: as far as it goes.")] = 0,
+    svg: Annotated[Path | None, typer.Option(help="Draw a picture into this file.", dir_okay=False)] = None,
+    data: Data = _DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Which node of which run made something, from what, and which runs used it."""
+    from .commands.lineage import lineage as run
+
+    _run(run(data, artifact, backward=backward, forward=forward, depth=depth, picture=svg, as_json=as_json))
 
 
 @app.command()
