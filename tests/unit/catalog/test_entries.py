@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 
+import pytest
 from flyteidl.core.identifier_pb2 import DATASET, Identifier, TaskExecutionIdentifier
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flightlog_protos.catalog.v1.cache_pb2 import CacheAnswer, CachedResult, CacheKey
+from flightlog_protos.catalog.v1.cache_pb2 import CacheAnswer, CachedResult, CacheKey, ReservationEnded
 from flightlog_protos.log.v1.envelope_pb2 import DataRef
 from services.catalog import subjects
 from services.catalog.entries import (
     Asker,
+    Change,
+    Check,
+    Claim,
     Entry,
+    Evict,
+    GiveBack,
     LookUp,
+    Owner,
+    Pin,
     Put,
     Release,
     Request,
     Reserve,
+    Rules,
+    Unpin,
     decide,
     evolve,
     fold,
@@ -154,6 +165,136 @@ def test_an_entry_that_takes_no_facts_lets_everybody_go_on() -> None:
         (C, "NOT_STORED"),
     ]
     assert {answer.reason for answer in answers} == {"no room"}
+
+
+def moment(second: float) -> Timestamp:
+    return Timestamp(seconds=int(second), nanos=int(second % 1 * 1e9))
+
+
+def after(entry: Entry, *requests: Request, at: float = 1, rules: Rules | None = None) -> Entry:
+    return decide(entry, KEY, requests, moment(at), rules).entry
+
+
+def told(entry: Entry, *requests: Request, at: float = 1, rules: Rules | None = None) -> list[tuple[Asker, str]]:
+    answers = decide(entry, KEY, requests, moment(at), rules).answers
+    return [(Asker.of(answer.node), CacheAnswer.Kind.Name(answer.kind)) for answer in answers]
+
+
+def owner(name: str, until: float) -> Owner:
+    return Owner(name, moment(until))
+
+
+SECOND = timedelta(seconds=1)
+
+
+def test_a_client_holds_the_reservation_for_three_heartbeats_and_extends_it() -> None:
+    entry = after(Entry(), Claim("me", SECOND), at=10)
+    assert entry.holder == owner("me", 13)
+    entry = after(entry, Claim("me", 2 * SECOND), at=12)
+    assert entry.holder == owner("me", 18)
+    assert after(entry, Claim("you", SECOND), at=17.9).holder == owner("me", 18)
+    assert after(entry, Claim("you", SECOND), at=18).holder == owner("you", 21)
+    # Late, but nobody else has it.
+    assert after(entry, Claim("me", SECOND), at=30).holder == owner("me", 33)
+
+
+@pytest.mark.parametrize("asked", [None, timedelta(0), -SECOND, timedelta(hours=1)])
+def test_heartbeats_are_no_longer_apart_than_the_setting_says(asked: timedelta | None) -> None:
+    assert after(Entry(), Claim("me", asked), at=0).holder == owner("me", 30)
+    assert after(Entry(), Claim("me", asked), at=0, rules=Rules(heartbeat=SECOND)).holder == owner("me", 3)
+
+
+def test_nodes_wait_for_a_client_and_get_the_reservation_when_it_gives_it_back_or_lapses() -> None:
+    entry = after(Entry(), Claim("me", SECOND), Reserve(A), Reserve(B), at=0)
+    assert (entry.holder, entry.waiters) == (owner("me", 3), (A, B))
+    assert told(entry, GiveBack("you"), at=1) == []
+    assert told(entry, GiveBack("me"), at=1) == [(A, "RESERVED")]
+    assert told(entry, Check(), at=2.9) == []
+    assert told(entry, Check(), at=3) == [(A, "RESERVED")]
+    # Whoever asks next finds it lapsed, and those who waited are first.
+    assert told(entry, Reserve(C), at=3) == [(A, "RESERVED"), (C, "AWAITING")]
+    assert after(entry, Claim("me", SECOND), at=3).holder == A
+    facts = decide(entry, KEY, [Check()], moment(3)).facts
+    assert facts[0] == ReservationEnded(key=KEY, owner="me", lapsed=True, occurred_at=moment(3))
+
+
+def test_a_client_gets_no_reservation_that_a_node_has_until_that_is_gone() -> None:
+    entry = after(Entry(), Reserve(A), Reserve(B))
+    assert after(entry, Claim("me")) == entry
+    assert after(entry, Check(), Check(gone=C), at=1e6) == entry
+    assert told(entry, Check(gone=A)) == [(B, "RESERVED")]
+    assert after(entry, Check(gone=A), Check(gone=B), Claim("me"), at=0).holder == owner("me", 30)
+
+
+def test_a_result_from_outside_serves_those_who_wait_and_leaves_the_client_its_reservation() -> None:
+    entry = after(Entry(), Claim("me"), Reserve(A), at=0)
+    assert told(entry, Put(None, result(C))) == [(A, "FOUND")]
+    assert after(entry, Put(None, result(C)), at=1).holder == owner("me", 30)
+    # It may want to make another one.
+    assert after(Entry(), Put(None, result(C)), Claim("me"), at=0).holder == owner("me", 30)
+
+
+def test_what_is_evicted_is_found_by_nobody_and_may_be_made_again() -> None:
+    entry = after(Entry(), Put(A, result(A)))
+    assert after(entry, Evict(artifact_id="another")) == entry
+    entry = after(entry, Evict("wrong"))
+    assert entry == Entry()
+    assert told(entry, LookUp(B), Reserve(B)) == [(B, "NOT_FOUND"), (B, "RESERVED")]
+    assert decide(entry, KEY, [Evict()], AT).facts == ()
+    assert after(entry, Put(None, result(C))).result == result(C)
+
+
+def test_evicting_leaves_those_who_wait_alone() -> None:
+    entry = after(Entry(), Reserve(A), Reserve(B), Put(C, result(C), overwrites=True), Evict(), Reserve(B))
+    assert (entry.holder, entry.waiters) == (A, (B,))
+
+
+def test_what_is_pinned_stays_unless_it_is_said_otherwise() -> None:
+    pinned = after(Entry(), Put(A, result(A)), Pin("dear"))
+    assert pinned.pinned
+    assert after(pinned, Pin(), Evict(), Pin(artifact_id="another"), Unpin("another")) == pinned
+    assert after(pinned, Evict(pinned_too=True)) == Entry()
+    assert after(pinned, Unpin(), Evict()) == Entry()
+    assert after(Entry(), Pin(), Unpin()) == Entry()
+    # It is this result that is pinned, not the one that takes its place.
+    assert not after(pinned, Put(B, result(B), overwrites=True)).pinned
+    assert after(pinned, Change(result(C, "artifact of run0"))).pinned
+
+
+def test_what_is_too_old_is_made_again_unless_it_is_pinned() -> None:
+    rules = Rules(max_age=timedelta(seconds=10))
+    entry = after(Entry(), Put(A, result(A)), at=5)
+    assert told(entry, LookUp(B), at=15, rules=rules) == [(B, "FOUND")]
+    assert told(entry, LookUp(B), Reserve(B), at=15.1, rules=rules) == [(B, "NOT_FOUND"), (B, "RESERVED")]
+    assert told(entry, LookUp(B), at=1e6) == [(B, "FOUND")]
+    assert after(entry, Put(B, result(B)), at=16, rules=rules).result == result(B)
+    assert after(entry, Pin(), at=16, rules=rules) == entry
+    pinned = after(entry, Pin(), at=6, rules=rules)
+    assert told(pinned, LookUp(B), Reserve(B), at=1e6, rules=rules) == [(B, "FOUND"), (B, "FOUND")]
+    assert after(pinned, Put(B, result(B)), at=1e6, rules=rules).result == result(A)
+
+
+def test_since_when_there_is_a_result() -> None:
+    entry = after(Entry(), Put(A, result(A)), at=5)
+    entry = after(entry, Put(B, result(B), overwrites=True), at=7)
+    assert (entry.created_at, entry.cached_at) == (moment(5), moment(7))
+    entry = after(entry, Evict(), Put(B, result(B)), at=9)
+    assert (entry.created_at, entry.cached_at) == (moment(9), moment(9))
+
+
+def test_an_artifact_that_changes_changes_where_it_is_the_result() -> None:
+    made = result(A)
+    made.input_hashes.add(name="x", hash="h")
+    made.inputs.uri = "s3://bucket/inputs.pb"
+    entry = after(Entry(), Put(A, made))
+    changed = CachedResult(artifact_id=made.artifact_id, outputs=DataRef(uri="s3://bucket/other"))
+    entry = after(entry, Change(changed))
+    assert entry.result is not None
+    assert entry.result.outputs.uri == "s3://bucket/other"
+    assert (entry.result.input_hashes, entry.result.inputs) == (made.input_hashes, made.inputs)
+    assert not entry.result.HasField("source")
+    assert decide(entry, KEY, [Change(changed)], AT).facts == ()
+    assert after(entry, Change(CachedResult(artifact_id="another"))) == entry
 
 
 REQUESTS = st.builds(
