@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from flightlog_log import Cause, Log
@@ -28,8 +29,8 @@ from flightlog_rpc import CallContext, Implementation, failed_precondition, inva
 from services.catalog import subjects
 from services.catalog.entries import Evict, Outcome, Pin, Unpin
 from services.catalog.keeping import Entries
-from services.catalog.looking import histories, selection, uncached
-from services.catalog.looking.explaining import Explanation, explain, input_name, with_values
+from services.catalog.looking import histories, keys, selection, uncached
+from services.catalog.looking.explaining import Explanation, Inputs, explain, input_name, with_values
 from services.catalog.looking.nodes import Nodes
 from services.catalog.looking.reading import Reads
 from services.catalog.looking.stories import Story
@@ -148,9 +149,16 @@ class Looking:
         return uncached.reason(told, await self._nodes.closure(told), inputs.literals)
 
     async def _with_values(self, found: Explanation, told: Story) -> Explanation:
-        if found.nearest is None or not any(map(input_name, found.differences)):
+        """With what is told of values and types; looked up only where some of them differ."""
+        if found.nearest is None or not found.differences:
             return found
-        here, there = await asyncio.gather(self._nodes.inputs(told), self._nodes.inputs_of(found.nearest.result))
+        nearest = found.nearest.result
+        here, there = Inputs(None), Inputs(None)
+        if any(map(input_name, found.differences)):
+            here, there = await asyncio.gather(self._nodes.inputs(told), self._nodes.inputs_of(nearest))
+        if any(difference.part in (keys.INPUTS, keys.OUTPUTS) for difference in found.differences):
+            ours, theirs = await asyncio.gather(self._nodes.interface(told), self._nodes.interface_of(nearest))
+            here, there = replace(here, interface=ours), replace(there, interface=theirs)
         return with_values(found, here, there)
 
     async def _as_it_is_now(self, entry: CachedEntry) -> CachedEntry:

@@ -12,13 +12,14 @@ from typing import Final
 
 from flyteidl.core.catalog_pb2 import CatalogCacheStatus
 from flyteidl.core.identifier_pb2 import NodeExecutionIdentifier
+from flyteidl.core.interface_pb2 import TypedInterface
 from flyteidl.core.literals_pb2 import LiteralMap
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from flightlog_protos.catalog.v1.cache_pb2 import CacheKey, InputHash, ResultCached
 from flightlog_protos.catalog.v1.catalog_service_pb2 import CachedEntry, CacheEvent, ExplainNodeResponse
 from services.catalog.entries import Rules
-from services.catalog.looking import histories, values
+from services.catalog.looking import histories, interfaces, keys, values
 from services.catalog.looking.histories import CACHED, EVICTED, REPLACED, RESERVED
 from services.catalog.looking.keys import Difference, Parts, differences, entity_name
 from services.catalog.looking.stories import Story
@@ -47,10 +48,14 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """The inputs of a node, or of the array that it is an element of; `literals` is None where they are gone."""
+    """The inputs of a node, or of the array that it is an element of; `literals` is None where they are gone.
+
+    `interface` is what the node's task takes and gives, where that is known.
+    """
 
     literals: LiteralMap | None
     element: int | None = None
+    interface: TypedInterface | None = None
 
     def own(self, hashes: Iterable[InputHash]) -> LiteralMap | None:
         """The inputs of the node itself: of an element its items, as far as the hashes of its key tell them."""
@@ -117,12 +122,12 @@ def explain(
 
 
 def with_values(explanation: Explanation, here: Inputs, there: Inputs) -> Explanation:
-    """The same explanation with the values of inputs in the place of their hashes, as far as they are known."""
+    """The same explanation with values and types in the place of their hashes, as far as they are known."""
     told: list[Difference] = []
     for difference in explanation.differences:
         name = input_name(difference)
         if name is None:
-            told.append(difference)
+            told.append(_with_types(difference, here.interface, there.interface))
             continue
         ours = here.text(name, difference.here) if difference.here else IGNORED if here.ignores(name) else ""
         theirs = there.text(name, difference.there) if difference.there else IGNORED if there.ignores(name) else ""
@@ -131,6 +136,19 @@ def with_values(explanation: Explanation, here: Inputs, there: Inputs) -> Explan
             ours, theirs = f"{ours} #{difference.here[:8]}", f"{theirs} #{difference.there[:8]}"
         told.append(difference._replace(here=ours, there=theirs))
     return replace(explanation, differences=tuple(told))
+
+
+def _with_types(difference: Difference, here: TypedInterface | None, there: TypedInterface | None) -> Difference:
+    if here is None or there is None:
+        return difference
+    match difference.part:
+        case keys.INPUTS:
+            ours, theirs = interfaces.changed(here.inputs, there.inputs)
+        case keys.OUTPUTS:
+            ours, theirs = interfaces.changed(here.outputs, there.outputs)
+        case _:
+            return difference
+    return difference._replace(here=values.shortened(ours), there=values.shortened(theirs))
 
 
 def input_name(difference: Difference) -> str | None:
@@ -226,10 +244,11 @@ def _phrase(difference: Difference) -> str:
     match part:
         case "inputs":
             return "the inputs differ"
-        case "inputs' interface":
-            return "the types of the inputs differ"
-        case "outputs' interface":
-            return "the types of the outputs differ"
+        case keys.INPUTS | keys.OUTPUTS:
+            whose = "inputs" if part == keys.INPUTS else "outputs"
+            if ":" not in here + there:
+                return f"the types of the {whose} differ"
+            return f"the {whose} are declared with {here or 'less'} here and {there or 'less'} there"
         case _ if name is None:
             return f"the {part} is {here} here and {there} there"
         case _ if not there:

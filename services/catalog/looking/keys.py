@@ -11,6 +11,9 @@ from flyteidl.core.literals_pb2 import LiteralMap
 from flightlog_protos.catalog.v1.cache_pb2 import CacheKey, InputHash
 from flightlog_types import cache_keys
 
+INPUTS: Final = "inputs' interface"
+OUTPUTS: Final = "outputs' interface"
+
 _HASH: Final = 8
 """Characters of an interface's hash in a dataset's version."""
 _NO_INPUTS: Final = cache_keys.tag(LiteralMap())
@@ -80,8 +83,8 @@ def differences(here: Parts, there: Parts) -> list[Difference]:
             ("domain", here.domain, there.domain),
             ("name", here.name, there.name),
             ("cache version", here.version.cache, there.version.cache),
-            ("inputs' interface", here.version.inputs, there.version.inputs),
-            ("outputs' interface", here.version.outputs, there.version.outputs),
+            (INPUTS, here.version.inputs, there.version.inputs),
+            (OUTPUTS, here.version.outputs, there.version.outputs),
         )
         if ours != theirs
     ]

@@ -6,6 +6,7 @@ from typing import Final
 
 from flyteidl.core.compiler_pb2 import CompiledWorkflowClosure
 from flyteidl.core.identifier_pb2 import NodeExecutionIdentifier, WorkflowExecutionIdentifier
+from flyteidl.core.interface_pb2 import TypedInterface
 from flyteidl.core.literals_pb2 import LiteralMap
 from google.protobuf.message import DecodeError, Message
 
@@ -16,7 +17,7 @@ from flightlog_protos.catalog.v1.catalog_service_pb2 import NodeOrElement
 from flightlog_protos.log.v1.envelope_pb2 import DataRef
 from flightlog_rpc import invalid, missing, not_found
 from services.catalog import subjects
-from services.catalog.looking import values
+from services.catalog.looking import uncached, values
 from services.catalog.looking.explaining import Inputs
 from services.catalog.looking.stories import Story, UnknownNode, story
 
@@ -69,6 +70,22 @@ class Nodes:
             return await self.inputs(story(await self._history(maker.execution_id), maker.node_id))
         except UnknownNode:
             return Inputs(None)
+
+    async def interface(self, told: Story) -> TypedInterface | None:
+        """What the node's task takes and gives; None where that is not known."""
+        closure = await self.closure(told)
+        task = None if closure is None else uncached.task_of(told, closure)
+        return None if task is None else task.interface
+
+    async def interface_of(self, result: CachedResult) -> TypedInterface | None:
+        """What the task took and gave that made a result."""
+        maker = result.source.node_execution_id
+        if not maker.node_id:
+            return None
+        try:
+            return await self.interface(story(await self._history(maker.execution_id), maker.node_id))
+        except UnknownNode:
+            return None
 
     async def closure(self, told: Story) -> CompiledWorkflowClosure | None:
         """What the node's task was compiled into; None where it is gone, or the node never came so far."""

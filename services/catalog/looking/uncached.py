@@ -7,7 +7,6 @@ from typing import Final
 
 from flyteidl.core.catalog_pb2 import CatalogCacheStatus
 from flyteidl.core.compiler_pb2 import CompiledWorkflowClosure
-from flyteidl.core.identifier_pb2 import Identifier
 from flyteidl.core.literals_pb2 import LiteralMap
 from flyteidl.core.tasks_pb2 import TaskTemplate
 from flyteidl.core.workflow_pb2 import Node, NodeMetadata
@@ -48,7 +47,7 @@ def reason(story: Story, closure: CompiledWorkflowClosure | None, inputs: Litera
     if story.kind in _ASKED_FOR:
         how = "with_overrides(cache=Cache(version=...))"
         return f"What a {_ASKED_FOR[story.kind]} gives is cached only where its node asks for that: {how}"
-    task = None if closure is None or story.scheduled is None else _task(closure, story.scheduled.task_id)
+    task = None if closure is None else task_of(story, closure)
     if closure is None or task is None:
         return "No caching is asked for here, or the node did not get far enough to tell"
     metadata = _overrides(closure, story)
@@ -67,8 +66,12 @@ def reason(story: Story, closure: CompiledWorkflowClosure | None, inputs: Litera
     return "Caching is off on this server (FLIGHTLOG_EXECUTION__CACHING)"
 
 
-def _task(closure: CompiledWorkflowClosure, identifier: Identifier) -> TaskTemplate | None:
-    return next((task.template for task in closure.tasks if task.template.id == identifier), None)
+def task_of(story: Story, closure: CompiledWorkflowClosure) -> TaskTemplate | None:
+    """The task that a node runs; None where it never came so far."""
+    if story.scheduled is None:
+        return None
+    wanted = story.scheduled.task_id
+    return next((task.template for task in closure.tasks if task.template.id == wanted), None)
 
 
 def _overrides(closure: CompiledWorkflowClosure, story: Story) -> NodeMetadata:

@@ -16,8 +16,9 @@ from flyteidl.core.identifier_pb2 import (
     TaskExecutionIdentifier,
     WorkflowExecutionIdentifier,
 )
+from flyteidl.core.interface_pb2 import TypedInterface
 from flyteidl.core.literals_pb2 import Literal, LiteralMap
-from flyteidl.core.types_pb2 import INTEGER
+from flyteidl.core.types_pb2 import FLOAT, INTEGER, STRING, SimpleType
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -214,6 +215,25 @@ def test_many_differences_are_counted() -> None:
         ": the cache version is 2 here and 1 there, input a is 1 here and 2 there, input b is 1 here and 2 there "
         "and 2 more parts differ."
     )
+
+
+def test_types_that_differ_are_told_by_variable() -> None:
+    def interface(**types: SimpleType) -> TypedInterface:
+        found = TypedInterface()
+        for name, kind in types.items():
+            found.inputs.variables[name].type.simple = kind
+        return found
+
+    inputs = literals(x=3)
+    other = entry(inputs)
+    other.key.dataset.version = "1-cccccccc-bbbbbbbb"
+    found = explained(asked(inputs), other)
+    assert found.reason.endswith("the types of the inputs differ.")
+    here = Inputs(None, interface=interface(x=FLOAT, y=STRING, z=INTEGER))
+    there = Inputs(None, interface=interface(x=INTEGER, z=INTEGER))
+    told = with_values(found, here, there)
+    assert told.differences == (("inputs' interface", "x: float, y: string", "x: integer"),)
+    assert told.reason.endswith("the inputs are declared with x: float, y: string here and x: integer there.")
 
 
 def test_an_evicted_result_names_who_and_why() -> None:
