@@ -106,7 +106,13 @@ class Children:
 
         recovers = await self._recovers(request, asked)
         creating = self._starter.create(
-            request, owner, cause, parent=awaited_by, recovers=recovers, within=created.limits
+            request,
+            owner,
+            cause,
+            parent=awaited_by,
+            recovers=recovers,
+            within=created.limits,
+            config=created.config,
         )
         refusal = await refusal_of(creating, asked.execution_id.name)
         if refusal is None:

@@ -25,7 +25,7 @@ from flightlog_protos.execution.v1.facts_pb2 import (
 )
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
 from flightlog_protos.log.v1.envelope_pb2 import Actor
-from services.execution import subjects
+from services.execution import subjects, tree
 from services.execution.admission.admission import Admission
 from services.execution.children import Children, End
 from services.execution.creation.limits import own_limits
@@ -47,6 +47,7 @@ _REACTED_TO = (
     ExecutionSucceeded,
     ExecutionFailed,
     ExecutionAborted,
+    *tree.REACTED_TO,
 )
 
 
@@ -58,6 +59,7 @@ class Reactions:
         self._shell = shell
         self._children = children
         self._admission = admission
+        self._tree = tree.Tree(shell)
 
     async def run(self) -> None:
         """Reacts until cancelled."""
@@ -73,7 +75,7 @@ class Reactions:
             group.create_task(self._admission.run_alarms())
 
     async def on_facts(self, recorded: Recorded) -> None:
-        """A created execution is started, or enters a queue; a timer is armed, child executions come and go."""
+        """A created execution is started or enters a queue; a timer is armed; children, and places to run, come and go."""
         project, domain, name = Subject.parse(recorded.subject).parts
         key = (project, domain, name)
         cause = Cause.service("execution", recorded)
@@ -91,6 +93,7 @@ class Reactions:
         await side_by_side(
             partial(self._arm, key, fact, recorded) for fact in recorded.facts if isinstance(fact, TimerSet)
         )
+        await self._tree.moved(key, recorded.facts, cause)
         for fact in recorded.facts:
             if isinstance(fact, ExecutionCreated):
                 if own_limits(fact.limits):

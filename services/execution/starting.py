@@ -11,7 +11,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from flightlog_blobs import BlobError, BlobStore
 from flightlog_log import Cause
-from flightlog_protos.execution.v1.facts_pb2 import ConcurrencyLimit, ExecutionCreated, ParentAttempt, RecoveryPlan
+from flightlog_protos.execution.v1.facts_pb2 import (
+    ConcurrencyLimit,
+    ExecutionCreated,
+    ParentAttempt,
+    RecoveryPlan,
+    ResolvedConfig,
+)
 from flightlog_protos.log.v1.envelope_pb2 import DataRef
 from flightlog_rpc import RpcError, already_exists, failed_precondition
 from flightlog_types.addresses import addresses
@@ -56,6 +62,7 @@ class Starter:
         parent: ParentAttempt | None = None,
         recovers: RecoveryPlan | None = None,
         within: Sequence[ConcurrencyLimit] | None = None,
+        config: ResolvedConfig | None = None,
         requested_by: str = "",
     ) -> WorkflowExecutionIdentifier:
         """Makes an execution and returns its id as soon as its first fact is durable; the run starts by itself.
@@ -66,6 +73,7 @@ class Starter:
             parent: the launch-plan node that waits for its end.
             recovers: what it may reuse of another execution, if that is one of the same workflow.
             within: of a child: the limits of its parent, in whose places it runs.
+            config: of a child: that of its parent.
             requested_by: subject of the aggregate, a schedule say, that is told how it ends.
 
         Raises:
@@ -97,6 +105,7 @@ class Starter:
             principal=principal,
             now=_now(),
             parent=parent,
+            parent_config=config,
         )
         created.limits.extend(limits)
         created.requested_by = requested_by

@@ -77,6 +77,14 @@ class Creating:
         spec.CopyFrom(stored.message.spec)
         spec.metadata.mode = mode
         spec.metadata.reference_execution.CopyFrom(stored.message.id)
+        source = await self._shell.state(subjects.key_of(identifier))
+        if (
+            source is not None
+            and not source.created.config.HasField("parallelism_root")
+            and spec.max_parallelism == self._starter.places.max_parallelism
+        ):
+            # Nobody asked for it: it is what the server set.
+            spec.max_parallelism = 0
         inputs = LiteralMap()
         if stored.user_inputs_uri:
             inputs.ParseFromString(await self._blobs.get_or_none(stored.user_inputs_uri) or b"")

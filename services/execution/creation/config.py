@@ -26,6 +26,7 @@ def resolve_config(
     metadata_root: str,
     raw_output_prefix: str,
     max_parallelism: int,
+    parent: ResolvedConfig | None = None,
 ) -> ResolvedConfig:
     """What holds for this run. The request comes first, then the launch plan, then the server's own settings.
 
@@ -33,6 +34,8 @@ def resolve_config(
         launch_plan: empty for the execution of a single task.
         metadata_root: `s3://<bucket>/metadata/propeller`; `{shard}` in it becomes two hex digits.
         raw_output_prefix: where tasks write unless the request or the launch plan says otherwise.
+        max_parallelism: what holds, for each execution by itself, when neither says anything.
+        parent: of a child: what holds for the execution that it belongs to.
     """
     config = ResolvedConfig(
         max_parallelism=next(
@@ -48,6 +51,11 @@ def resolve_config(
             or raw_output_prefix
         ).rstrip("/"),
     )
+    if parent is not None:
+        if parent.HasField("parallelism_root"):
+            config.parallelism_root.CopyFrom(parent.parallelism_root)
+    elif spec.max_parallelism > 0 or launch_plan.max_parallelism > 0:
+        config.parallelism_root.CopyFrom(execution_id)
     interruptible = _first(source.interruptible for source in (spec, launch_plan) if source.HasField("interruptible"))
     if interruptible is not None:
         config.interruptible = interruptible.value

@@ -9,7 +9,7 @@ from flyteidl.core.interface_pb2 import ParameterMap, VariableMap
 from flyteidl.core.literals_pb2 import LiteralMap
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from flightlog_protos.execution.v1.facts_pb2 import ExecutionCreated, ParentAttempt
+from flightlog_protos.execution.v1.facts_pb2 import ExecutionCreated, ParentAttempt, ResolvedConfig
 from flightlog_protos.log.v1.envelope_pb2 import DataRef
 from services.execution.creation.config import resolve_config, resolve_notifications, resolve_security_context
 
@@ -47,11 +47,13 @@ def execution_created(
     principal: str,
     now: Timestamp,
     parent: ParentAttempt | None = None,
+    parent_config: ResolvedConfig | None = None,
 ) -> ExecutionCreated:
     """The fact. `spec` is the request's, and is completed in place of being copied.
 
     Args:
         parent: the launch-plan node that waits for the end of this execution.
+        parent_config: what holds for the execution of that node.
     """
     config = resolve_config(
         spec,
@@ -61,6 +63,7 @@ def execution_created(
         metadata_root=places.metadata_root,
         raw_output_prefix=places.raw_output_prefix,
         max_parallelism=places.max_parallelism,
+        parent=parent_config,
     )
     security_context = resolve_security_context(spec, launchable.spec)
     config_notifications = resolve_notifications(spec, launchable.spec)

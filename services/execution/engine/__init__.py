@@ -18,6 +18,7 @@ from services.execution.engine.commands import (
     EngineSettings,
     FireTimer,
     Futures,
+    MoveSlots,
     NeedData,
     NeedProgram,
     NeedRecovery,
@@ -28,6 +29,7 @@ from services.execution.engine.commands import (
     Refused,
     SetSignal,
     StartExecution,
+    TakeSlots,
     TerminateExecution,
 )
 from services.execution.engine.decide import decide
@@ -53,6 +55,7 @@ __all__ = [
     "ExecutionPhase",
     "FireTimer",
     "Futures",
+    "MoveSlots",
     "NeedData",
     "NeedProgram",
     "NeedRecovery",
@@ -68,6 +71,7 @@ __all__ = [
     "Refused",
     "SetSignal",
     "StartExecution",
+    "TakeSlots",
     "TerminateExecution",
     "decide",
     "evolve",

@@ -15,6 +15,7 @@ from flightlog_protos.execution.v1 import facts_pb2 as facts
 from flightlog_protos.log.v1.envelope_pb2 import DataRef
 from flightlog_types import cache_keys
 from flightlog_types.object_hash import encoded
+from services.execution.engine import slots
 from services.execution.engine.program import Node
 from services.execution.engine.state import NodePhase, NodeState, Reservation
 from services.execution.engine.turn import DataLost, DataMissing, Turn
@@ -176,6 +177,9 @@ def _reserved(turn: Turn, state: NodeState, answer: CacheAnswer) -> None:
             pass
         case _:
             return
+    if slots.lacking(turn, state):
+        slots.await_again(turn, state)
+        return
     turn.emit(held)
     turn.resumed.append(state.node_id)
 

@@ -116,6 +116,26 @@ class ObserveChild:
 
 
 @dataclass(frozen=True, slots=True)
+class MoveSlots:
+    """Take in what nodes of an execution below ask of this one, the root of their tree. Harmless when it is known.
+
+    Places are told by node and number, as in SlotAsked.
+    """
+
+    # Its name.
+    execution: str
+    asked: tuple[tuple[str, int], ...] = ()
+    returned: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TakeSlots:
+    """Let nodes run for which the root of the tree has places. Harmless when they no longer wait."""
+
+    slots: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TerminateExecution:
     """Abort the execution. With force it ends at once: what runs is told to stop, and not waited for."""
 
@@ -157,6 +177,8 @@ Command = (
     | AnswerCache
     | ObserveChild
     | FireTimer
+    | MoveSlots
+    | TakeSlots
     | TerminateExecution
     | ChangeState
     | AwaitSignal

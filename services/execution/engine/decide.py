@@ -13,6 +13,7 @@ from services.execution.engine import (
     failure,
     gates,
     graph,
+    slots,
     subworkflows,
 )
 from services.execution.engine.commands import (
@@ -25,12 +26,14 @@ from services.execution.engine.commands import (
     CreateExecution,
     Decision,
     FireTimer,
+    MoveSlots,
     ObserveAttempt,
     ObserveChild,
     Refusal,
     Refused,
     SetSignal,
     StartExecution,
+    TakeSlots,
     TerminateExecution,
 )
 from services.execution.engine.evolve import evolve
@@ -80,6 +83,12 @@ def _obey(turn: Turn, command: Command) -> None:
             graph.settle(turn)
         case FireTimer():
             _fire(turn, command)
+        case MoveSlots():
+            slots.move(turn, command)
+            graph.settle(turn)
+        case TakeSlots():
+            slots.take(turn, command)
+            graph.settle(turn)
         case TerminateExecution():
             _terminate(turn, command)
         case ChangeState():

@@ -25,6 +25,9 @@ from services.execution.engine.state import (
     PlanState,
     Reservation,
     SignalState,
+    SlotKey,
+    SlotPhase,
+    SlotState,
     TimerState,
 )
 
@@ -126,6 +129,7 @@ def _node_queued(state: Execution, fact: facts.NodeQueued) -> Execution:
         element=fact.element if fact.HasField("element") else None,
         handles_failure=fact.handles_failure,
         cache=fact.cache if fact.HasField("cache") else None,
+        without_slot=fact.without_slot,
     )
     scope = replace(scope, open=scope.open + 1, handler=fact.node_id if fact.handles_failure else scope.handler)
     return _waits(replace(state, scopes=state.scopes.set(parent_id, scope), queued=order + 1), node)
@@ -135,7 +139,7 @@ def _waits(state: Execution, node: NodeState) -> Execution:
     """A node is queued; where places are limited, it waits for one, at its place in the order."""
     nodes = state.nodes.set(node.node_id, node)
     # An array node takes a place among the running nodes for all its elements (engine-semantics §1.6).
-    if node.kind not in _LIMITED or node.element is not None:
+    if not node.takes_slot or node.element is not None:
         return replace(state, nodes=nodes)
     waiting = state.waiting.set(node.order, node.node_id)
     return replace(state, nodes=nodes, waiting=waiting, waiting_from=min(state.waiting_from, node.order))
@@ -150,7 +154,7 @@ def _cache_asked(state: Execution, fact: facts.CacheAsked) -> Execution:
 
 def _reservation_asked(state: Execution, fact: facts.ReservationAsked) -> Execution:
     node = replace(_node(state, fact.node_id), reservation=Reservation.ASKED)
-    return _takes_place(state, node) if node.kind in _LIMITED else _with_node(state, node)
+    return _takes_place(state, node) if node.takes_slot else _with_node(state, node)
 
 
 def _reservation_awaited(state: Execution, fact: facts.ReservationAwaited) -> Execution:
@@ -171,6 +175,54 @@ def _reservation_held(state: Execution, fact: facts.ReservationHeld) -> Executio
 
 def _reservation_released(state: Execution, fact: facts.ReservationReleased) -> Execution:
     return _with_node(state, replace(_node(state, fact.node_id), reservation=Reservation.NONE))
+
+
+def _slot_awaited(state: Execution, fact: facts.SlotAwaited) -> Execution:
+    return _waits(state, _node(state, fact.node_id))
+
+
+def _slot_asked(state: Execution, fact: facts.SlotAsked) -> Execution:
+    node = replace(_node(state, fact.node_id), slot=fact.number)
+    return replace(_with_node(state, node), asked=max(state.asked, fact.number))
+
+
+def _slot_taken(state: Execution, fact: facts.SlotTaken) -> Execution:
+    return _takes_place(state, _node(state, fact.node_id))
+
+
+def _slot_returned(state: Execution, fact: facts.SlotReturned) -> Execution:
+    return _with_node(state, replace(_node(state, fact.node_id), slot=0))
+
+
+def _slot_queued(state: Execution, fact: facts.SlotQueued) -> Execution:
+    place, order = _place(fact), state.queued
+    return replace(
+        state,
+        lent=state.lent.set(place, SlotState(SlotPhase.WAITING, order)),
+        waiting=state.waiting.set(order, place),
+        waiting_from=min(state.waiting_from, order),
+        queued=order + 1,
+    )
+
+
+def _slot_granted(state: Execution, fact: facts.SlotGranted) -> Execution:
+    place = _place(fact)
+    granted = SlotState(SlotPhase.GRANTED)
+    order = state.lent.get(place, granted).order
+    state = replace(state, lent=state.lent.set(place, granted), slots=state.slots + 1)
+    return _no_longer_waiting(state, order) if order in state.waiting else state
+
+
+def _slot_freed(state: Execution, fact: facts.SlotFreed) -> Execution:
+    place = _place(fact)
+    known = state.lent.get(place, SlotState(SlotPhase.FREED))
+    slots = state.slots - (known.phase is SlotPhase.GRANTED)
+    state = replace(state, lent=state.lent.set(place, SlotState(SlotPhase.FREED)), slots=slots)
+    return _no_longer_waiting(state, known.order) if known.order in state.waiting else state
+
+
+def _place(fact: facts.SlotQueued | facts.SlotGranted | facts.SlotFreed) -> SlotKey:
+    return SlotKey(fact.node.execution_id.name, fact.node.node_id, fact.number)
 
 
 def _cache_put_requested(state: Execution, fact: facts.CachePutRequested) -> Execution:
@@ -208,7 +260,7 @@ def _node_started(state: Execution, fact: facts.NodeStarted) -> Execution:
 
 def _takes_place(state: Execution, node: NodeState) -> Execution:
     """A node that waited, if it was to wait, goes on; it counts towards max_parallelism unless its array does."""
-    takes = node.element is None and not node.holds_slot
+    takes = node.element is None and not node.holds_slot and not node.without_slot
     node = replace(node, holds_slot=node.holds_slot or takes)
     state = replace(state, nodes=state.nodes.set(node.node_id, node), slots=state.slots + takes)
     return _no_longer_waiting(state, node.order) if node.order in state.waiting else state
@@ -423,8 +475,6 @@ def _signal_set(state: Execution, fact: facts.SignalSet) -> Execution:
     return replace(state, signals=state.signals.set(fact.signal_id, replace(signal, value=fact.value)))
 
 
-_LIMITED = frozenset({facts.TASK, facts.ARRAY, facts.LAUNCH_PLAN})
-
 _CHANGES: dict[type[Message], Callable[[Execution, Any], Execution]] = {
     facts.ExecutionWaiting: _execution_waiting,
     facts.ExecutionStarted: _execution_started,
@@ -463,5 +513,12 @@ _CHANGES: dict[type[Message], Callable[[Execution, Any], Execution]] = {
     facts.SignalAwaited: _signal_awaited,
     facts.SignalSet: _signal_set,
     facts.RetryScheduled: _retry_scheduled,
+    facts.SlotAwaited: _slot_awaited,
+    facts.SlotAsked: _slot_asked,
+    facts.SlotTaken: _slot_taken,
+    facts.SlotReturned: _slot_returned,
+    facts.SlotQueued: _slot_queued,
+    facts.SlotGranted: _slot_granted,
+    facts.SlotFreed: _slot_freed,
     facts.TimerSet: _timer_set,
 }

@@ -23,12 +23,13 @@ from services.execution.engine import (
     handlers,
     offloading,
     recovery,
+    slots,
     subworkflows,
     timeouts,
 )
 from services.execution.engine.bindings import BindingFailed, resolved
 from services.execution.engine.program import Node, ProgramError
-from services.execution.engine.state import NodePhase, NodeState
+from services.execution.engine.state import NodePhase, NodeState, SlotKey
 from services.execution.engine.turn import DataLost, DataMissing, Frame, Turn
 
 BINDING_FAILED: Final = "BindingResolutionFailure"
@@ -36,7 +37,7 @@ BINDING_FAILED: Final = "BindingResolutionFailure"
 
 def settle(turn: Turn) -> None:
     """Draws all consequences of what happened in this turn, then gives free places to nodes that wait for one."""
-    while turn.ended or turn.drained or turn.missed or turn.resumed or _place_free(turn):
+    while turn.ended or turn.drained or turn.missed or turn.resumed or turn.slotless or slots.free(turn):
         if turn.ended:
             _follow(turn, turn.state.nodes[turn.ended.popleft()])
         elif turn.drained:
@@ -45,16 +46,14 @@ def settle(turn: Turn) -> None:
             _queue_missed(turn, turn.missed.popleft())
         elif turn.resumed:
             _run(turn, turn.resumed.popleft())
+        elif turn.slotless:
+            slots.ask(turn, turn.slotless.popleft())
         else:
-            _run(turn, next(turn.state.waiting_in_order()))
-
-
-def _place_free(turn: Turn) -> bool:
-    """Whether a node that waits for max_parallelism may run. Without the data it needs, it would wait on."""
-    if turn.incomplete:
-        return False
-    limit = turn.state.created.config.max_parallelism
-    return bool(turn.state.waiting) and (limit <= 0 or turn.state.slots < limit)
+            first = next(turn.state.waiting_in_order())
+            if isinstance(first, SlotKey):
+                slots.grant(turn, first)
+            else:
+                _run(turn, first)
 
 
 def _run(turn: Turn, node_id: str) -> None:
@@ -182,6 +181,7 @@ def _skip(turn: Turn, frame: Frame, node: Node, node_id: str) -> None:
 
 def _start(turn: Turn, frame: Frame, node: Node, node_id: str) -> None:
     queued = frame.queued(node, turn.now)
+    queued.without_slot = slots.unneeded(turn, node)
     try:
         inputs = _inputs(turn, frame, node)
     except DataMissing:

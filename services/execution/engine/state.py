@@ -7,7 +7,8 @@ may run next is decided with the program beside the state. Protobuf messages hel
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import IntEnum
+from enum import Enum, IntEnum, auto
+from typing import NamedTuple
 
 from flyteidl.core.execution_pb2 import ExecutionError, TaskExecution
 from flyteidl.core.literals_pb2 import Literal
@@ -77,6 +78,32 @@ class AttemptPhase(IntEnum):
     LIVE = 0
     ABORTING = 1
     ENDED = 2
+
+
+class SlotKey(NamedTuple):
+    """A place among the running nodes that a node of an execution below has asked for."""
+
+    # Name of the execution, which is in the same project and domain.
+    execution: str
+    node_id: str
+    # Which of all that the execution has asked for.
+    number: int
+
+
+class SlotPhase(Enum):
+    """What has become of such a place."""
+
+    WAITING = auto()
+    GRANTED = auto()
+    FREED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class SlotState:
+    """The same, with its place in the line."""
+
+    phase: SlotPhase
+    order: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +181,10 @@ class NodeState:
     previous_checkpoint: str = ""
     # It counts towards max_parallelism.
     holds_slot: bool = False
+    # It never does, although nodes of its kind do: what runs for it counts.
+    without_slot: bool = False
+    # Where the root of the tree has the places: number of the one that it has asked for and not returned; 0: none.
+    slot: int = 0
     # Set while FAILING: how it is going to end.
     ending: facts_pb2.NodeEnding = facts_pb2.NODE_ENDING_UNSPECIFIED
     # Set for an element of an array node: its index.
@@ -179,6 +210,11 @@ class NodeState:
         return self.kind in _COMPOSITE or self.plan is not None
 
     @property
+    def takes_slot(self) -> bool:
+        """Whether it takes a place among the running nodes, unless the array does that it is an element of."""
+        return self.kind in _LIMITED and not self.without_slot
+
+    @property
     def fails(self) -> bool:
         """Whether it is on its way to FAILED: what runs for it is being stopped, or its failure is being handled."""
         return self.phase == NodePhase.FAILING and self.ending == facts_pb2.ENDS_FAILED
@@ -190,6 +226,7 @@ class NodeState:
         return attempt if attempt is not None and attempt.phase != AttemptPhase.ENDED else None
 
 
+_LIMITED = frozenset({facts_pb2.TASK, facts_pb2.ARRAY, facts_pb2.LAUNCH_PLAN})
 _COMPOSITE = frozenset({facts_pb2.SUB_WORKFLOW, facts_pb2.BRANCH, facts_pb2.ARRAY})
 
 
@@ -242,13 +279,18 @@ class Execution:
     scopes: Map[str, ScopeState] = field(default_factory=Map)
     timers: Map[str, TimerState] = field(default_factory=Map)
     signals: Map[str, SignalState] = field(default_factory=Map)
-    # Number of nodes queued so far; the next node's `order`.
+    # Number of nodes queued so far, and of places that executions below asked for; the next one's `order`.
     queued: int = 0
-    # Nodes that are queued and wait for their first attempt, by `order`; none is below `waiting_from`.
-    waiting: Map[int, str] = field(default_factory=Map)
+    # Nodes that are queued and wait for their first attempt, and places that are waited for below, by `order`; none is
+    # below `waiting_from`.
+    waiting: Map[int, str | SlotKey] = field(default_factory=Map)
     waiting_from: int = 0
-    # Nodes that count towards max_parallelism.
+    # Nodes that count towards max_parallelism, and places that were granted to executions below.
     slots: int = 0
+    # Places that this execution has asked for of the root of its tree, so far.
+    asked: int = 0
+    # Of the root of a tree: places that executions below it have asked for.
+    lent: Map[SlotKey, SlotState] = field(default_factory=Map)
     # While FAILING, and after: the error the execution ends with.
     error: ExecutionError | None = None
     failed_node_id: str = ""
@@ -257,12 +299,12 @@ class Execution:
         """The nodes under a parent; an empty scope when none has been queued yet."""
         return self.scopes.get(parent_id, _NO_SCOPE)
 
-    def waiting_in_order(self) -> Iterator[str]:
-        """Unique ids of the nodes that wait for their first attempt, longest waiting first."""
+    def waiting_in_order(self) -> Iterator[str | SlotKey]:
+        """Unique ids of the nodes that wait for their first attempt, and places waited for below, longest first."""
         for order in range(self.waiting_from, self.queued):
-            node_id = self.waiting.get(order)
-            if node_id is not None:
-                yield node_id
+            waiting = self.waiting.get(order)
+            if waiting is not None:
+                yield waiting
 
     def open_nodes(self) -> list[NodeState]:
         """Nodes that have been queued and have not ended, in order of queueing. Looks at every node."""

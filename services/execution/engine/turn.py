@@ -14,6 +14,7 @@ from typing import Final
 
 from flyteidl.core.compiler_pb2 import CompiledWorkflowClosure
 from flyteidl.core.execution_pb2 import ExecutionError
+from flyteidl.core.identifier_pb2 import WorkflowExecutionIdentifier
 from flyteidl.core.literals_pb2 import Literal, LiteralMap
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -38,6 +39,8 @@ _NODE_ENDS: Final = (
     facts_pb2.NodeAborted,
     facts_pb2.NodeRecovered,
 )
+_BEGIN_TO_WAIT: Final = (facts_pb2.NodeQueued, facts_pb2.RetryScheduled, facts_pb2.SlotAwaited)
+_LEAVE_PLACES: Final = (*_NODE_ENDS, facts_pb2.ReservationAwaited, facts_pb2.DynamicPlanned)
 
 
 class DataMissing(Exception):
@@ -131,6 +134,8 @@ class Turn:
         self.resumed: deque[str] = deque()
         # Nodes whose result the catalog does not know: they are to be queued.
         self.missed: deque[facts_pb2.NodeQueued] = deque()
+        # Nodes that wait for a place, where another execution has the places.
+        self.slotless: deque[str] = deque()
         # Parents of failed workflows in which nothing runs any more, and whose failure nodes are to run.
         self.drained: deque[str] = deque()
         self._facts: list[Message] = []
@@ -149,12 +154,39 @@ class Turn:
         self.state = evolve(self.state, fact)
         if isinstance(fact, _NODE_ENDS):
             self._give_back(fact.node_id)
+        if self.slots_elsewhere:
+            self._follow_slot(fact)
 
     def _give_back(self, node_id: str) -> None:
         """A node that ended, in whatever way, reserves no result any more: others wait for it."""
         state = self.state.nodes[node_id]
         if state.reservation and state.cache is not None:
             self.emit(facts_pb2.ReservationReleased(node_id=node_id, key=state.cache.key, occurred_at=self.now))
+
+    def _follow_slot(self, fact: Message) -> None:
+        """A node that begins to wait asks for a place; one that needs it no more returns it."""
+        if isinstance(fact, _BEGIN_TO_WAIT):
+            if self.state.nodes[fact.node_id].order in self.state.waiting:
+                self.slotless.append(fact.node_id)
+        elif isinstance(fact, _LEAVE_PLACES):
+            state = self.state.nodes[fact.node_id]
+            if state.slot and not state.holds_slot and state.order not in self.state.waiting:
+                self.emit(
+                    facts_pb2.SlotReturned(
+                        node_id=state.node_id, number=state.slot, root=self.slots_at, occurred_at=self.now
+                    )
+                )
+
+    @property
+    def slots_at(self) -> WorkflowExecutionIdentifier | None:
+        """The root of the tree of executions that is limited as a whole; None when each is limited for itself."""
+        config = self.state.created.config
+        return config.parallelism_root if config.HasField("parallelism_root") else None
+
+    @cached_property
+    def slots_elsewhere(self) -> bool:
+        """Whether another execution has the places that nodes of this one need."""
+        return self.slots_at not in (None, self.state.created.id)
 
     @property
     def recovery(self) -> Recovery | None:
