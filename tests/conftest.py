@@ -7,7 +7,9 @@ shared likewise; `own_stack` belongs to one test, which may kill and restart wha
 
 from __future__ import annotations
 
+import json
 import os
+import socket
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -102,13 +104,31 @@ async def database_settings(servers: Servers) -> DatabaseSettings:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackProcess]:
+def receiver_ports() -> tuple[int, int]:
+    """Where the stack sends e-mails, and events of the launch plan `notifying`: nobody listens unless a test does."""
+    with socket.socket() as mail, socket.socket() as web:
+        for one in (mail, web):
+            one.bind(("127.0.0.1", 0))
+        return mail.getsockname()[1], web.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory, receiver_ports: tuple[int, int]) -> Iterator[StackProcess]:
     """A running `flightlog up` shared by the tests of this process: leave it as you found it.
 
     Its tasks may ask for secrets that tests put into `secrets` of its folder.
     """
     data = tmp_path_factory.mktemp("stack")
-    environment = {"FLIGHTLOG_LAUNCHER__SECRETS__DIRECTORY": str(data / "secrets")}
+    mail_port, web_port = receiver_ports
+    deliveries = "FLIGHTLOG_SCHEDULER__DELIVERIES__"
+    webhook = {"name": "ops", "url": f"http://127.0.0.1:{web_port}/hook", "launch_plans": ["notifying"]}
+    environment = {
+        "FLIGHTLOG_LAUNCHER__SECRETS__DIRECTORY": str(data / "secrets"),
+        f"{deliveries}SMTP__HOST": "127.0.0.1",
+        f"{deliveries}SMTP__PORT": str(mail_port),
+        f"{deliveries}SMTP__TLS": "none",
+        f"{deliveries}WEBHOOKS": json.dumps([webhook]),
+    }
     with StackProcess(data, environment=environment) as running:
         yield running
 

@@ -8,7 +8,7 @@ import hmac
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from email import message_from_bytes
+from email import message_from_bytes, policy
 from email.message import Message
 from hashlib import sha256
 from typing import Any, TypeVar
@@ -137,7 +137,7 @@ class Mailbox:
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         content = envelope.content
         assert isinstance(content, bytes)
-        self.mails.append((tuple(envelope.rcpt_tos), message_from_bytes(content)))
+        self.mails.append((tuple(envelope.rcpt_tos), message_from_bytes(content, policy=policy.default)))
         async with self._came:
             self._came.notify_all()
         return "250 taken"
@@ -148,9 +148,13 @@ class Mailbox:
         return AuthResult(success=known, handled=False)
 
     async def until(self, count: int) -> list[tuple[tuple[str, ...], Message]]:
-        """Waits until so many mails came."""
+        """Waits until so many mails came, repetitions not counted."""
+
+        def distinct() -> int:
+            return len({(recipients, mail["Message-ID"]) for recipients, mail in self.mails})
+
         async with asyncio.timeout(60), self._came:
-            await self._came.wait_for(lambda: len(self.mails) >= count)
+            await self._came.wait_for(lambda: distinct() >= count)
         return self.mails
 
 
