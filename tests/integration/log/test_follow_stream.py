@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from flightlog_log import Head, Log, Recorded, Subject, Unreadable
@@ -46,6 +47,22 @@ async def test_filter_lets_only_its_subjects_through(log: Log, subject: Subject)
     assert [item.subject for item in await followed(str(subject))] == [str(subject)] * 3
     assert (await followed(str(subject)))[-1].sequence == head.sequence
     assert await followed("execution.*.nothing.here") == []
+
+
+async def test_what_was_stored_before_a_moment_is_left_out(log: Log, subject: Subject) -> None:
+    head = await append_many(log, subject, 3)
+    (last,) = await log.load(subject, after=Head(head.sequence - 1, 2, b""))
+    head = await append_many(log, subject, 2, head)
+
+    async def followed(since: datetime) -> list[int]:
+        batches = log.follow("EXECUTION", after=0, subjects=str(subject), live=False, since=since)
+        return [item.sequence async for batch in batches for item in batch]
+
+    assert len(await followed(last.recorded_at - timedelta(hours=1))) == 5
+    later = await followed(last.recorded_at + timedelta(microseconds=1))
+    assert later[-1] == head.sequence
+    assert len(later) < 5
+    assert await followed(datetime.now(UTC) + timedelta(hours=1)) == []
 
 
 async def test_new_facts_arrive_while_following(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hmac
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -159,8 +160,15 @@ class Mailbox:
 
 
 @asynccontextmanager
-async def mail_server(port: int = 0, *, user: str = "", password: str = "") -> AsyncIterator[Mailbox]:
-    """A receiver of e-mails on this machine."""
+async def mail_server(
+    port: int = 0,
+    *,
+    user: str = "",
+    password: str = "",
+    certificate: ssl.SSLContext | None = None,
+    tls: str = "none",
+) -> AsyncIterator[Mailbox]:
+    """A receiver of e-mails on this machine. `tls` is "none", "starttls" or "tls"."""
     mailbox = Mailbox(user=user, password=password)
     controller = UnthreadedController(
         mailbox,
@@ -170,8 +178,11 @@ async def mail_server(port: int = 0, *, user: str = "", password: str = "") -> A
         authenticator=mailbox.authenticate if user else None,
         auth_require_tls=False,
         auth_required=bool(user),
+        tls_context=certificate if tls == "starttls" else None,
+        require_starttls=tls == "starttls",
     )
-    server = await asyncio.get_running_loop().create_server(controller.factory, "127.0.0.1", port)
+    context = certificate if tls == "tls" else None
+    server = await asyncio.get_running_loop().create_server(controller.factory, "127.0.0.1", port, ssl=context)
     mailbox.port = server.sockets[0].getsockname()[1]
     try:
         yield mailbox

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,10 @@ from uuid import uuid4
 
 import pytest
 import pytest_asyncio
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from flyteidl.admin.common_pb2 import EmailNotification, Notification
 from flyteidl.admin.execution_pb2 import NotificationList
 from flyteidl.core.execution_pb2 import ExecutionError, WorkflowExecution
@@ -82,6 +87,23 @@ async def log(log_settings: LogSettings, blobs: BlobStore) -> AsyncIterator[Log]
 async def receiver() -> AsyncIterator[Receiver]:
     async with web_server() as receiver:
         yield receiver
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
+    """Of a server that nobody vouches for."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(hours=1), now + timedelta(hours=1))
+    ).sign(key, hashes.SHA256())
+    file = tmp_path_factory.mktemp("certificate") / "server.pem"
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file.write_bytes(secret + made.public_bytes(Encoding.PEM))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(file)
+    return context
 
 
 def stamp() -> Timestamp:
@@ -392,6 +414,22 @@ async def test_a_wrong_password_parks_and_is_not_told(log: Log) -> None:
     written = str(await history(log, execution.queue(name)))
     assert "535" in written
     assert "hunter33" not in written
+
+
+@pytest.mark.parametrize("tls", ["starttls", "tls"])
+async def test_mails_are_encrypted_and_a_stranger_gets_none(log: Log, certificate: ssl.SSLContext, tls: str) -> None:
+    trusting, wary = f"m{uuid4().hex[:12]}", f"m{uuid4().hex[:12]}"
+    async with mail_server(certificate=certificate, tls=tls) as mailbox:
+        settings = smtp(mailbox.port, tls=tls)
+        blind = smtp(mailbox.port, tls=tls, verify=False)
+        async with sending(log, EmailSink(blind, name=trusting), EmailSink(settings, name=wary)):
+            refused = await failing(log, wary, "ada@h.example")
+            assert set((await settled(log, refused.queue(wary))).values()) == {State.PARKED}
+            assert not mailbox.mails
+            execution = await failing(log, trusting, "ada@h.example")
+            assert set((await settled(log, execution.queue(trusting))).values()) == {State.DELIVERED}
+    assert len(mailbox.mails) == 1
+    assert "CERTIFICATE_VERIFY_FAILED" in str(await history(log, refused.queue(wary)))
 
 
 async def test_recipients_who_got_it_get_it_once_while_others_are_tried_again(log: Log) -> None:
