@@ -9,6 +9,7 @@ ScheduleStands.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -34,7 +35,7 @@ from services.scheduler.schedules.commands import (
 )
 from services.scheduler.schedules.expressions import Unusable, read
 from services.scheduler.schedules.position import Position, ScheduleKey, Span, Tick, evolve, stamp, stands
-from services.scheduler.schedules.ticks import execution_request, expression_of, fires_at, ticks_left
+from services.scheduler.schedules.ticks import execution_request, expression_of, firing, ticks_left
 
 LIMITS: Final = Limits()
 
@@ -82,7 +83,7 @@ def next_alarm(position: Position, limits: Limits = LIMITS) -> datetime | None:
     due = next(ticks_left(span), None)
     if due is None:
         return span.until
-    return fires_at(span, due)
+    return firing(span)(due)
 
 
 def next_ticks(position: Position) -> Iterator[datetime]:
@@ -105,6 +106,17 @@ def _full(position: Position, span: Span, limits: Limits) -> bool:
     return _overlap(span.policy) == Overlap.OVERLAP_WAIT and len(position.waiting) >= limits.waiting
 
 
+@dataclass(slots=True)
+class _Skipping:
+    """Consecutive ticks that are skipped for one reason, while they are counted."""
+
+    version: str
+    reason: TicksSkipped.Reason
+    first: datetime
+    last: datetime
+    count: int
+
+
 class _Turn:
     """One decision in the making; every fact is folded in at once."""
 
@@ -116,7 +128,7 @@ class _Turn:
         self._at = stamp(now)
         self._limits = limits
         self._fired: set[Tick] = set()
-        self._skipping: TicksSkipped | None = None
+        self._skipping: _Skipping | None = None
 
     def activate(self, command: Activate) -> None:
         if command.registry_sequence <= self.position.registry_sequence:
@@ -244,19 +256,20 @@ class _Turn:
     def _consider(self, span: Span) -> None:
         """Considers the ticks of a version that are due, as many as one decision takes."""
         missed_before = self._now - self._limits.missed_after
-        ticks = ticks_left(span)
+        fires_at, ticks = firing(span), ticks_left(span)
         due = next(ticks, None)
+        fires = None if due is None else fires_at(due)
         for _ in range(self._limits.considered_at_once):
-            if due is None:
+            if due is None or fires is None or fires > self._now:
                 return
-            fires = fires_at(span, due)
-            if fires > self._now or self._enough() or self._waits_for_next_turn(span):
+            if self._enough() or self._waits_for_next_turn(span):
                 return
             following = next(ticks, None)
-            succeeded = following is not None and fires_at(span, following) <= self._now
+            fires_next = None if following is None else fires_at(following)
+            succeeded = fires_next is not None and fires_next <= self._now
             tick = Tick(span.launch_plan.version, due)
             self._take(span, tick, missed=fires < missed_before, succeeded=succeeded)
-            due = following
+            due, fires = following, fires_next
 
     def _waits_for_next_turn(self, span: Span) -> bool:
         """There is no room to wait, or what is to be replaced was asked for just now and cannot be terminated yet."""
@@ -356,14 +369,10 @@ class _Turn:
         skipping = self._skipping
         if skipping is None or skipping.reason != reason:
             self._flush()
-            skipping = self._skipping = TicksSkipped(
-                launch_plan=self._key.version(tick.version),
-                first=stamp(tick.due),
-                reason=reason,
-                occurred_at=self._at,
-            )
-        skipping.last.FromDatetime(tick.due)
-        skipping.count += 1
+            self._skipping = _Skipping(tick.version, reason, tick.due, tick.due, 1)
+        else:
+            skipping.last = tick.due
+            skipping.count += 1
 
     def _skip_waiting(self, tick: Tick, reason: TicksSkipped.Reason) -> None:
         self._record(
@@ -381,7 +390,16 @@ class _Turn:
     def _flush(self) -> None:
         skipped, self._skipping = self._skipping, None
         if skipped is not None:
-            self._record(skipped)
+            self._record(
+                TicksSkipped(
+                    launch_plan=self._key.version(skipped.version),
+                    first=stamp(skipped.first),
+                    last=stamp(skipped.last),
+                    count=skipped.count,
+                    reason=skipped.reason,
+                    occurred_at=self._at,
+                )
+            )
 
     def _record(self, fact: Message) -> None:
         self._flush()

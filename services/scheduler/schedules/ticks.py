@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from hashlib import sha256
 
@@ -19,15 +19,16 @@ def expression_of(span: Span) -> Expression:
     return read(span.schedule, span.policy.time_zone, span.since)
 
 
-def fires_at(span: Span, due: datetime) -> datetime:
+def firing(span: Span) -> Callable[[datetime], datetime]:
     """When a tick fires: its nominal time, the offset, and jitter that is always the same for the same tick.
 
     When another version has taken over, what is left fires without jitter.
     """
-    moment = due + expression_of(span).offset
-    if span.until is not None:
-        return moment
-    return moment + _jitter(span, due)
+    offset = expression_of(span).offset
+    most = span.policy.jitter.ToTimedelta()
+    if span.until is not None or most <= timedelta():
+        return lambda due: due + offset
+    return lambda due: due + offset + _jitter(span.launch_plan, due, most)
 
 
 def execution_request(
@@ -53,12 +54,9 @@ def execution_request(
     return request
 
 
-def _jitter(span: Span, due: datetime) -> timedelta:
-    most = span.policy.jitter.ToTimedelta()
-    if most <= timedelta():
-        return timedelta()
-    plan = span.launch_plan
-    text = "\0".join((plan.project, plan.domain, plan.name, str(int(due.timestamp()))))
+def _jitter(launch_plan: Identifier, due: datetime, most: timedelta) -> timedelta:
+    """Drawn by the launch plan's name and the tick: at least nothing, less than `most`."""
+    text = "\0".join((launch_plan.project, launch_plan.domain, launch_plan.name, str(int(due.timestamp()))))
     drawn = int.from_bytes(sha256(text.encode()).digest()[:8], "big")
     return timedelta(microseconds=most // timedelta(microseconds=1) * drawn >> 64)
 
