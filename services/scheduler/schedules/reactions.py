@@ -29,7 +29,6 @@ from flightlog_types.schedule_policies import BadPolicy, schedule_policy
 from services.scheduler import subjects
 from services.scheduler.schedules.commands import (
     Activate,
-    Command,
     Deactivate,
     RunEnded,
     RunExisted,
@@ -112,15 +111,18 @@ class Reactions:
         """
         position = await self._shell.position(key)
         after = 0 if position is None else position.registry_sequence
-        for record in await self._launch_plans.activations(key, after):
+        decisions = await self._launch_plans.activations(key, after)
+        for record in decisions:
             fact = decided(record)
             if fact is None:
                 continue
             spec = await self._launch_plans.spec(fact.id) if isinstance(fact, LaunchPlanActivated) else None
             command = self._command(fact.id, spec, record)
-            await self._shell.tell(key, command, Cause.service(SERVICE, record))
+            # A version that another one has taken the place of by now must not tick up to now.
+            as_of = None if record is decisions[-1] else min(command.at, self._shell.clock())
+            await self._shell.tell(key, command, Cause.service(SERVICE, record), as_of=as_of)
 
-    def _command(self, launch_plan: Identifier, spec: LaunchPlanSpec | None, record: Recorded) -> Command:
+    def _command(self, launch_plan: Identifier, spec: LaunchPlanSpec | None, record: Recorded) -> Activate | Deactivate:
         at, sequence = record.occurred_at, record.sequence
         schedule = None if spec is None else spec.entity_metadata.schedule
         if spec is None or schedule is None or schedule.WhichOneof("ScheduleExpression") is None:
