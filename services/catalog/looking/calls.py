@@ -37,6 +37,7 @@ from services.catalog.looking.stories import Story
 
 _SERVICE: Final = "/flightlog.catalog.v1.CatalogService/"
 _USERS: Final = 100
+_EVENTS: Final = 1000
 _LARGEST_SHOWN: Final = 1 << 20
 """Bytes of inputs, and of outputs, that are answered."""
 
@@ -75,7 +76,7 @@ class Looking:
         if not records:
             raise not_found(f"nothing was ever cached under {_shown(key)}")
         entry = await self._reads.entry(key) or CachedEntry(key=key)
-        answer = GetCachedResponse(entry=entry, history=histories.events(records))
+        answer = GetCachedResponse(entry=entry, history=histories.events(records)[-_EVENTS:])
         if entry.HasField("result"):
             outputs = await self._nodes.literals(entry.result.outputs, _LARGEST_SHOWN)
             if outputs is not None:

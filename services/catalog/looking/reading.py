@@ -19,10 +19,13 @@ from services.catalog.looking.keys import Version, entity_name
 from services.catalog.projection.rows import clipped, dataset_key, entry_key
 
 _COLUMNS: Final = "e.id, e.cache_key, e.result, e.cached_at, e.pinned, e.reserved_by"
-_ENTRIES: Final = f"""SELECT {_COLUMNS}, used.uses, used.last_used_at FROM catalog.entries e,
+_ORDER: Final = "ORDER BY e.cached_at DESC, e.id DESC"
+_WITH_USES: Final = """SELECT e.*, used.uses, used.last_used_at FROM ({}) e,
     LATERAL (SELECT count(*) AS uses, max(u.used_at) AS last_used_at
              FROM catalog.uses u WHERE u.artifact_id = e.artifact_id AND e.artifact_id <> '') used"""
-_ORDER: Final = "ORDER BY e.cached_at DESC, e.id DESC"
+_ENTRIES: Final = f"SELECT {_COLUMNS}, e.artifact_id FROM catalog.entries e WHERE "
+_LARGEST: Final = 2 << 20
+"""Bytes of entries in one answer at most, unless it is one entry: clients take messages of 4 MiB."""
 _USERS: Final = """SELECT node, used_at FROM catalog.uses WHERE artifact_id = $1 AND artifact_id <> ''
     ORDER BY used_at DESC LIMIT $2"""
 _NEWEST: Final = f"SELECT {_COLUMNS} FROM catalog.entries e WHERE NOT e.evicted AND e.cached_at <= $1"
@@ -53,18 +56,25 @@ class Reads:
     async def entries(self, where: SqlWhere, limit: int) -> tuple[list[CachedEntry], str]:
         """The newest entries, and the token of those behind them; "" when there are none."""
         await self._caught_up()
-        statement = f"{_ENTRIES} WHERE {where.clause} {_ORDER} LIMIT {limit + 1}"
+        selected = f"{_ENTRIES} {where.clause} {_ORDER} LIMIT {limit + 1}"
         async with self._database.reading() as connection:
-            rows = await connection.fetch(statement, *where.args)
-        shown = rows[:limit]
-        more = selection.token(shown[-1]["cached_at"], shown[-1]["id"]) if len(rows) > limit else ""
-        return [_entry(row) for row in shown], more
+            rows = await connection.fetch(f"{_WITH_USES.format(selected)} {_ORDER}", *where.args)
+        shown: list[CachedEntry] = []
+        size = 0
+        for number, row in enumerate(rows):
+            entry = _entry(row)
+            size += entry.ByteSize()
+            if number and (number == limit or size > _LARGEST):
+                last = rows[number - 1]
+                return shown, selection.token(last["cached_at"], last["id"])
+            shown.append(entry)
+        return shown, ""
 
     async def entry(self, key: CacheKey) -> CachedEntry | None:
         """One entry, with a result or without."""
         await self._progress.wait_for(await self._log.last_sequence(subjects.entry(key)))
         async with self._database.reading() as connection:
-            row = await connection.fetchrow(f"{_ENTRIES} WHERE e.key = $1", entry_key(key))
+            row = await connection.fetchrow(_WITH_USES.format(f"{_ENTRIES} e.key = $1"), entry_key(key))
         return None if row is None else _entry(row)
 
     async def users(self, artifact_id: str, limit: int) -> list[CacheUser]:

@@ -92,12 +92,14 @@ CREATE TABLE entries (
 );
 -- what is cached, newest first; of a name
 CREATE INDEX entries_by_time ON entries (cached_at, id);
-CREATE INDEX entries_by_name ON entries (project, domain, name, cached_at, id);
+CREATE INDEX entries_by_name ON entries (name, cached_at, id);
 -- what an execution made
 CREATE INDEX entries_by_source ON entries (source_execution, source_project, source_domain);
 -- tags of an artifact; of a dataset
 CREATE INDEX entries_by_artifact ON entries (artifact_id);
 CREATE INDEX entries_of_dataset ON entries (dataset_key, tag);
+-- of a dataset, newest first
+CREATE INDEX entries_of_dataset_by_time ON entries (dataset_key, cached_at, id);
 
 CREATE TABLE uses (
     project text NOT NULL,
