@@ -42,7 +42,7 @@ class Entries:
         at_once: entries looked at side by side.
     """
 
-    def __init__(self, log: Log, rules: Rules, *, at_once: int = 64) -> None:
+    def __init__(self, log: Log, rules: Rules, *, at_once: int = 256) -> None:
         self._log = log
         self.rules = rules
         self._looking = asyncio.Semaphore(at_once)

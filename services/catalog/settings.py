@@ -19,7 +19,7 @@ class CatalogSettings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     max_in_flight: int = Field(512, gt=0, description="Envelopes of executions worked on at once")
-    entries_at_once: int = Field(64, gt=0, description="Entries looked at once: a map of thousands asks for as many")
+    entries_at_once: int = Field(256, gt=0, description="Entries looked at once: a map of thousands asks for as many")
     max_age: timedelta | None = Field(
         None, description="Results older than this are found by nobody, unless they are pinned; by default none is"
     )
