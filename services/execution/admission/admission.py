@@ -12,6 +12,7 @@ between, the fact comes again. Doing it twice finds nothing to do.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -25,7 +26,7 @@ from flightlog_protos.execution.v1.facts_pb2 import ConcurrencyLimit, ExecutionC
 from flightlog_protos.log.v1.envelope_pb2 import Actor
 from flightlog_rpc import already_exists
 from services.execution import metrics, subjects
-from services.execution.admission.queue import Enter, Leave, Queue, Take
+from services.execution.admission.queue import Decision, Enter, Leave, Queue, Take
 from services.execution.admission.queues import Queues
 from services.execution.admission.words import of_limit
 from services.execution.creation.limits import own_limits, refuses
@@ -47,6 +48,7 @@ RECLAIMED_BY: Final = "concurrency limit"
 """The principal of the abort of an execution that another one replaces."""
 UNCLAIMED_AFTER: Final = timedelta(seconds=60)
 """How long a place is kept for an execution that does not exist: much longer than creating one takes."""
+_LOOKS_AT_ONCE: Final = 32
 _ACTED_ON = frozenset(fact.DESCRIPTOR.name for fact in (PlaceTaken, PlaceGiven, PlaceReclaimed))
 
 _log = structlog.get_logger(__name__)
@@ -75,12 +77,35 @@ class Admission:
         if not refuses(own):
             return False
         project, domain, name = key
-        decision = await self._queues.give((project, domain), Take(name, own), cause)
+        decision = await self._queues.give((project, domain), Take(name, own, records=False), cause)
+        if decision.full is not None:
+            # Its caller may have seen the end of one that the queue has yet to hear of.
+            await self._let_go(project, domain, decision, cause)
+            decision = await self._queues.give((project, domain), Take(name, own), cause)
         metrics.admissions_total.labels(decision.standing).inc()
         if decision.full is not None:
             full = decision.full
             raise already_exists(f"concurrency limit ({full.max}) reached for {of_limit(full)}; skipping execution")
         return decision.standing == "taken"
+
+    async def _let_go(self, project: str, domain: str, refused: Decision, cause: Cause) -> None:
+        """Whoever has ended leaves the limit that has no room."""
+        looking = asyncio.Semaphore(_LOOKS_AT_ONCE)
+
+        async def look(key: ExecutionKey) -> None:
+            async with looking:
+                execution = await self._shell.state(key)
+                if execution is not None and execution.phase.terminal:
+                    await self.ended(key, cause)
+
+        full = refused.full.name if refused.full is not None else ""
+        await asyncio.gather(
+            *(
+                look((project, domain, member.execution))
+                for member in refused.queue.members.values()
+                if any(limit.name == full for limit in member.limits)
+            )
+        )
 
     async def give_back(self, key: ExecutionKey, cause: Cause) -> None:
         """Gives back the place of an execution that could not be created, unless there is one that will claim it."""

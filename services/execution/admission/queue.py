@@ -40,10 +40,14 @@ Standing = Literal["refused", "taken", "waiting", "running", "gone"]
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """Keep a place for an execution that is to be refused where there is no room, before it is created."""
+    """Keep a place for an execution that is to be refused where there is no room, before it is created.
+
+    With `records`, a refusal is recorded: it is the last word.
+    """
 
     execution: str
     limits: Sequence[ConcurrencyLimit]
+    records: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +193,8 @@ class _Turn:
             self._release(known, unclaimed=True)
         for limit in command.limits:
             if limit.behavior == ConcurrencyLimit.SKIP and self.queue.standing.get(limit.name, 0) >= limit.max:
-                self._record(facts.PlaceRefused(execution=command.execution, limit=limit, occurred_at=self.at))
+                if command.records:
+                    self._record(facts.PlaceRefused(execution=command.execution, limit=limit, occurred_at=self.at))
                 return limit
         # Whoever stands in line for one of its limits was there before.
         room = all(
