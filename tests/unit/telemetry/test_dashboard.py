@@ -17,6 +17,7 @@ import services.catalog.shell
 import services.execution.metrics
 import services.k8s_launcher.process.runtime
 import services.k8s_launcher.shell
+import services.scheduler.deliveries.sending
 
 DASHBOARD = Path(__file__).parents[3] / "deploy" / "grafana" / "flightlog.json"
 COUNTING = (
@@ -27,6 +28,7 @@ COUNTING = (
     services.execution.metrics,
     services.k8s_launcher.process.runtime,
     services.k8s_launcher.shell,
+    services.scheduler.deliveries.sending,
 )
 _SAMPLES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "gauge": ("",), "info": ("_info",)}
 
