@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from flightlog_log import Cause, Log
 from flightlog_protos.catalog.v1.cache_pb2 import CacheKey, ResultEvicted
 from flightlog_protos.catalog.v1.catalog_service_pb2 import (
@@ -38,6 +40,8 @@ from services.catalog.looking.stories import Story
 _SERVICE: Final = "/flightlog.catalog.v1.CatalogService/"
 _USERS: Final = 100
 _EVENTS: Final = 1000
+_CHANGED: Final = 50
+"""Entries that have changed since a node asked, whose histories are looked at."""
 _LARGEST_SHOWN: Final = 1 << 20
 """Bytes of inputs, and of outputs, that are answered."""
 
@@ -95,7 +99,7 @@ class Looking:
         records = [] if key is None else await self._log.load(subjects.entry(key))
         candidates: Sequence[CachedEntry] = ()
         if key is not None and told.asked_at is not None:
-            candidates = await self._reads.candidates(key, told.asked_at)
+            candidates = await self._candidates(key, told.asked_at)
         found = explain(
             told,
             node,
@@ -144,6 +148,22 @@ class Looking:
         if told.key is None:
             raise not_found(f"there is no result: {await self._uncached(told)}")
         return told.key
+
+    async def _candidates(self, key: CacheKey, asked_at: Timestamp) -> list[CachedEntry]:
+        """Entries as they were at a moment."""
+        found, changed = await asyncio.gather(
+            self._reads.candidates(key, asked_at), self._reads.changed(key, asked_at, _CHANGED)
+        )
+        before = await asyncio.gather(*(self._as_it_was(one, asked_at) for one in changed))
+        return [*found, *(entry for entry in before if entry is not None)]
+
+    async def _as_it_was(self, key: CacheKey, at: Timestamp) -> CachedEntry | None:
+        """An entry that has changed since; None where it had no result then."""
+        records = await self._log.load(subjects.entry(key))
+        before = histories.entry_at(records, at)
+        if before.result is None:
+            return None
+        return CachedEntry(key=key, result=before.result, cached_at=before.cached_at)
 
     async def _uncached(self, told: Story) -> str:
         inputs = await self._nodes.inputs(told)

@@ -222,7 +222,9 @@ def _nearest(
         if parts:
             found.append((len(parts), -_time(entry.cached_at), entry.result.artifact_id, entry, parts))
     if not found:
-        return Explanation(ExplainNodeResponse.NEVER_CACHED, f"No result of {entity_name(key)} was cached before")
+        return Explanation(
+            ExplainNodeResponse.NOTHING_CACHED, f"No result of {entity_name(key)} was cached when it asked"
+        )
     *_, entry, parts = min(found, key=lambda one: one[:3])
     said = f"No result has the same key; next to it is that of {histories.maker(entry.result)}: "
     return Explanation(ExplainNodeResponse.OTHER_KEY, said, entry, tuple(parts))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from flyteidl.core.identifier_pb2 import NodeExecutionIdentifier, TaskExecutionIdentifier
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from flightlog_log import Recorded
 from flightlog_protos.catalog.v1.cache_pb2 import (
@@ -19,6 +21,8 @@ from flightlog_protos.catalog.v1.cache_pb2 import (
 )
 from flightlog_protos.catalog.v1.catalog_service_pb2 import CacheEvent
 from flightlog_protos.log.v1.envelope_pb2 import Actor
+from services.catalog import entries
+from services.catalog.entries import Entry
 
 CACHED, REPLACED, EVICTED, RESERVED = "cached", "replaced", "evicted", "reserved"
 
@@ -46,6 +50,17 @@ def events(records: Iterable[Recorded]) -> list[CacheEvent]:
 def results(records: Sequence[Recorded]) -> list[ResultCached]:
     """Every result that the entry has had, oldest first."""
     return [fact for record in records for fact in record.facts if isinstance(fact, ResultCached)]
+
+
+def entry_at(records: Iterable[Recorded], at: Timestamp) -> Entry:
+    """The entry as it was at a moment, as far as its facts tell when they occurred."""
+    until = at.ToNanoseconds()
+
+    def had_occurred(fact: Message) -> bool:
+        occurred_at: Timestamp = getattr(fact, "occurred_at", at)
+        return occurred_at.ToNanoseconds() <= until
+
+    return entries.fold(fact for record in records for fact in record.facts if had_occurred(fact))
 
 
 def actor_name(actor: Actor) -> str:

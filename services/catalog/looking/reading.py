@@ -38,6 +38,13 @@ _CANDIDATES: Final = f"""
 """
 _ELSEWHERE: Final = f"{_NEWEST} AND e.name = $2 {_ORDER} LIMIT {selection.MOST}"
 
+_OTHERWISE: Final = """
+    (SELECT e.cache_key FROM catalog.entries e WHERE e.name = $2 AND e.cached_at IS NULL AND e.evicted
+     ORDER BY e.id DESC LIMIT $3)
+    UNION ALL
+    (SELECT e.cache_key FROM catalog.entries e WHERE e.name = $2 AND e.cached_at > $1 ORDER BY e.cached_at LIMIT $3)
+"""
+
 
 class Progress(Protocol):
     """How far the projection is."""
@@ -108,6 +115,13 @@ class Reads:
             if not rows:
                 rows = await connection.fetch(_ELSEWHERE, moment, name)
         return [_entry(row) for row in rows]
+
+    async def changed(self, key: CacheKey, since: Timestamp, limit: int) -> list[CacheKey]:
+        """Entries of the same name that may have had another result at a moment: evicted ones, and later results."""
+        await self._caught_up()
+        async with self._database.reading() as connection:
+            rows = await connection.fetch(_OTHERWISE, since.ToDatetime(UTC), clipped(entity_name(key)), limit)
+        return [CacheKey.FromString(row["cache_key"]) for row in rows]
 
     async def _caught_up(self) -> None:
         await self._progress.wait_for(await self._log.stream_sequence(subjects.CATALOG))

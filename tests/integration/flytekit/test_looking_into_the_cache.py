@@ -155,7 +155,7 @@ def parts(explained: Any) -> dict[str, tuple[str, str]]:
 
 def test_a_miss_names_the_part_of_the_key_that_differs(runs: Runs, key: str) -> None:
     first = runs.run("weighing", key=key, x=2)
-    assert runs.explain(first).outcome in (Outcome.NEVER_CACHED, Outcome.OTHER_KEY)
+    assert runs.explain(first).outcome in (Outcome.NOTHING_CACHED, Outcome.OTHER_KEY)
 
     changed = runs.explain(runs.run("weighing", key=key, x=3))
     assert changed.outcome == Outcome.OTHER_KEY
@@ -170,6 +170,23 @@ def test_a_miss_names_the_part_of_the_key_that_differs(runs: Runs, key: str) -> 
 
     retyped = runs.explain(runs.run("weighing_exactly", "typed", key=key, x=2.0))
     assert parts(retyped) == {"inputs' interface": ("x: float", "x: integer"), "input x": ("2.0", "3")}
+
+
+def test_what_happened_since_is_no_reason(runs: Runs, key: str) -> None:
+    first = runs.run("weighing", key=key, x=2)
+    asked = runs.run("weighing", key=key, x=3)
+    before = runs.explain(asked)
+    assert parts(before) == {"input x": ("3", "2")}
+    artifact = before.nearest.result.artifact_id
+    runs.evict(execution=asked)
+    runs.run("weighing", key=key, x=4)
+    runs.run("weighing", key=key, x=2, overwrite_cache=True)
+    runs.run("weighing", key=key, x=3, overwrite_cache=True)
+    replaced = runs.explain(asked)
+    assert (replaced.nearest.result.artifact_id, replaced.reason) == (artifact, before.reason)
+    runs.evict(name="looking.weigh")
+    evicted = runs.explain(asked)
+    assert (evicted.nearest.result.source.node_execution_id.execution_id.name, evicted.reason) == (first, before.reason)
 
 
 def test_a_hit_names_who_made_it_and_ignored_inputs_do_not_count(runs: Runs, key: str) -> None:

@@ -129,8 +129,8 @@ def succeeded(status: CatalogCacheStatus, artifact: str = "", by: str = "") -> f
 
 def test_the_first_one_of_all_finds_nothing() -> None:
     found = explained(asked(literals(x=3)))
-    assert found.outcome == Outcome.NEVER_CACHED
-    assert found.reason == "No result of train was cached before."
+    assert found.outcome == Outcome.NOTHING_CACHED
+    assert found.reason == "No result of train was cached when it asked."
 
 
 def test_another_value_of_an_input_is_named_with_both_values() -> None:
@@ -200,12 +200,12 @@ def test_the_nearest_entry_is_the_one_with_the_fewest_differences_then_the_newes
 
 def test_what_was_cached_later_explains_nothing() -> None:
     found = explained(asked(literals(x=3)), entry(literals(x=2), seconds=10.5))
-    assert found.outcome == Outcome.NEVER_CACHED
+    assert found.outcome == Outcome.NOTHING_CACHED
 
 
 def test_its_own_result_explains_nothing() -> None:
     found = explained(asked(literals(x=3)), entry(literals(x=2), by="mine"))
-    assert found.outcome == Outcome.NEVER_CACHED
+    assert found.outcome == Outcome.NOTHING_CACHED
 
 
 def test_many_differences_are_counted() -> None:
@@ -252,7 +252,7 @@ def test_an_eviction_after_the_question_explains_nothing() -> None:
         CacheEvent(occurred_at=at(12), what="cached", subject="n0 of p/d/mine"),
         CacheEvent(occurred_at=at(13), what="evicted", actor="ada"),
     ]
-    assert explained(asked(literals(x=3)), events=events).outcome == Outcome.NEVER_CACHED
+    assert explained(asked(literals(x=3)), events=events).outcome == Outcome.NOTHING_CACHED
 
 
 def test_one_that_was_made_at_the_same_time_is_named() -> None:

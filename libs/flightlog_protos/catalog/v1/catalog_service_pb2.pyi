@@ -162,7 +162,7 @@ class ExplainNodeResponse(_message.Message):
         __slots__ = ()
         OUTCOME_UNSPECIFIED: _ClassVar[ExplainNodeResponse.Outcome]
         HIT: _ClassVar[ExplainNodeResponse.Outcome]
-        NEVER_CACHED: _ClassVar[ExplainNodeResponse.Outcome]
+        NOTHING_CACHED: _ClassVar[ExplainNodeResponse.Outcome]
         OTHER_KEY: _ClassVar[ExplainNodeResponse.Outcome]
         EVICTED: _ClassVar[ExplainNodeResponse.Outcome]
         TOO_OLD: _ClassVar[ExplainNodeResponse.Outcome]
@@ -175,7 +175,7 @@ class ExplainNodeResponse(_message.Message):
         AWAITS_ANOTHER: _ClassVar[ExplainNodeResponse.Outcome]
     OUTCOME_UNSPECIFIED: ExplainNodeResponse.Outcome
     HIT: ExplainNodeResponse.Outcome
-    NEVER_CACHED: ExplainNodeResponse.Outcome
+    NOTHING_CACHED: ExplainNodeResponse.Outcome
     OTHER_KEY: ExplainNodeResponse.Outcome
     EVICTED: ExplainNodeResponse.Outcome
     TOO_OLD: ExplainNodeResponse.Outcome
