@@ -20,6 +20,11 @@ def addresses(literals: LiteralMap | Iterable[Literal]) -> list[str]:
 
 def located(literal: Literal) -> Iterator[tuple[Way, str]]:
     """The addresses of one literal, each with the way to it; () for the literal itself."""
+    return ((way, address) for way, address, _ in lying(literal))
+
+
+def lying(literal: Literal) -> Iterator[tuple[Way, str, Literal]]:
+    """Likewise, with the literals that stand for what lies there."""
     # However deep literals lie in one another, this takes no recursion.
     left: list[tuple[Way, Literal]] = [((), literal)]
     while left:
@@ -30,7 +35,7 @@ def located(literal: Literal) -> Iterator[tuple[Way, str]]:
             case "scalar":
                 address = _of_scalar(found)
                 if address:
-                    yield path, address
+                    yield path, address, found
             case "collection":
                 items = enumerate(found.collection.literals)
                 left.extend(reversed([((*path, index), item) for index, item in items]))
@@ -38,7 +43,7 @@ def located(literal: Literal) -> Iterator[tuple[Way, str]]:
                 entries = found.map.literals
                 left.extend(((*path, key), entries[key]) for key in sorted(entries, reverse=True))
             case "offloaded_metadata" if found.offloaded_metadata.uri:
-                yield path, found.offloaded_metadata.uri
+                yield path, found.offloaded_metadata.uri, found
             case _:
                 pass
 

@@ -16,6 +16,7 @@ from services.catalog.lineage import calls as lineages
 from services.catalog.lineage.calls import LineageCalls
 from services.catalog.lineage.index import Index
 from services.catalog.lineage.projection import LineageProjection
+from services.catalog.lineage.publishing import Publisher
 from services.catalog.looking import calls
 from services.catalog.looking.nodes import Nodes
 from services.catalog.looking.reading import Reads
@@ -48,7 +49,10 @@ async def run(settings: Settings, ready: Ready) -> None:
         index = Projector(database, log, LineageProjection())
         await stack.enter_async_context(running(index.run()))
         await index.wait_until_serving()
-        lineage = lineages.methods(LineageCalls(log, blobs, Index(log, database, index), settings.lineage))
+        lineage = lineages.methods(LineageCalls(log, blobs, Index(log, database, index), catalog.lineage))
+        if catalog.openlineage.enabled:
+            publisher = Publisher(log, blobs, catalog.openlineage, service=SERVICE)
+            await stack.enter_async_context(running(publisher.run()))
         server = RpcServer(settings.rpc, SERVICE, {**served, **looking, **lineage})
         port = await server.start()
         stack.push_async_callback(server.stop)

@@ -30,6 +30,9 @@ class CatalogSettings(BaseModel):
         "holder is looked at as often",
     )
 
+    lineage: LineageSettings = LineageSettings.model_validate({})
+    openlineage: OpenLineageSettings = OpenLineageSettings.model_validate({})
+
     @property
     def rules(self) -> Rules:
         """What the entries are decided by."""
@@ -42,5 +45,3 @@ class Settings(ServiceSettings):
     database: DatabaseSettings
     rpc: RpcSettings
     catalog: CatalogSettings = CatalogSettings.model_validate({})
-    lineage: LineageSettings = LineageSettings.model_validate({})
-    openlineage: OpenLineageSettings = OpenLineageSettings.model_validate({})

@@ -28,6 +28,11 @@ def entry(key: CacheKey) -> Subject:
     return _spelled("entry", parts) or Subject.of(CATALOG, "entry", sha256(_bytes(key)).hexdigest())
 
 
+def lineage(execution: ExecutionKey) -> Subject:
+    """The subject of what the world outside is told of an execution's lineage."""
+    return Subject.of(CATALOG, "lineage", *execution)
+
+
 def answers(execution: ExecutionKey) -> Subject:
     """The subject of what is answered to an execution."""
     return Subject.of(CATALOG, "answer", *execution)
