@@ -140,7 +140,7 @@ class ParentAttempt(_message.Message):
     def __init__(self, node: _Optional[_Union[_identifier_pb2.NodeExecutionIdentifier, _Mapping]] = ..., attempt: _Optional[int] = ...) -> None: ...
 
 class ResolvedConfig(_message.Message):
-    __slots__ = ("max_parallelism", "interruptible", "overwrite_cache", "envs", "labels", "annotations", "launch_plan", "metadata_prefix", "raw_output_prefix", "queueing_budget")
+    __slots__ = ("max_parallelism", "interruptible", "overwrite_cache", "envs", "labels", "annotations", "launch_plan", "metadata_prefix", "raw_output_prefix", "queueing_budget", "parallelism_root")
     class EnvsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -172,6 +172,7 @@ class ResolvedConfig(_message.Message):
     METADATA_PREFIX_FIELD_NUMBER: _ClassVar[int]
     RAW_OUTPUT_PREFIX_FIELD_NUMBER: _ClassVar[int]
     QUEUEING_BUDGET_FIELD_NUMBER: _ClassVar[int]
+    PARALLELISM_ROOT_FIELD_NUMBER: _ClassVar[int]
     max_parallelism: int
     interruptible: bool
     overwrite_cache: bool
@@ -182,7 +183,8 @@ class ResolvedConfig(_message.Message):
     metadata_prefix: str
     raw_output_prefix: str
     queueing_budget: _duration_pb2.Duration
-    def __init__(self, max_parallelism: _Optional[int] = ..., interruptible: _Optional[bool] = ..., overwrite_cache: _Optional[bool] = ..., envs: _Optional[_Mapping[str, str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., annotations: _Optional[_Mapping[str, str]] = ..., launch_plan: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., metadata_prefix: _Optional[str] = ..., raw_output_prefix: _Optional[str] = ..., queueing_budget: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    parallelism_root: _identifier_pb2.WorkflowExecutionIdentifier
+    def __init__(self, max_parallelism: _Optional[int] = ..., interruptible: _Optional[bool] = ..., overwrite_cache: _Optional[bool] = ..., envs: _Optional[_Mapping[str, str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., annotations: _Optional[_Mapping[str, str]] = ..., launch_plan: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., metadata_prefix: _Optional[str] = ..., raw_output_prefix: _Optional[str] = ..., queueing_budget: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., parallelism_root: _Optional[_Union[_identifier_pb2.WorkflowExecutionIdentifier, _Mapping]] = ...) -> None: ...
 
 class ExecutionStarted(_message.Message):
     __slots__ = ("occurred_at", "addresses")
@@ -265,7 +267,7 @@ class ExecutionStateChanged(_message.Message):
     def __init__(self, state: _Optional[_Union[_execution_pb2.ExecutionState, str]] = ..., principal: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class NodeQueued(_message.Message):
-    __slots__ = ("node_id", "spec_node_id", "parent_node_id", "retry_group", "kind", "name", "inputs", "data_prefix", "is_parent", "occurred_at", "element", "handles_failure", "cache", "is_array_task")
+    __slots__ = ("node_id", "spec_node_id", "parent_node_id", "retry_group", "kind", "name", "inputs", "data_prefix", "is_parent", "occurred_at", "element", "handles_failure", "cache", "is_array_task", "without_slot")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     SPEC_NODE_ID_FIELD_NUMBER: _ClassVar[int]
     PARENT_NODE_ID_FIELD_NUMBER: _ClassVar[int]
@@ -280,6 +282,7 @@ class NodeQueued(_message.Message):
     HANDLES_FAILURE_FIELD_NUMBER: _ClassVar[int]
     CACHE_FIELD_NUMBER: _ClassVar[int]
     IS_ARRAY_TASK_FIELD_NUMBER: _ClassVar[int]
+    WITHOUT_SLOT_FIELD_NUMBER: _ClassVar[int]
     node_id: str
     spec_node_id: str
     parent_node_id: str
@@ -294,7 +297,8 @@ class NodeQueued(_message.Message):
     handles_failure: bool
     cache: CacheUse
     is_array_task: bool
-    def __init__(self, node_id: _Optional[str] = ..., spec_node_id: _Optional[str] = ..., parent_node_id: _Optional[str] = ..., retry_group: _Optional[str] = ..., kind: _Optional[_Union[NodeKind, str]] = ..., name: _Optional[str] = ..., inputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., data_prefix: _Optional[str] = ..., is_parent: _Optional[bool] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., element: _Optional[int] = ..., handles_failure: _Optional[bool] = ..., cache: _Optional[_Union[CacheUse, _Mapping]] = ..., is_array_task: _Optional[bool] = ...) -> None: ...
+    without_slot: bool
+    def __init__(self, node_id: _Optional[str] = ..., spec_node_id: _Optional[str] = ..., parent_node_id: _Optional[str] = ..., retry_group: _Optional[str] = ..., kind: _Optional[_Union[NodeKind, str]] = ..., name: _Optional[str] = ..., inputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., data_prefix: _Optional[str] = ..., is_parent: _Optional[bool] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., element: _Optional[int] = ..., handles_failure: _Optional[bool] = ..., cache: _Optional[_Union[CacheUse, _Mapping]] = ..., is_array_task: _Optional[bool] = ..., without_slot: _Optional[bool] = ...) -> None: ...
 
 class CacheUse(_message.Message):
     __slots__ = ("key", "overwrites", "serializes", "input_hashes")
@@ -353,6 +357,78 @@ class ReservationReleased(_message.Message):
     key: _cache_pb2.CacheKey
     occurred_at: _timestamp_pb2.Timestamp
     def __init__(self, node_id: _Optional[str] = ..., key: _Optional[_Union[_cache_pb2.CacheKey, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class SlotAwaited(_message.Message):
+    __slots__ = ("node_id", "occurred_at")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    node_id: str
+    occurred_at: _timestamp_pb2.Timestamp
+    def __init__(self, node_id: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class SlotAsked(_message.Message):
+    __slots__ = ("node_id", "number", "root", "occurred_at")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    ROOT_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    node_id: str
+    number: int
+    root: _identifier_pb2.WorkflowExecutionIdentifier
+    occurred_at: _timestamp_pb2.Timestamp
+    def __init__(self, node_id: _Optional[str] = ..., number: _Optional[int] = ..., root: _Optional[_Union[_identifier_pb2.WorkflowExecutionIdentifier, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class SlotTaken(_message.Message):
+    __slots__ = ("node_id", "number", "occurred_at")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    node_id: str
+    number: int
+    occurred_at: _timestamp_pb2.Timestamp
+    def __init__(self, node_id: _Optional[str] = ..., number: _Optional[int] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class SlotReturned(_message.Message):
+    __slots__ = ("node_id", "number", "root", "occurred_at")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    ROOT_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    node_id: str
+    number: int
+    root: _identifier_pb2.WorkflowExecutionIdentifier
+    occurred_at: _timestamp_pb2.Timestamp
+    def __init__(self, node_id: _Optional[str] = ..., number: _Optional[int] = ..., root: _Optional[_Union[_identifier_pb2.WorkflowExecutionIdentifier, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class SlotQueued(_message.Message):
+    __slots__ = ("node", "number", "occurred_at")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    node: _identifier_pb2.NodeExecutionIdentifier
+    number: int
+    occurred_at: _timestamp_pb2.Timestamp
+    def __init__(self, node: _Optional[_Union[_identifier_pb2.NodeExecutionIdentifier, _Mapping]] = ..., number: _Optional[int] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class SlotGranted(_message.Message):
+    __slots__ = ("node", "number", "occurred_at")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    node: _identifier_pb2.NodeExecutionIdentifier
+    number: int
+    occurred_at: _timestamp_pb2.Timestamp
+    def __init__(self, node: _Optional[_Union[_identifier_pb2.NodeExecutionIdentifier, _Mapping]] = ..., number: _Optional[int] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class SlotFreed(_message.Message):
+    __slots__ = ("node", "number", "occurred_at")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    node: _identifier_pb2.NodeExecutionIdentifier
+    number: int
+    occurred_at: _timestamp_pb2.Timestamp
+    def __init__(self, node: _Optional[_Union[_identifier_pb2.NodeExecutionIdentifier, _Mapping]] = ..., number: _Optional[int] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class CachePutRequested(_message.Message):
     __slots__ = ("node_id", "attempt", "key", "outputs", "deck_uri", "task_id", "overwrites", "occurred_at", "input_hashes", "inputs")
