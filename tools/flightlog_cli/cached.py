@@ -1,6 +1,6 @@
 """Results of the cache as tables and lines for people. Pure but for printing."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC
 
 from flyteidl.core.catalog_pb2 import CatalogCacheStatus
@@ -22,17 +22,21 @@ from services.catalog.looking.keys import entity_name
 _USERS = 10
 
 
-def table(entries: Iterable[CachedEntry]) -> Table:
-    """Results, one a row."""
+def table(entries: Sequence[CachedEntry]) -> Table:
+    """Results, one a row; project and domain only where they are not all the same."""
     shown = Table(box=None, pad_edge=False)
-    for name in ("result", "of", "version", "made by", "at", "used", "last used", ""):
-        shown.add_column(name, justify="right" if name == "used" else "left", overflow="fold")
+    places = {(entry.key.dataset.project, entry.key.dataset.domain) for entry in entries}
+    for name in ("result", "in", "of", "version", "made by", "at", "used", "last used", ""):
+        if name != "in" or len(places) > 1:
+            shown.add_column(name, justify="right" if name == "used" else "left", overflow="fold")
     for entry in entries:
+        dataset = entry.key.dataset
         shown.add_row(
             entry.result.artifact_id,
-            Text(f"{entity_name(entry.key)}"),
+            *([Text(f"{dataset.project}/{dataset.domain}")] if len(places) > 1 else []),
+            Text(entity_name(entry.key)),
             Text(entry.cache_version),
-            Text(maker(entry)),
+            Text(maker(entry).removeprefix(f"{dataset.project}/{dataset.domain}/")),
             clock(entry.cached_at),
             str(entry.uses),
             clock(entry.last_used_at) if entry.HasField("last_used_at") else "",
