@@ -13,7 +13,7 @@ from google.protobuf.any_pb2 import Any
 from google.protobuf.message import Message
 from google.rpc.status_pb2 import Status
 
-from flightlog_blobs import BlobError
+from flightlog_blobs import BlobCorrupt, BlobError, BlobMissing, BlobTooLarge
 from flightlog_log import Conflict, LogUnavailable
 
 DETAILS_KEY = "grpc-status-details-bin"
@@ -123,7 +123,8 @@ def translate(error: BaseException) -> RpcError | None:
     """The status an exception asks for, or None when nobody planned for it (the caller logs it and answers INTERNAL).
 
     Packages below this one do not know gRPC: they raise errors with `grpc_code` (a status name) and `message`.
-    A database error is told by its SQLSTATE: class 08 (connection), 57P (shutdown), 53 (resources) mean "not now",
+    An object store that is away means "not now", an object that is lost or damaged does not get better. A database
+    error is told by its SQLSTATE: class 08 (connection), 57P (shutdown), 53 (resources) mean "not now",
     class 22 a value that Postgres cannot hold, such as text with a NUL character.
     """
     if isinstance(error, RpcError):
@@ -140,7 +141,7 @@ def translate(error: BaseException) -> RpcError | None:
         )
     if isinstance(error, LogUnavailable):
         return unavailable(f"the log is not available now: {error}")
-    if isinstance(error, BlobError):
+    if isinstance(error, BlobError) and not isinstance(error, BlobMissing | BlobCorrupt | BlobTooLarge):
         return unavailable("the object store is not available now")
     if isinstance(error, Conflict):
         return RpcError(grpc.StatusCode.ABORTED, "somebody else changed it at the same moment")

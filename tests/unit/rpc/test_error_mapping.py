@@ -9,6 +9,7 @@ from google.rpc.status_pb2 import Status
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flightlog_blobs import BlobCorrupt, BlobError, BlobMissing
 from flightlog_log import Conflict, LogUnavailable
 from flightlog_read import InvalidQuery, StaleRead
 from flightlog_rpc import RpcError, failed_precondition, invalid, missing, missing_entity
@@ -31,6 +32,7 @@ from flightlog_rpc.errors import (
         (InvalidQuery("invalid value for limit"), grpc.StatusCode.INVALID_ARGUMENT),
         (StaleRead("late"), grpc.StatusCode.UNAVAILABLE),
         (LogUnavailable("down"), grpc.StatusCode.UNAVAILABLE),
+        (BlobError("down"), grpc.StatusCode.UNAVAILABLE),
         (Conflict("execution.00.p.d.n", 3), grpc.StatusCode.ABORTED),
         (TimeoutError(), grpc.StatusCode.UNAVAILABLE),
         (ConnectionRefusedError(), grpc.StatusCode.UNAVAILABLE),
@@ -46,7 +48,9 @@ def test_a_planned_error_has_its_code(error: Exception, code: grpc.StatusCode) -
     assert translated.code is code
 
 
-@pytest.mark.parametrize("error", [ValueError("x"), KeyError("x"), asyncpg.UndefinedColumnError("x")])
+@pytest.mark.parametrize(
+    "error", [ValueError("x"), KeyError("x"), asyncpg.UndefinedColumnError("x"), BlobMissing("x"), BlobCorrupt("x")]
+)
 def test_an_unplanned_error_has_none(error: Exception) -> None:
     assert translate(error) is None
 
