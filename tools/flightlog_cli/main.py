@@ -123,6 +123,18 @@ def lineage(
 
 
 @app.command()
+def queue(
+    execution: Annotated[str, typer.Argument(help="Only this one's queues: `name` or `project/domain/name`.")] = "",
+    data: Data = _DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Who runs and who waits, at what place, where it is limited how many executions run at once."""
+    from .commands.queue import queue as run
+
+    _run(run(data, execution, as_json=as_json))
+
+
+@app.command()
 def rebuild(
     service: Annotated[str | None, typer.Argument(help="Rebuild this service's tables alone.")] = None,
     data: Data = _DEFAULT_DATA,

@@ -58,6 +58,10 @@ def test_facts_of_one_decision_share_position_and_time_and_name_their_cause_once
     assert [(line.position, line.seconds, line.because) for line in lines] == [(2, 1.5, "#1"), (2, 1.5, "")]
 
 
+def test_what_an_execution_waits_for_is_told() -> None:
+    assert detail(facts_pb2.ExecutionWaiting(limits=["launch_plan/p", "domain"])) == "for launch_plan/p, domain"
+
+
 def test_request_is_named_by_its_client() -> None:
     actor = Actor(subject="ada", method="none", client="flytekit/1.16 more")
     line = History().lines(recorded(1, facts_pb2.ExecutionCreated(), because="request", actor=actor))[0]

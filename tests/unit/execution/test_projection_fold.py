@@ -151,6 +151,15 @@ def test_created_execution_is_undefined_without_times_of_running() -> None:
     assert not execution.closure.HasField("duration")
 
 
+def test_execution_that_waits_for_room_is_queued_until_it_starts() -> None:
+    waiting = envelope(8, facts.ExecutionWaiting(limits=["key/gpu"], occurred_at=at(1.5)))
+    closure = in_batches([HISTORY[0], waiting], [1]).executions[KEY].message.closure
+    assert (closure.phase, closure.updated_at) == (Phase.QUEUED, at(1.5))
+    assert not closure.HasField("started_at")
+    closure = in_batches([HISTORY[0], waiting, HISTORY[1]], [1, 2]).executions[KEY].message.closure
+    assert (closure.phase, closure.started_at) == (Phase.RUNNING, at(2))
+
+
 def test_ended_execution_has_outputs_and_lasted() -> None:
     closure = folded(HISTORY).executions[KEY].message.closure
     assert closure.outputs.uri == "s3://b/end/outputs.pb"
