@@ -89,7 +89,7 @@ async def test_what_leads_forward_leads_back(story: Story) -> None:
         forward = await library.ask(
             where.node.node_id, where.variable, execution="any", side=where.side, direction=FORWARD
         )
-        if artifact.id not in {one.id for one in forward.artifacts if one.asked}:
+        if {one.id for one in forward.artifacts if one.asked} != {artifact.id}:
             continue  # A constant within a value, which has no name of its own.
         for end in forward.artifacts:
             if end.reference.side == "outputs" and end.id != artifact.id:
