@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from flightlog_log import Log, Recorded, encode_token
-from flightlog_protos.execution.v1.facts_pb2 import AbortRequested, ExecutionAborted, ExecutionCreated
+from flightlog_protos.execution.v1.facts_pb2 import AbortRequested, ExecutionAborted, ExecutionCreated, ExecutionStarted
 from flightlog_protos.scheduler.v1.deliveries_pb2 import DeliveryQueued
 from services.scheduler.deliveries import cloudevents, notifications, subjects
-from services.scheduler.deliveries.events import PHASES, TERMINAL, event_of
+from services.scheduler.deliveries.events import END_FACTS, PHASES, TERMINAL, event_of
 from services.scheduler.deliveries.settings import EMAIL, DeliverySettings
 from services.scheduler.deliveries.sinks import host_of
 
@@ -25,6 +25,20 @@ class Executions:
 
     def subjects_of(self, project: str, domain: str, execution: str) -> str:
         return execution_subjects("execution.*", project, domain, execution)
+
+    async def earlier(self, recorded: Recorded) -> list[Recorded]:
+        """How it was created and started, where somebody hears of that."""
+        if self.facts <= END_FACTS or recorded.envelope.position == 1:
+            return []
+        found: list[Recorded] = []
+        async for batch in self._log.follow(self.stream, after=0, subjects=recorded.subject, live=False):
+            for one in batch:
+                if one.sequence >= recorded.sequence or not isinstance(one, Recorded):
+                    return found
+                found += [one] if any(fact.DESCRIPTOR.name in self.facts for fact in one.facts) else []
+                if any(isinstance(fact, ExecutionStarted) for fact in one.facts):
+                    return found
+        return found
 
     async def deliveries(self, recorded: Recorded) -> list[tuple[str, DeliveryQueued]]:
         """Raises as `Log.first` and `Log.load`."""

@@ -26,6 +26,10 @@ class Lineage:
     def subjects_of(self, project: str, domain: str, execution: str) -> str:
         return execution_subjects("catalog.*.lineage", project, domain, execution)
 
+    async def earlier(self, recorded: Recorded) -> list[Recorded]:
+        """None: OpenLineage's events bear their own times, and receivers take them in any order."""
+        return []
+
     async def deliveries(self, recorded: Recorded) -> list[tuple[str, DeliveryQueued]]:
         """What the catalog has written, byte for byte, to every sink that takes OpenLineage."""
         return [

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from flightlog_log import Cause, Log, Recorded
+import structlog
+
+from flightlog_log import Cause, Log, LogError, LogUnavailable, Recorded
 from services.scheduler.deliveries.sources import Following, Source
 
+_log = structlog.get_logger(__name__)
 _CLOCKS_DIFFER = timedelta(minutes=1)
 """The log's server and those who write to it need not have the same time."""
 
@@ -59,7 +62,13 @@ class Replaying:
     async def _again(self, source: Source, following: Following, recorded: Recorded, sink: str, cause: Cause) -> int:
         if source.facts.isdisjoint(fact.DESCRIPTOR.name for fact in recorded.facts):
             return 0
-        found = [(name, queued) for name, queued in await source.deliveries(recorded) if sink in ("", name)]
+        try:
+            found = [(name, queued) for name, queued in await source.deliveries(recorded) if sink in ("", name)]
+        except LogUnavailable:
+            raise
+        except LogError as error:
+            _log.error("replay.passed_over", subject=recorded.subject, sequence=recorded.sequence, reason=str(error))
+            return 0
         for _, queued in found:
             queued.replay = True
         return await following.queue(found, cause)

@@ -7,6 +7,7 @@ own consumers and places, so that one that is slow or away holds up no other.
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -120,8 +121,17 @@ class Sender:
         try:
             return await self._sink.send(queued, item.reached)
         except Exception as error:  # noqa: BLE001  # the edge: one message that a sink chokes on must not hold up its queue
-            _log.error("delivery.sink_failed", sink=self._sink.name, event=queued.event_id, exc_info=error)
-            return Failed(presentable(f"{type(error).__name__}: {error}", self._sink.secrets))
+            reason = presentable(f"{type(error).__name__}: {error}", self._sink.secrets)
+            # Where, but no traceback: the values in it may be secrets.
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            _log.error(
+                "delivery.sink_failed",
+                sink=self._sink.name,
+                delivery=queued.event_id,
+                reason=reason,
+                where=f"{where.filename}:{where.lineno}",
+            )
+            return Failed(reason)
 
     async def _record(self, key: QueueKey, queued: DeliveryQueued, outcome: Outcome, cause: Cause) -> None:
         event_id, at = queued.event_id, self._clock()

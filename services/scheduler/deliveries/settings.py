@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ EMAIL = "email"
 """Name of the sink that notifications go to."""
 
 Phase = Literal["QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "ABORTED"]
+_HEADER = re.compile(r"[A-Za-z0-9-]+")
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
 
 
@@ -75,6 +77,14 @@ class HttpSinkSettings(_Settings):
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("an address is http://… or https://…")
         return url
+
+    @field_validator("headers")
+    @classmethod
+    def _one_line(cls, headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        for name, value in headers.items():
+            if not _HEADER.fullmatch(name) or not value.get_secret_value().isprintable():
+                raise ValueError("a header is a name of letters, digits and dashes, and a value of one line")
+        return headers
 
     @field_validator("secrets")
     @classmethod

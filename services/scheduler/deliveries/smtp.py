@@ -43,6 +43,8 @@ class EmailSink:
         if not self._settings.host:
             return Failed(NO_SERVER, final=True)
         wanted = [one for one in queued.email.recipients if one not in reached]
+        if not wanted:
+            return Delivered("everybody has got it")
         recipients = [one for one in wanted if _ADDRESS.fullmatch(one)]
         refused = {one: (_NO_MAILBOX, "this is no e-mail address") for one in wanted if one not in recipients}
         if not recipients:

@@ -37,6 +37,10 @@ class Source(Protocol):
         """A filter of the subjects that may hold envelopes of such executions; empty names stand for all."""
         ...
 
+    async def earlier(self, recorded: Recorded) -> list[Recorded]:
+        """Envelopes of the same execution that are told of before this one. Another process may have them in hand."""
+        ...
+
     async def deliveries(self, recorded: Recorded) -> list[tuple[str, DeliveryQueued]]:
         """What is to be delivered, by name of the sink, in order. The same for the same envelope."""
         ...
@@ -68,8 +72,11 @@ class Following:
         await self._log.consume(self._source.stream, DURABLE, take, facts=self._source.facts)
 
     async def take(self, recorded: Recorded) -> None:
-        """Queue what one envelope is to be told; on the log when this returns."""
-        await self.queue(await self._source.deliveries(recorded), Cause.service(SERVICE, recorded))
+        """Queue what is to be told of one envelope, and before it of earlier ones; on the log when this returns."""
+        found: list[tuple[str, DeliveryQueued]] = []
+        for one in (*await self._source.earlier(recorded), recorded):
+            found += await self._source.deliveries(one)
+        await self.queue(found, Cause.service(SERVICE, recorded))
 
     async def queue(self, found: list[tuple[str, DeliveryQueued]], cause: Cause) -> int:
         """Queue what comes of one envelope; returns how many were not waiting already."""

@@ -32,8 +32,8 @@ from services.scheduler.deliveries.projection import DDL, LOAD, DeliveryProjecti
 from services.scheduler.deliveries.service import Deliveries
 from services.scheduler.deliveries.settings import DeliverySettings
 from services.scheduler.deliveries.smtp import NO_SERVER
+from tests.integration.scheduler.delivering import Execution
 from tests.integration.scheduler.receivers import Receiver, answering, web_server
-from tests.integration.scheduler.test_deliveries import Execution
 
 CALL = CallContext.of([("user-agent", "tests")], "ipv4:10.0.0.1:5000")
 HOOK = "calls"

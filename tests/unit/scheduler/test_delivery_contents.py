@@ -299,6 +299,7 @@ def test_settings_show_no_secret() -> None:
         {"webhooks": [{"name": "ops", "url": "https://h", "phases": ["TIMED_OUT"]}]},
         {"webhooks": [{"name": "ops", "url": "https://h", "secret": "hunter22"}]},
         {"webhooks": [{"name": "a", "url": "https://h"}], "openlineage": [{"name": "a", "url": "https://h"}]},
+        {"webhooks": [{"name": "ops", "url": "https://h", "headers": {"x-key": "a\nhunter22"}}]},
         {"smtp": {"password": ["hunter22"]}},
     ],
 )
