@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import pkgutil
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import sha256
 from typing import ClassVar
 from uuid import UUID
@@ -21,6 +24,8 @@ from flightlog_protos.log.v1.envelope_pb2 import Actor, Envelope, FactList
 from .errors import BrokenChain, Undecodable
 
 SCHEMA_VERSION = 1
+_OURS = "flightlog"
+_PROTOS = "flightlog_protos"
 _TYPE_PREFIX = "type.googleapis.com/"
 _UUID_V7_VARIANT = (7 << 76) | (0b10 << 62)
 _UUID_RANDOM_BITS = ~((0xF << 76) | (0b11 << 62))
@@ -139,12 +144,39 @@ def unpack(packed: Iterable[Any]) -> tuple[Message, ...]:
 def _message_class(name: str) -> type[Message]:
     message_class = _classes.get(name)
     if message_class is None:
-        try:
-            message_class = symbol_database.Default().GetSymbol(name)
-        except KeyError:
-            raise Undecodable(f"no message type {name!r} is known here") from None
+        message_class = _found(name)
+        if message_class is None:
+            _import_messages_beside(name)
+            message_class = _found(name)
+        if message_class is None:
+            raise Undecodable(f"no message type {name!r} is known here")
         _classes[name] = message_class
     return message_class
+
+
+def _found(name: str) -> type[Message] | None:
+    try:
+        return symbol_database.Default().GetSymbol(name)
+    except KeyError:
+        return None
+
+
+@lru_cache(maxsize=256)
+def _import_package(name: str) -> None:
+    try:
+        package = importlib.import_module(name)
+    except ModuleNotFoundError:
+        return
+    for module in pkgutil.iter_modules(package.__path__, f"{name}."):
+        if module.name.endswith("_pb2"):
+            importlib.import_module(module.name)
+
+
+def _import_messages_beside(name: str) -> None:
+    """An envelope may hold facts that its reader has no use for, and has not imported: another reader's."""
+    ours, *package = name.split(".")[:-1] or [""]
+    if ours == _OURS and package and all(part.isidentifier() for part in package):
+        _import_package(".".join((_PROTOS, *package)))
 
 
 _classes: dict[str, type[Message]] = {}

@@ -1,5 +1,7 @@
 """Envelopes without a server: ids, causes, and the chain of hashes."""
 
+import subprocess
+import sys
 from hashlib import sha256
 from uuid import UUID
 
@@ -125,3 +127,25 @@ def test_bytes_that_are_no_envelope_are_undecodable(data: bytes) -> None:
 def test_envelope_of_a_later_version_is_not_guessed_at() -> None:
     with pytest.raises(Undecodable, match="version 2"):
         parse_envelope(Envelope(event_id="e", schema_version=2).SerializeToString())
+
+
+def test_facts_are_read_that_nothing_here_has_imported() -> None:
+    """In one envelope may be facts of several readers, each with code for its own alone."""
+    script = """
+import sys
+from google.protobuf.any_pb2 import Any
+from flightlog_log.envelopes import unpack
+assert not any("scheduler" in name for name in sys.modules)
+(fact,) = unpack([Any(type_url="type.googleapis.com/flightlog.scheduler.v1.BackfillCancelled", value=b"")])
+print(fact.DESCRIPTOR.full_name)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("flightlog.scheduler.v1.BackfillCancelled\n", "")
+
+
+@pytest.mark.parametrize(
+    "name", ["flightlog.", "flightlog..x", "flightlog.scheduler.v1.Nothing", "flightlog.a/b.X", ""]
+)
+def test_a_name_that_no_message_has_is_undecodable(name: str) -> None:
+    with pytest.raises(Undecodable):
+        unpack([Any(type_url=f"type.googleapis.com/{name}", value=b"")])
