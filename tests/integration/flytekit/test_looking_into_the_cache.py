@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import sys
@@ -14,8 +15,8 @@ from uuid import uuid4
 
 import grpc
 import pytest
-from flyteidl.admin import execution_pb2
-from flyteidl.core.execution_pb2 import WorkflowExecution
+from flyteidl.admin import execution_pb2, node_execution_pb2
+from flyteidl.core.execution_pb2 import NodeExecution, WorkflowExecution
 from flyteidl.core.identifier_pb2 import NodeExecutionIdentifier, WorkflowExecutionIdentifier
 from flyteidl.service import admin_pb2_grpc
 from typer.testing import CliRunner
@@ -41,8 +42,14 @@ class Runs:
 
     def run(self, workflow: str, edition: str = "1", overwrite_cache: bool = False, **inputs: Any) -> str:
         """The name of a run that has succeeded."""
+        return self.ended(self.start(workflow, edition, overwrite_cache, **inputs))
+
+    def start(self, workflow: str, edition: str = "1", overwrite_cache: bool = False, **inputs: Any) -> str:
         entity = self._workflow(workflow, edition)
-        name = self._remote.execute(entity, inputs=inputs, overwrite_cache=overwrite_cache).id.name
+        return self._remote.execute(entity, inputs=inputs, overwrite_cache=overwrite_cache).id.name
+
+    def ended(self, name: str) -> str:
+        """Waits for a run's success."""
         request = execution_pb2.WorkflowExecutionGetRequest(id=identifier(name))
         deadline = time.monotonic() + 120
         while (closure := self._admin.GetExecution(request).closure).phase < WorkflowExecution.SUCCEEDED:
@@ -60,6 +67,22 @@ class Runs:
     def explain(self, run: str, node: str = "n0", element: int | None = None) -> Any:
         node_id = NodeExecutionIdentifier(execution_id=identifier(run), node_id=node)
         return self("ExplainNode", node=catalog.NodeOrElement(node=node_id, element=element))
+
+    def answered(self, run: str, node: str) -> Any:
+        """The explanation of a node, once it runs or waits for another."""
+        deadline = time.monotonic() + 120
+        while True:
+            assert time.monotonic() < deadline
+            with contextlib.suppress(grpc.RpcError):  # it has not begun
+                explained = self.explain(run, node)
+                if explained.outcome == Outcome.AWAITS_ANOTHER or "RUNNING" in self.phases(run).get(node, ""):
+                    return explained
+            time.sleep(POLL.total_seconds())
+
+    def phases(self, run: str) -> dict[str, str]:
+        request = node_execution_pb2.NodeExecutionListRequest(workflow_execution_id=identifier(run), limit=100)
+        nodes = self._admin.ListNodeExecutions(request).node_executions
+        return {node.id.node_id: NodeExecution.Phase.Name(node.closure.phase) for node in nodes}
 
     def evict(self, reason: str = "", pinned_too: bool = False, dry_run: bool = False, **selected: Any) -> Any:
         selection = catalog.CacheSelection(**selected)
@@ -220,6 +243,39 @@ def test_nodes_inside_of_dynamic_workflows_and_elements_of_maps_are_explained(ru
     assert element.outcome == Outcome.OTHER_KEY
     assert parts(element)["input key"][0] == json.dumps(f"{key}-b")
     assert "1 of 2 were hits" in runs.explain(mapped).reason
+
+
+def test_two_at_once_and_one_after_the_other(runs: Runs, key: str, tmp_path: Path) -> None:
+    gate = tmp_path / "open"
+    both = [runs.start("drawing_slowly", key=key, gate=str(gate)) for _ in range(2)]
+    for run in both:
+        runs.answered(run, "n0")
+    explained = {run: runs.answered(run, "n1") for run in both}
+    (waiting,) = [run for run in both if explained[run].outcome == Outcome.AWAITS_ANOTHER]
+    (working,) = {*both} - {waiting}
+    assert f"it waits for n1 of {PLACE}/{working}" in explained[waiting].reason
+    gate.touch()
+    for run in both:
+        runs.ended(run)
+    after = runs.explain(waiting, "n1")
+    assert after.outcome == Outcome.HIT
+    assert f"waited until n1 of {PLACE}/{working}" in after.reason
+    outcomes = {run: runs.explain(run, "n0") for run in both}
+    (second,) = [run for run in both if outcomes[run].outcome == Outcome.MADE_MEANWHILE]
+    (first,) = {*both} - {second}
+    assert f"n0 of {PLACE}/{first}" in outcomes[second].reason
+
+
+def test_workflows_whose_results_are_cached_are_explained(runs: Runs, key: str) -> None:
+    runs.run("remembering", key=f"{key}-a")
+    second = runs.run("remembering", key=key)
+    missed = runs.explain(second, "n0")
+    assert parts(missed) == {"input key": (json.dumps(key), json.dumps(f"{key}-a"))}
+    hit = runs.explain(runs.run("remembering", key=key), "n0")
+    assert hit.outcome == Outcome.HIT
+    assert second in hit.reason
+    assert "only where its node asks" in runs.explain(second, "n1").reason
+    assert runs("ListCached", selection=catalog.CacheSelection(name="looking.inner", execution=second)).entries
 
 
 @pytest.mark.parametrize("selector", ["artifact_ids", "name", "cache_version", "task_version", "execution", "before"])
