@@ -70,7 +70,7 @@ def between(graph: LineageGraph) -> set[tuple[str, str, str]]:
     return {(getattr(edge, "from"), edge.to, edge.variable) for edge in graph.edges}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(stories())
 async def test_what_leads_forward_leads_back(story: Story) -> None:
     library = Library(story)
@@ -103,7 +103,7 @@ async def test_what_leads_forward_leads_back(story: Story) -> None:
                 assert artifact.id in {one.id for one in back.artifacts}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30), TEXT), max_size=60),
     st.lists(TEXT, min_size=31, max_size=31),
