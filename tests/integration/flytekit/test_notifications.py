@@ -54,6 +54,10 @@ async def test_a_launch_plan_tells_people_how_its_runs_end(
         await mailbox.until(4)
         await asyncio.to_thread(stack.wait_for_part, "scheduler", after=killed)
         listed = await asyncio.to_thread(stack.cli_json, "deliveries", "ls", "--project", "flytesnacks")
+        of_it = ("--sink", "ops", "--execution", f"flytesnacks/development/{failed}")
+        assert await asyncio.to_thread(stack.cli_json, "deliveries", "retry", *of_it) == {"retried": 0}
+        assert await asyncio.to_thread(stack.cli_json, "deliveries", "replay", *of_it) == {"replayed": 1}
+        await receiver.until(lambda: len(receiver.posts) == 4)
 
     mails = {
         recipients[0]: (mail["Subject"].strip(), text_of(mail))
@@ -72,8 +76,8 @@ async def test_a_launch_plan_tells_people_how_its_runs_end(
     assert len(set(to_ada)) == 2
 
     # The first one was sent, but not recorded: it is sent again, and known by its id.
-    first, again, other = (json.loads(post.body) for post in receiver.posts)
-    assert first == again
+    first, again, other, replayed = (json.loads(post.body) for post in receiver.posts)
+    assert (first, other) == (again, replayed)
     assert (first["data"]["execution"]["name"], first["type"]) == (succeeded, "flightlog.execution.succeeded")
     assert (other["data"]["execution"]["name"], other["type"]) == (failed, "flightlog.execution.failed")
     assert "division by zero" in other["data"]["error"]["message"]
