@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import takewhile
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from flightlog_log import Cause, Conflict, Head, Log, Recorded
+from flightlog_log import Cause, Conflict, Head, Log, Recorded, Subject
 from flightlog_protos.catalog.v1.cache_pb2 import CacheKey
 from flightlog_protos.log.v1.envelope_pb2 import Actor
 from services.catalog import entries, subjects
 from services.catalog.entries import Entry, Outcome, Request, Rules
 
 SERVICE = "catalog"
+_KEPT = 4096
+_EMPTY = Entry()
 
 
 def now() -> Timestamp:
@@ -35,8 +39,29 @@ def told_already(actor: Actor) -> bool:
     return actor.subject == SERVICE and actor.method == "service" and not actor.client
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What has been read of an entry: its fold, up to where, and because of which events it was decided about."""
+
+    head: Head = Head.EMPTY
+    entry: Entry = _EMPTY
+    causes: frozenset[str] = frozenset()
+
+    def on(self, records: Iterable[Recorded]) -> _Read:
+        """With the records that follow."""
+        head, entry, causes = self.head, self.entry, set[str]()
+        for record in records:
+            head = record.head
+            causes.add(record.envelope.causation_id)
+            for fact in record.facts:
+                entry = entries.evolve(entry, fact)
+        return _Read(head, entry, self.causes | causes) if causes else self
+
+
 class Entries:
     """All entries of the cache. Any number of processes may decide about one: the log lets one of them be first.
+
+    What has been read of an entry is kept, as far as there is room: one that a client extends for days is long.
 
     Args:
         at_once: entries looked at side by side.
@@ -46,11 +71,12 @@ class Entries:
         self._log = log
         self.rules = rules
         self._looking = asyncio.Semaphore(at_once)
+        self._read: OrderedDict[str, _Read] = OrderedDict()
 
     async def entry(self, key: CacheKey) -> Entry:
         """An entry as it is now. Raises `LogError`."""
         async with self._looking:
-            return _fold(await self._log.load(subjects.entry(key)))
+            return (await self._latest(subjects.entry(key))).entry
 
     async def change(
         self, key: CacheKey, requests: Sequence[Request], cause: Cause, *, at: Timestamp | None = None
@@ -76,14 +102,26 @@ class Entries:
     async def _decide(self, key: CacheKey, requests: Sequence[Request], cause: Cause, at: Timestamp) -> Outcome:
         """Raises `Conflict` when another envelope came first."""
         subject = subjects.entry(key)
-        records = await self._log.load(subject)
-        before = list(takewhile(lambda record: record.envelope.causation_id != cause.causation_id, records))
-        outcome = entries.decide(_fold(before), key, requests, at, self.rules)
-        if outcome.facts and len(before) == len(records):
-            head = records[-1].head if records else Head.EMPTY
-            await self._log.append(subject, outcome.facts, head=head, cause=cause)
+        read = await self._latest(subject)
+        if cause.causation_id in read.causes:
+            records = await self._log.load(subject)
+            before = takewhile(lambda record: record.envelope.causation_id != cause.causation_id, records)
+            return entries.decide(_Read().on(before).entry, key, requests, at, self.rules)
+        outcome = entries.decide(read.entry, key, requests, at, self.rules)
+        if outcome.facts:
+            recorded = await self._log.append(subject, outcome.facts, head=read.head, cause=cause)
+            self._keep(subject, read.on([recorded]))
         return outcome
 
+    async def _latest(self, subject: Subject) -> _Read:
+        read = self._read.get(subject.text, _Read())
+        latest = read.on(await self._log.load(subject, after=read.head))
+        if latest is not read:
+            self._keep(subject, latest)
+        return latest
 
-def _fold(records: Sequence[Recorded]) -> Entry:
-    return entries.fold(fact for record in records for fact in record.facts)
+    def _keep(self, subject: Subject, read: _Read) -> None:
+        self._read[subject.text] = read
+        self._read.move_to_end(subject.text)
+        if len(self._read) > _KEPT:
+            self._read.popitem(last=False)

@@ -15,7 +15,7 @@ from flightlog_protos.catalog.v1.cache_pb2 import CachedResult, CacheKey, Reserv
 from flightlog_protos.execution.v1 import facts_pb2 as facts
 from flightlog_protos.log.v1.envelope_pb2 import DataRef
 from services.catalog import subjects
-from services.catalog.entries import Asker, GiveBack, Owner, Put, Rules
+from services.catalog.entries import Asker, Evict, GiveBack, Owner, Put, Rules
 from services.catalog.keeping import Entries
 from services.catalog.liveness import Executions
 from services.catalog.reservations import Reservations
@@ -207,3 +207,21 @@ async def test_the_same_event_again_is_decided_once(running: Running) -> None:
     again = await running.entries.change(key, [GiveBack(OUTSIDE), Put(None, CachedResult(artifact_id="a"))], cause)
     assert [fact.DESCRIPTOR.name for fact in again.facts] == [fact.DESCRIPTOR.name for fact in first.facts]
     assert await running.history(key) == ["ResultCached"]
+
+
+async def test_several_who_decide_about_an_entry_see_one_anothers_decisions(running: Running) -> None:
+    key, other = new_key(), Entries(running.log, Rules())
+    await running.entries.change(key, [Put(None, CachedResult(artifact_id="a"))], Cause.service("test"))
+    assert (await other.entry(key)).result == CachedResult(artifact_id="a")
+    await other.change(key, [Evict()], Cause.service("test"))
+    assert (await running.entries.entry(key)).result is None
+    results = [CachedResult(artifact_id=str(number)) for number in range(8)]
+    outcomes = await asyncio.gather(
+        *(
+            (running.entries if number % 2 else other).change(key, [Put(None, result)], Cause.service("test"))
+            for number, result in enumerate(results)
+        )
+    )
+    assert [bool(outcome.facts) for outcome in outcomes].count(True) == 1
+    assert len({outcome.entry.result.artifact_id for outcome in outcomes if outcome.entry.result}) == 1
+    assert (await other.entry(key)) == (await running.entries.entry(key))
