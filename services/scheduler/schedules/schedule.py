@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from flyteidl.core.identifier_pb2 import WorkflowExecutionIdentifier
@@ -38,6 +38,7 @@ from services.scheduler.schedules.position import Position, ScheduleKey, Span, T
 from services.scheduler.schedules.ticks import execution_request, expression_of, firing, ticks_left
 
 LIMITS: Final = Limits()
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 
 def decide(
@@ -137,9 +138,7 @@ class _Turn:
             if command.refused:
                 raise Unusable(command.refused)
             expression = read(command.schedule, command.policy.time_zone, command.at)
-            after = command.at - expression.offset
-            if self.position.considered is not None and self.position.considered > after:
-                after = self.position.considered
+            after = max(command.at - expression.offset, *self._taken(command.at))
             if expression.next_after(after) is None:
                 raise Unusable(f"[{expression.text}] has no next time")
         except Unusable as error:
@@ -164,6 +163,12 @@ class _Turn:
                 )
             )
         self.go_on()
+
+    def _taken(self, until: datetime) -> Iterator[datetime]:
+        """Nominal times up to which ticks were considered, or are left to the versions before."""
+        yield self.position.considered or _NEVER
+        for span in self.position.spans:
+            yield (span.until or until) - expression_of(span).offset
 
     def deactivate(self, command: Deactivate) -> None:
         position = self.position

@@ -179,7 +179,7 @@ class AnySchedule(RuleBasedStateMachine):
         """Left alone with its alarms, and with runs that end, nothing is left waiting."""
         position = self.kept.position
         if position.active is not None and position.paused:
-            self.tell(0, Resume())
+            self.kept.tell(Resume(), self.now)
         while True:
             self.kept.wake_all(self.now)
             if not self.kept.position.running:

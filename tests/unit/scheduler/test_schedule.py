@@ -372,6 +372,15 @@ def test_a_takeover_in_the_midst_of_a_catch_up_finishes_it_first() -> None:
     assert kept.wake_all(at("05:40")) == ["fired 05:00 late", "over old", "fired 05:30 late"]
 
 
+def test_a_takeover_that_is_dated_back_leaves_no_tick_to_two_versions() -> None:
+    kept = Kept()
+    kept.activate(HOURLY, DAY, version="old")
+    kept.tell(Pause(), at("00:10"))
+    kept.activate(HOURLY, at("06:30"), version="new")
+    kept.activate(HOURLY, at("03:30"), version="old")
+    assert [span.considered for span in kept.position.spans] == [DAY, at("06:30"), at("06:30")]
+
+
 def test_what_the_registry_said_before_changes_nothing() -> None:
     kept = Kept()
     kept.activate(HOURLY, DAY, version="old")
