@@ -1,4 +1,4 @@
-"""A log, and a receiver of webhooks."""
+"""A log, a receiver of webhooks, and a world whose clock is the test's."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tests.integration.scheduler.receivers import (
     Receiver,
     web_server,
 )
+from tests.integration.scheduler.simulated import SimulatedLog, World
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -32,3 +33,11 @@ async def log(log_settings: LogSettings, blobs: BlobStore) -> AsyncIterator[Log]
 async def receiver() -> AsyncIterator[Receiver]:
     async with web_server() as receiver:
         yield receiver
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def world(log: Log, blobs: BlobStore) -> World:
+    """No schedule yet, on the first of March."""
+    found = World(SimulatedLog(log), blobs)
+    await found.register_project()
+    return found

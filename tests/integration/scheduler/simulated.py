@@ -44,7 +44,7 @@ from services.execution.settings import ExecutionSettings
 from services.execution.shell import Shell as ExecutionShell
 from services.execution.starting import Starter
 from services.scheduler import subjects
-from services.scheduler.schedules.commands import Command, Limits
+from services.scheduler.schedules.commands import CancelBackfill, Command, CreateBackfill, Limits
 from services.scheduler.schedules.launch_plans import LaunchPlans
 from services.scheduler.schedules.position import Position, ScheduleKey
 from services.scheduler.schedules.reactions import Reactions
@@ -241,6 +241,28 @@ class World:
                 # It was not acknowledged, and comes again.
                 self._die()
 
+    async def lives_through(self, story: Callable[[], Awaitable[None]]) -> int:
+        """Tells a story over and over, dying at each of its effects, before and after; returns the number of deaths.
+
+        Each time begins anew: nothing is armed and nothing is followed.
+        """
+        begun = self.now
+
+        async def told() -> None:
+            self.now = begun
+            self.log.alarms.clear()
+            self.followed.clear()
+            self.log.effects = 0
+            self.live()
+            await story()
+
+        await told()
+        for number in range(self.log.effects):
+            for after in (False, True):
+                self.log.dies_at, self.log.after = number, after
+                await told()
+        return self.deaths
+
     def _die(self) -> None:
         self.deaths += 1
         self.live()
@@ -300,6 +322,28 @@ class World:
     async def tell(self, key: ScheduleKey, command: Command) -> None:
         await self.scheduler.shell.tell(key, command, CAUSE)
         await self.react()
+
+    async def backfill(self, command: CreateBackfill) -> BackfillKey:
+        """Creates one, asking again when the service dies in between, as clients do."""
+        key = BackfillKey(PROJECT, DOMAIN, command.id)
+        subject = subjects.backfill(key)
+        assert subject is not None
+        self.followed.add(subject)
+        await self._asked_again(lambda: self.scheduler.shell.tell_backfill(key, command, CAUSE))
+        return key
+
+    async def cancel(self, key: BackfillKey, command: CancelBackfill) -> None:
+        await self._asked_again(lambda: self.scheduler.shell.tell_backfill(key, command, CAUSE))
+        await self.react()
+
+    async def _asked_again(self, call: Callable[[], Awaitable[object]]) -> None:
+        while True:
+            try:
+                await call()
+            except Died:
+                self._die()
+            else:
+                return
 
     async def finish(self, name: str) -> None:
         """Lets a lasting execution end."""

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
-import pytest_asyncio
 from flyteidl.admin.schedule_pb2 import MINUTE, CronSchedule, FixedRate, Schedule
 
-from flightlog_blobs import BlobSettings, BlobStore
-from flightlog_log import Head, Log, LogSettings, Subject
+from flightlog_log import Head, Subject
 from flightlog_protos.execution.v1.requests_pb2 import ExecutionRequested, TerminationRequested
 from flightlog_protos.scheduler.v1 import schedules_pb2 as facts
 from services.scheduler import subjects
@@ -18,7 +15,7 @@ from services.scheduler.schedules.commands import Pause, Refused, Resume
 from services.scheduler.schedules.naming import tick_name
 from services.scheduler.schedules.position import ScheduleKey
 from services.scheduler.schedules.ticks import execution_request
-from tests.integration.scheduler.simulated import CAUSE, DOMAIN, PROJECT, SimulatedLog, World
+from tests.integration.scheduler.simulated import CAUSE, DOMAIN, PROJECT, World
 
 FIRST = datetime(2024, 3, 1, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -26,17 +23,6 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 def hours(*numbers: int) -> list[datetime]:
     return [FIRST + number * HOUR for number in numbers]
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def world(log_settings: LogSettings, blob_settings: BlobSettings) -> AsyncIterator[World]:
-    blobs = BlobStore.open(blob_settings)
-    log = await Log.connect(log_settings, blobs, name="test")
-    found = World(SimulatedLog(log), blobs)
-    await found.register_project()
-    yield found
-    await log.close()
-    await blobs.close()
 
 
 async def scheduled(world: World, schedule: Schedule | str, version: str = "v1", **annotations: str) -> ScheduleKey:
@@ -112,24 +98,10 @@ async def test_two_schedulers_at_once_make_each_execution_once(world: World) -> 
     assert fired == minutes(*range(10, 121, 10))
 
 
-async def lived_through(world: World, story: Callable[[], Awaitable[None]]) -> int:
-    """Tells a story over and over, dying at each of its effects, before and after; returns the number of deaths."""
-    await story()
-    for number in range(world.log.effects):
-        for after in (False, True):
-            world.log.effects, world.log.dies_at, world.log.after = 0, number, after
-            world.live()
-            await story()
-    return world.deaths
-
-
 async def test_ticks_fire_once_wherever_the_services_die(world: World) -> None:
     """Between append and alarm, between the tick and the create, between the create and its answer."""
 
     async def story() -> None:
-        world.now = FIRST
-        world.log.alarms.clear()
-        world.followed.clear()
         key = await scheduled(world, "0 * * * *")
         await world.until(FIRST + 2 * HOUR)
         assert await world.ticks(key) == hours(1, 2)
@@ -137,7 +109,7 @@ async def test_ticks_fire_once_wherever_the_services_die(world: World) -> None:
         assert world.log.alarms[str(subjects.alarm(key))][0] == FIRST + 3 * HOUR
 
     # Activation, alarm; of each tick: the request, alarm, create, start, answer, end, alarm.
-    assert await lived_through(world, story) >= 2 * 12
+    assert await world.lives_through(story) >= 2 * 12
 
 
 async def test_a_version_that_is_activated_takes_over(world: World) -> None:
