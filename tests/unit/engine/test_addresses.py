@@ -30,7 +30,8 @@ def test_what_a_dynamic_task_gives_to_its_nodes_is_named_likewise() -> None:
     story = Story(Flow().task("n0"))
     story.start()
     own = story.last(facts.AttemptScheduled, node_id="n0").raw_output_prefix
-    asked = Flow("asked").task("m0", {"f": file(f"{own}/made"), "g": file("s3://lake/g")})
+    given = {"f": file(f"{own}/made"), "g": file("s3://lake/g")}
+    asked = Flow("asked").task("m0", given).returns(o0=From("m0"))
     for variable in asked.tasks["m0"].interface.inputs.variables.values():
         variable.type.blob.SetInParent()
     story.asks("n0", asked)
