@@ -307,6 +307,14 @@ def _signal_set(fact: facts_pb2.SignalSet) -> str:
     )
 
 
+def _slot(fact: facts_pb2.SlotAsked | facts_pb2.SlotReturned) -> str:
+    return f"place in {fact.root.name}"
+
+
+def _lent(fact: facts_pb2.SlotQueued | facts_pb2.SlotGranted | facts_pb2.SlotFreed) -> str:
+    return f"place for {fact.node.node_id} of {fact.node.execution_id.name}"
+
+
 _DETAILS: dict[str, Callable[[Any], str]] = {
     "ExecutionCreated": _created,
     "ExecutionWaiting": _waiting,
@@ -336,6 +344,11 @@ _DETAILS: dict[str, Callable[[Any], str]] = {
     "BranchTaken": _branch_taken,
     "SignalAwaited": _signal_awaited,
     "SignalSet": _signal_set,
+    "SlotAsked": _slot,
+    "SlotReturned": _slot,
+    "SlotQueued": _lent,
+    "SlotGranted": _lent,
+    "SlotFreed": _lent,
     "RetryScheduled": _retry,
     "TimerSet": _timer,
 }

@@ -179,3 +179,12 @@ def test_history_ends_with_a_final_fact() -> None:
     assert set(FACTS) >= FINAL
     assert is_final(recorded(9, facts_pb2.NodeSucceeded(), facts_pb2.ExecutionSucceeded()))
     assert not is_final(recorded(9, facts_pb2.ExecutionFailing()))
+
+
+def test_who_waits_for_a_place_says_where_and_who_has_them_says_whose_they_are() -> None:
+    asked = facts_pb2.SlotAsked(node_id="n0", number=3)
+    asked.root.name = "the root"
+    assert (place(asked), detail(asked)) == (("n0", None), "place in the root")
+    granted = facts_pb2.SlotGranted(number=3)
+    granted.node.node_id, granted.node.execution_id.name = "n0", "below"
+    assert (place(granted), detail(granted)) == (("", None), "place for n0 of below")

@@ -51,6 +51,7 @@ def resolve(
     *,
     name: str = "run",
     metadata_root: str = "s3://bucket/metadata/propeller",
+    parent: config.ResolvedConfig | None = None,
     **labels: str,
 ) -> config.ResolvedConfig:
     return config.resolve_config(
@@ -61,7 +62,11 @@ def resolve(
         metadata_root=metadata_root,
         raw_output_prefix="s3://bucket/data",
         max_parallelism=25,
+        parent=parent,
     )
+
+
+LIMITED = launch_plan_pb2.LaunchPlanSpec(max_parallelism=4)
 
 
 class TestInputs:
@@ -170,6 +175,22 @@ class TestConfig:
         spec = execution_pb2.ExecutionSpec(max_parallelism=-1)
         assert resolve(spec, launch_plan_pb2.LaunchPlanSpec()).max_parallelism == 25
         assert resolve(spec, launch_plan_pb2.LaunchPlanSpec(max_parallelism=7)).max_parallelism == 7
+
+    def test_a_number_that_was_asked_for_bounds_the_tree_below(self) -> None:
+        nothing = launch_plan_pb2.LaunchPlanSpec()
+        assert not resolve(execution_pb2.ExecutionSpec(), nothing).HasField("parallelism_root")
+        asked = execution_pb2.ExecutionSpec(max_parallelism=25)
+        for resolved in (resolve(asked, nothing), resolve(execution_pb2.ExecutionSpec(), LIMITED)):
+            assert resolved.parallelism_root.name == "run"
+
+    def test_a_child_belongs_to_its_parents_tree_or_to_none(self) -> None:
+        asked = execution_pb2.ExecutionSpec(max_parallelism=3)
+        root = resolve(asked, LIMITED, name="root")
+        child = resolve(asked, LIMITED, name="child", parent=root)
+        assert resolve(asked, LIMITED, name="below", parent=child).parallelism_root.name == "root"
+        # Its number stands in what the parent asks for, wherever that has it from.
+        alone = resolve(execution_pb2.ExecutionSpec(), launch_plan_pb2.LaunchPlanSpec())
+        assert not resolve(asked, LIMITED, parent=alone).HasField("parallelism_root")
 
     def test_interruptible_false_counts_as_said(self) -> None:
         spec = execution_pb2.ExecutionSpec()

@@ -1,0 +1,57 @@
+"""max_parallelism over a tree of executions, through unmodified flytekit: counted from the facts on the log."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from flytekit.core.options import Options
+
+POLL = timedelta(milliseconds=100)
+CHILDREN, TASKS = 4, 12
+
+
+@pytest.fixture(scope="module")
+def run(remote: Any, workflow_module: Callable[[str], Any], register: Callable[..., Any]) -> Callable[..., Any]:
+    """Registers `parallel.twelve`, runs it and waits for its end."""
+    registered = register(workflow_module("parallel").twelve)
+
+    def execute(**options: Any) -> Any:
+        execution = remote.execute(registered, inputs={}, options=Options(**options))
+        return remote.wait(execution, timeout=timedelta(seconds=120), poll_interval=POLL, sync_nodes=False)
+
+    return execute
+
+
+def facts_of(stack: Any, name: str) -> list[tuple[datetime, str, dict[str, Any]]]:
+    """What is on the log of an execution: when, which fact, and what it says."""
+    found: list[tuple[datetime, str, dict[str, Any]]] = []
+    for line in stack.cli("events", f"flytesnacks/development/{name}", "--json").stdout.splitlines():
+        envelope = json.loads(line)
+        at = datetime.fromisoformat(envelope["occurred_at"])
+        found.extend((at, fact["fact"], fact) for fact in envelope["facts"])
+    return found
+
+
+def test_a_number_that_was_asked_for_bounds_all_executions_below_together(stack: Any, run: Callable[..., Any]) -> None:
+    root = run(max_parallelism=2).id.name
+    history = facts_of(stack, root)
+    children = [fact["execution_id"]["name"] for _, kind, fact in history if kind == "ChildExecutionRequested"]
+    assert len(children) == CHILDREN
+    moments: list[tuple[datetime, int]] = []
+    for child in children:
+        for at, kind, _ in facts_of(stack, child):
+            # Attempts run from their order to their end, whatever of that is the task's own time.
+            moments += [(at, 1)] * (kind == "AttemptScheduled") + [(at, -1)] * (kind == "AttemptSucceeded")
+    assert len(moments) == 2 * TASKS
+    running = most = 0
+    for _, change in sorted(moments):
+        running += change
+        most = max(most, running)
+    assert most == 2
+    assert [kind for _, kind, _ in history].count("SlotGranted") == TASKS
+    # Why a node is still queued is told by the history of its execution.
+    assert f"place in {root}" in stack.cli("events", f"flytesnacks/development/{children[0]}").stdout
