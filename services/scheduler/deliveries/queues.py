@@ -16,6 +16,8 @@ from services.scheduler.deliveries.delivery import Queue
 from services.scheduler.deliveries.subjects import QueueKey
 
 _KEPT = 1000
+_KEPT_ITEMS = 200_000
+"""Lineage of one large run has ten thousands of deliveries."""
 
 
 class Queues:
@@ -25,6 +27,7 @@ class Queues:
         self._log = log
         self._clock = clock
         self._kept: OrderedDict[QueueKey, tuple[Head, Queue]] = OrderedDict()
+        self._items = 0
 
     async def queue(self, key: QueueKey) -> Queue:
         """The queue as it is now."""
@@ -75,7 +78,9 @@ class Queues:
         known = self._kept.get(key)
         # Several change one queue at a time: what is kept never goes back.
         if head.sequence and (known is None or known[0].sequence <= head.sequence):
+            self._items += len(queue.items) - (len(known[1].items) if known is not None else 0)
             self._kept[key] = head, queue
             self._kept.move_to_end(key)
-            if len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
+            while len(self._kept) > _KEPT or (self._items > _KEPT_ITEMS and len(self._kept) > 1):
+                _, (_, oldest) = self._kept.popitem(last=False)
+                self._items -= len(oldest.items)

@@ -6,8 +6,11 @@ import json
 from datetime import UTC, datetime
 from uuid import uuid4
 
+import pytest
+
 from flightlog_log import Log, Subject
 from flightlog_protos.catalog.v1.lineage_pb2 import LineageEventRecorded
+from flightlog_protos.scheduler.v1.deliveries_pb2 import DeliveryQueued
 from services.scheduler.deliveries import subjects
 from services.scheduler.deliveries.executions import Executions
 from services.scheduler.deliveries.lineage import Lineage
@@ -15,6 +18,7 @@ from services.scheduler.deliveries.queues import Queues
 from services.scheduler.deliveries.replaying import Range, Replaying
 from services.scheduler.deliveries.settings import DeliverySettings, OpenLineageSettings
 from services.scheduler.deliveries.sources import Following, Source
+from services.scheduler.deliveries.subjects import QueueKey
 from services.scheduler.deliveries.webhook import HttpSink
 from tests.integration.scheduler.delivering import (
     CAUSE,
@@ -99,3 +103,16 @@ async def test_lineage_is_delivered_as_it_was_recorded(log: Log, receiver: Recei
     assert [post.body.decode() for post in receiver.taken] == bodies
     assert {post.headers["Authorization"] for post in receiver.posts} == {"Bearer hunter22"}
     assert {post.headers["Content-Type"] for post in receiver.posts} == {"application/json"}
+
+
+async def test_queues_of_large_runs_are_kept_within_limits(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.scheduler.deliveries.queues._KEPT_ITEMS", 10)
+    writing, reading = Queues(log), Queues(log)
+    keys = [QueueKey("x", "tests", "development", f"a{uuid4().hex}") for _ in range(5)]
+    for number, key in enumerate(keys):
+        for _ in range(2):
+            ids = [f"{number}-{uuid4().hex}" for _ in range(3)]
+            await writing.enqueue(key, [DeliveryQueued(event_id=one) for one in ids], CAUSE)
+        assert len((await reading.queue(key)).items) == 6
+    assert [len((await writing.queue(key)).items) for key in keys] == [6] * 5
+    assert len(writing._kept) == 1  # pyright: ignore[reportPrivateUsage]
