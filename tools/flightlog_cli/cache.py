@@ -71,14 +71,15 @@ def show(result: Result, data: Data = DEFAULT_DATA, as_json: AsJson = False) -> 
 @app.command()
 def explain(
     execution: Annotated[str, typer.Argument(help="Execution as `name` or `project/domain/name`.")],
-    node: Annotated[str, typer.Argument(help="Id of the node; of a map's element `n0[3]`.")],
+    node: Annotated[str, typer.Argument(help="Id of the node; of a map's element `n0[3]`. Without: all nodes.")] = "",
     data: Data = DEFAULT_DATA,
     as_json: AsJson = False,
 ) -> None:
     """Why a node found no result, or found the one it has: by which part its key differs from the nearest result."""
     from flightlog_cli.commands import cache as commands
 
-    run(commands.explain(data, execution, node, as_json=as_json))
+    explained = commands.explain if node else commands.explain_all
+    run(explained(data, execution, node, as_json=as_json))
 
 
 @app.command()

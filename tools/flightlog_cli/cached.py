@@ -95,6 +95,17 @@ def print_explanation(console: Console, found: ExplainNodeResponse) -> None:
         )
 
 
+def print_explanations(console: Console, explained: Sequence[ExplainNodeResponse]) -> None:
+    """The nodes of one execution, a line each."""
+    shown = Table(box=None, pad_edge=False)
+    for column in ("node", "cache", "why"):
+        shown.add_column(column, overflow="fold")
+    for found in explained:
+        status = CatalogCacheStatus.Name(found.status).removeprefix("CACHE_").lower().replace("_", " ")
+        shown.add_row(Text(found.node.node_id), status, Text(found.reason))
+    console.print(shown)
+
+
 def maker(entry: CachedEntry) -> str:
     """Who made a result, as `execution/node`."""
     source = entry.result.source.node_execution_id

@@ -370,6 +370,13 @@ def test_the_commands_tell_it_all(runs: Runs, cli: Callable[..., Any], key: str)
     assert [line.split() for line in explained.splitlines() if line.startswith("input x")] == [["input", "x", "3", "2"]]
     assert json.loads(cli("explain", f"{PLACE}/{third}", "n0", "--json").stdout)["outcome"] == "OTHER_KEY"
 
+    both = cli("explain", runs.run("drawing_inside", key=key)).stdout.splitlines()
+    assert [line.split()[:2] for line in both[1:]] == [
+        ["n0", "disabled"],
+        ["n0-0-dn0", "populated"],
+        ["n1", "disabled"],
+    ]
+
     assert cli("pin", artifact, "--reason", "dear").stdout == "1 result pinned.\n"
     kept = cli("evict", artifact, "--yes").stdout
     assert kept.splitlines() == ["1 result kept: pinned. --pinned-too takes them too.", "0 results evicted."]
@@ -390,6 +397,7 @@ def test_the_commands_tell_it_all(runs: Runs, cli: Callable[..., Any], key: str)
     [
         (["explain", "nobody", "n0"], "no execution nobody"),
         (["explain", f"{PLACE}/nobody", "n0"], "there is no execution"),
+        (["explain", f"{PLACE}/nobody"], "No node of"),
         (["show", "nothing"], "no such result"),
         (["evict", "--yes"], "Say which results"),
         (["evict", "--older-than", "soon", "--yes"], "is no age"),

@@ -2,21 +2,23 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import typer
+from flyteidl.admin.node_execution_pb2 import NodeExecutionListRequest
 from flyteidl.core.identifier_pb2 import NodeExecutionIdentifier, WorkflowExecutionIdentifier
+from flyteidl.service.admin_pb2_grpc import AdminServiceStub
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from rich.console import Console
 
 from flightlog_cli import cached
 from flightlog_cli.access import Access, open_log
-from flightlog_cli.admin import ServiceCalls, open_service
+from flightlog_cli.admin import ServiceCalls, open_admin, open_service
 from flightlog_cli.commands.events import find
 from flightlog_cli.embedded.child import StackError
 from flightlog_protos.catalog.v1 import catalog_service_pb2 as catalog
@@ -96,6 +98,23 @@ async def explain(data: Path, execution: str, node: str, *, as_json: bool) -> No
         _print_json(_document(found))
     else:
         cached.print_explanation(Console(highlight=False), found)
+
+
+async def explain_all(data: Path, execution: str, _: str, *, as_json: bool) -> None:
+    """Print what became of each node that clients see, but for starts and ends. Raises `StackError` without any."""
+    parts = await _execution(data, execution)
+    named = WorkflowExecutionIdentifier(project=parts[0], domain=parts[1], name=parts[2])
+    explained: list[catalog.ExplainNodeResponse] = []
+    async with open_admin(data) as admin, open_service(data, _SERVICE) as service:
+        async for node in _nodes(admin, named, ""):
+            asked = catalog.ExplainNodeRequest(node=catalog.NodeOrElement(node=node))
+            explained.append(await service.ExplainNode(asked))
+    if as_json:
+        _print_json([_document(found) for found in explained])
+    elif not explained:
+        raise StackError(f"No node of {'/'.join(parts)} has begun.")
+    else:
+        cached.print_explanations(Console(highlight=False), explained)
 
 
 async def evict(
@@ -214,12 +233,8 @@ async def _one(data: Path, result: str) -> catalog.GetCachedRequest:
 
 
 async def _node(data: Path, execution: str, node: str) -> catalog.NodeOrElement:
-    parts = tuple(execution.split("/"))
-    if len(parts) != 3:
-        async with open_log(Access.of(data)) as log:
-            parts = (await find(log, execution)).parts
+    project, domain, name = await _execution(data, execution)
     element = _ELEMENT.fullmatch(node)
-    project, domain, name = parts
     return catalog.NodeOrElement(
         node=NodeExecutionIdentifier(
             execution_id=WorkflowExecutionIdentifier(project=project, domain=domain, name=name),
@@ -227,6 +242,33 @@ async def _node(data: Path, execution: str, node: str) -> catalog.NodeOrElement:
         ),
         element=int(element[2]) if element else None,
     )
+
+
+async def _nodes(
+    admin: AdminServiceStub, execution: WorkflowExecutionIdentifier, parent: str
+) -> AsyncGenerator[NodeExecutionIdentifier]:
+    """The nodes of an execution but for starts and ends, each before those inside of it."""
+    request = NodeExecutionListRequest(workflow_execution_id=execution, limit=100, unique_parent_id=parent)
+    while True:
+        answer = await admin.ListNodeExecutions(request)
+        for node in answer.node_executions:
+            if node.metadata.spec_node_id not in ("start-node", "end-node"):
+                yield node.id
+            if node.metadata.is_parent_node:
+                async for inside in _nodes(admin, execution, node.id.node_id):
+                    yield inside
+        request.token = answer.token
+        if not answer.token:
+            return
+
+
+async def _execution(data: Path, execution: str) -> tuple[str, ...]:
+    """Project, domain and name; what is named alone is looked for on the log."""
+    parts = tuple(execution.split("/"))
+    if len(parts) == 3:
+        return parts
+    async with open_log(Access.of(data)) as log:
+        return (await find(log, execution)).parts
 
 
 def _ago(age: str) -> datetime:
