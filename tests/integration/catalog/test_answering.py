@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -19,6 +20,8 @@ from flightlog_protos.catalog.v1.cache_pb2 import CacheAnswer, CacheKey
 from flightlog_protos.execution.v1 import facts_pb2 as facts
 from flightlog_protos.log.v1.envelope_pb2 import DataRef
 from services.catalog import subjects
+from services.catalog.entries import Rules
+from services.catalog.keeping import Entries
 from services.catalog.shell import Catalog
 
 CAUSE = Cause.service("test")
@@ -158,6 +161,18 @@ async def test_those_who_wait_are_told_although_the_catalog_died_before_it_told_
     await dies_and_comes_back(await waiter.says(put(key)), "ResultCached")
     assert await maker.heard() == [("n0", "RESERVED"), ("n0", "AWAITING"), ("n0", "FOUND")]
     assert await waiter.heard() == [("n0", "AWAITING"), ("n0", "RESERVED"), ("n0", "STORED")]
+
+
+async def test_what_is_older_than_the_operator_wants_is_not_found(log: Log) -> None:
+    key, execution = new_key(), Execution(log)
+    catalog = Catalog(log, Entries(log, Rules(max_age=timedelta(0))))
+    await catalog.take(await execution.says(put(key)))
+    for said in (asked(key), put(key, "n1"), asked(key, "n2")):
+        await catalog.take(await execution.says(said))
+    assert await execution.heard() == [("n0", "STORED"), ("n0", "NOT_FOUND"), ("n1", "STORED"), ("n2", "NOT_FOUND")]
+    assert await entry_facts(log, key) == ["ResultCached", "ResultCached"]
+    await Catalog(log).take(await execution.says(asked(key, "n3")))
+    assert (await execution.heard())[-1] == ("n3", "FOUND")
 
 
 async def test_of_many_who_ask_at_once_one_is_to_make_the_result(log: Log) -> None:

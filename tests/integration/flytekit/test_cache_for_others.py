@@ -115,7 +115,7 @@ def test_an_artifact_that_a_client_tags_is_a_hit(runs: Runs, catalog: Any, key: 
     assert runs.outputs(runs.run("drawing", key=key)).literals["o0"].scalar.primitive.integer == 43
 
 
-def test_a_node_waits_for_a_client_that_holds_its_reservation(runs: Runs, catalog: Any, key: str) -> None:
+def test_a_node_waits_for_a_client_that_holds_its_reservation(runs: Runs, catalog: Any, stack: Any, key: str) -> None:
     dataset, tag = entry("draw_alone", key)
     heartbeat = Duration()
     heartbeat.FromTimedelta(timedelta(seconds=1))
@@ -128,7 +128,8 @@ def test_a_node_waits_for_a_client_that_holds_its_reservation(runs: Runs, catalo
     held = catalog.GetOrExtendReservation(reservation).reservation
     assert held.owner_id == "me"
     assert not runs.nodes(run)["n0"].closure.HasField("started_at")
-    # Nothing more is heard of the client.
+    # Nothing more is heard of the client; nor of the catalog, for a while.
+    stack.wait_for_part("catalog", after=stack.kill("catalog"))
     assert runs.status(runs.end(run)) == POPULATED
     started = runs.nodes(run)["n0"].closure.started_at
     assert started.ToNanoseconds() >= held.expires_at.ToNanoseconds()
