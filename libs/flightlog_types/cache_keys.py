@@ -20,8 +20,8 @@ _INTERFACE_HASH_LENGTH: Final = 8
 _CACHE_ANNOTATION: Final = "cache-key-metadata"
 
 
-# Flyte has no keys for these.
-_PREFIXES: Final = {WORKFLOW: "flightlog_workflow", LAUNCH_PLAN: "flightlog_launch_plan"}
+OWN_PREFIXES: Final = {WORKFLOW: "flightlog_workflow", LAUNCH_PLAN: "flightlog_launch_plan"}
+"""How names of datasets begin that are of no task: Flyte has no keys for these."""
 _TASK_PREFIX: Final = "flyte_task"
 
 
@@ -32,14 +32,14 @@ def dataset(entity: Identifier, interface: TypedInterface, cache_version: str) -
         resource_type=DATASET,
         project=entity.project,
         domain=entity.domain,
-        name=f"{_PREFIXES.get(entity.resource_type, _TASK_PREFIX)}-{entity.name}",
+        name=f"{OWN_PREFIXES.get(entity.resource_type, _TASK_PREFIX)}-{entity.name}",
         version=version,
     )
 
 
 def entity_name(dataset_name: str) -> str:
     """The task, workflow or launch plan that a dataset is of, by its name; a client's own dataset has its own."""
-    for prefix in (_TASK_PREFIX, *_PREFIXES.values()):
+    for prefix in (_TASK_PREFIX, *OWN_PREFIXES.values()):
         if dataset_name.startswith(f"{prefix}-"):
             return dataset_name[len(prefix) + 1 :]
     return dataset_name

@@ -7,6 +7,7 @@ import re
 from typer.main import get_command
 
 from flightlog_cli.main import app
+from flightlog_types.cache_keys import OWN_PREFIXES
 from services.k8s_launcher.settings import SecretSettings
 from tests.unit.cli.test_deployment_files import known_names
 from tests.unit.docs.test_architecture_names import PAGES, ROOT
@@ -14,6 +15,7 @@ from tests.unit.telemetry.test_dashboard import sample_names
 
 OF_THE_STACK = {"FLIGHTLOG_DATA", "FLIGHTLOG_ENDPOINT", "FLIGHTLOG_READY_FILE"}
 SECRETS = {SecretSettings.model_validate({}).env_prefix.rstrip("_")}
+DATASETS = set(OWN_PREFIXES.values())
 PACKAGES = {path.name for folder in ("libs", "tools") for path in (ROOT / folder).iterdir()}
 
 
@@ -28,7 +30,7 @@ def test_settings_exist() -> None:
 
 
 def test_metrics_exist() -> None:
-    named = found(r"\bflightlog_[a-z_]+\b") - PACKAGES
+    named = found(r"\bflightlog_[a-z_]+\b") - PACKAGES - DATASETS
     assert len(named) > 8
     known = sample_names()
     assert named <= known.keys() | set(known.values())
