@@ -34,7 +34,7 @@ def table(entries: Sequence[CachedEntry]) -> Table:
         shown.add_row(
             entry.result.artifact_id,
             *([Text(f"{dataset.project}/{dataset.domain}")] if len(places) > 1 else []),
-            Text(entity_name(entry.key)),
+            Text(whose(entry)),
             Text(entry.cache_version),
             Text(maker(entry).removeprefix(f"{dataset.project}/{dataset.domain}/")),
             clock(entry.cached_at),
@@ -49,7 +49,7 @@ def print_one(console: Console, found: GetCachedResponse) -> None:
     """One entry: what it has, who has to do with it, and its history."""
     entry = found.entry
     dataset = entry.key.dataset
-    console.print(Text(f"{entity_name(entry.key)} {entry.cache_version}  {dataset.project}/{dataset.domain}", "bold"))
+    console.print(Text(f"{whose(entry)} {entry.cache_version}  {dataset.project}/{dataset.domain}", "bold"))
     rows = [("dataset", f"{dataset.name} {dataset.version}"), ("tag", entry.key.tag)]
     if entry.HasField("result"):
         rows += [
@@ -104,6 +104,11 @@ def print_explanations(console: Console, explained: Sequence[ExplainNodeResponse
         status = CatalogCacheStatus.Name(found.status).removeprefix("CACHE_").lower().replace("_", " ")
         shown.add_row(Text(found.node.node_id), status, Text(found.reason))
     console.print(shown)
+
+
+def whose(entry: CachedEntry) -> str:
+    """The task, workflow or launch plan that it is a result of; of a client's own key the key."""
+    return entity_name(entry.key) or entry.key.tag
 
 
 def maker(entry: CachedEntry) -> str:

@@ -25,6 +25,8 @@ from services.catalog import entries
 from services.catalog.entries import Entry
 
 CACHED, REPLACED, EVICTED, RESERVED = "cached", "replaced", "evicted", "reserved"
+CHANGED = "changed"
+"""The same result has other data: a client of DataCatalog updated the artifact."""
 
 
 def events(records: Iterable[Recorded]) -> list[CacheEvent]:
@@ -92,7 +94,7 @@ def _events(fact: object, result: str) -> Iterator[CacheEvent]:
         case ResultCached():
             yield CacheEvent(
                 occurred_at=fact.occurred_at,
-                what=REPLACED if result else CACHED,
+                what=CHANGED if result == fact.result.artifact_id else REPLACED if result else CACHED,
                 subject=maker(fact.result),
                 artifact_id=fact.result.artifact_id,
             )
