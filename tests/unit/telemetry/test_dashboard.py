@@ -18,6 +18,7 @@ import services.execution.metrics
 import services.k8s_launcher.process.runtime
 import services.k8s_launcher.shell
 import services.scheduler.deliveries.sending
+import services.scheduler.schedules.metrics
 
 DASHBOARD = Path(__file__).parents[3] / "deploy" / "grafana" / "flightlog.json"
 COUNTING = (
@@ -29,6 +30,7 @@ COUNTING = (
     services.k8s_launcher.process.runtime,
     services.k8s_launcher.shell,
     services.scheduler.deliveries.sending,
+    services.scheduler.schedules.metrics,
 )
 _SAMPLES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "gauge": ("",), "info": ("_info",)}
 
