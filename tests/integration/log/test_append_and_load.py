@@ -38,6 +38,17 @@ async def test_unknown_subject_is_empty(log: Log, subject: Subject) -> None:
     assert await log.last_sequence(subject) == 0
 
 
+async def test_subjects_are_found_by_a_filter(log: Log) -> None:
+    unique = uuid4().hex
+    wanted = [Subject.of("EXECUTION", unique, "development", f"run.{number}") for number in range(3)]
+    for subject in (*wanted, Subject.of("EXECUTION", uuid4().hex, "development", "other")):
+        for _ in range(2):
+            head = await log.head(subject)
+            await log.append(subject, [ExecutionStarted()], head=head, cause=CAUSE)
+    assert await log.subjects("EXECUTION", f"execution.*.{unique}.>") == sorted(map(str, wanted))
+    assert await log.subjects("EXECUTION", f"execution.*.{uuid4().hex}.>") == []
+
+
 async def test_append_behind_an_old_head_is_a_conflict_and_stores_nothing(log: Log, subject: Subject) -> None:
     first = await log.append(subject, [ExecutionStarted()], head=Head.EMPTY, cause=CAUSE)
     second = await log.append(subject, [NodeQueued(node_id="a")], head=first.head, cause=CAUSE)
