@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -15,12 +16,15 @@ from flyteidl.admin import common_pb2, execution_pb2, launch_plan_pb2
 from flyteidl.core.execution_pb2 import WorkflowExecution
 from flyteidl.core.identifier_pb2 import LAUNCH_PLAN, Identifier
 from flyteidl.service import admin_pb2_grpc
+from typer.testing import CliRunner
 
+from flightlog_cli.main import app
 from flightlog_cli.stack_process import StackProcess
 from flightlog_protos.scheduler.v1 import schedule_service_pb2 as calls
 from flightlog_rpc import METHODS
 from services.scheduler.schedules.naming import tick_name
 
+Command = Callable[..., Any]
 Pyflyte = Callable[..., subprocess.CompletedProcess[str]]
 PROJECT, DOMAIN = "flytesnacks", "development"
 PLACE = ("--project", PROJECT, "--domain", DOMAIN)
@@ -68,11 +72,30 @@ def flyte(stack: StackProcess) -> Iterator[Calls]:
 
 
 @pytest.fixture(scope="module")
-def versions(pyflyte: Pyflyte) -> tuple[str, str]:
-    """Two versions of the launch plans with schedules."""
-    for version in ("scheduled-1", "scheduled-2"):
-        pyflyte("register", "--version", version, "--image", "localhost/flytekit:1", "scheduled.py")
-    return "scheduled-1", "scheduled-2"
+def command(stack: StackProcess) -> Command:
+    """`flightlog <arguments>` on the stack's folder, in this process."""
+
+    def run(*arguments: str) -> Any:
+        return CliRunner(env={"COLUMNS": "200"}).invoke(app, [*arguments, "--data", str(stack.data)])
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def versions(pyflyte: Pyflyte, flyte: Calls) -> tuple[str, str]:
+    """Two versions of the launch plans with schedules: one by flytekit, one as any other client makes it."""
+    first, second = "scheduled-1", "scheduled-2"
+    pyflyte("register", "--version", first, "--image", "localhost/flytekit:1", "scheduled.py")
+    for name in ("scheduled.hourly", "scheduled.daily"):
+        plan = Identifier(resource_type=LAUNCH_PLAN, project=PROJECT, domain=DOMAIN, name=name, version=first)
+        spec = flyte.admin.GetLaunchPlan(common_pb2.ObjectGetRequest(id=plan)).spec
+        plan.version = second
+        flyte.admin.CreateLaunchPlan(launch_plan_pb2.LaunchPlanCreateRequest(id=plan, spec=spec))
+    return first, second
+
+
+def as_json(command: Command, *arguments: str) -> Any:
+    return json.loads(command(*arguments, "--json").stdout)
 
 
 def schedule_name(name: str) -> calls.ScheduleName:
@@ -92,7 +115,7 @@ def moment(stamp: Any) -> datetime:
 
 
 def test_a_schedule_runs_from_its_activation_to_its_deactivation(
-    flyte: Calls, pyflyte: Pyflyte, versions: tuple[str, str], stack: StackProcess
+    flyte: Calls, pyflyte: Pyflyte, versions: tuple[str, str], command: Command
 ) -> None:
     name = "scheduled.every_second"
     pyflyte("launchplan", *PLACE, "--activate", name, versions[0])
@@ -119,12 +142,12 @@ def test_a_schedule_runs_from_its_activation_to_its_deactivation(
         assert run.id.name == tick_name(run.spec.launch_plan, moment(metadata.scheduled_at))
         data = flyte.admin.GetExecutionData(execution_pb2.WorkflowExecutionGetDataRequest(id=run.id))
         assert data.full_inputs.literals["kickoff"].scalar.primitive.datetime == metadata.scheduled_at
-    shown = stack.cli("schedules", "show", name, "--past", "3").stdout
+    shown = command("schedules", "show", name, "--past", "3").stdout
     assert "inactive" in shown
     assert fired[0].execution in shown
 
 
-def test_schedules_say_when_they_tick_next(flyte: Calls, versions: tuple[str, str], stack: StackProcess) -> None:
+def test_schedules_say_when_they_tick_next(flyte: Calls, versions: tuple[str, str], command: Command) -> None:
     expected = {
         "scheduled.daily": "0 3 * * * UTC",
         "scheduled.hourly": "hourly UTC",
@@ -139,11 +162,11 @@ def test_schedules_say_when_they_tick_next(flyte: Calls, versions: tuple[str, st
     daily = [moment(due) for due in flyte.schedule("scheduled.daily", upcoming=2).next]
     assert [(due.hour, due.minute, due.second) for due in daily] == [(3, 0, 0)] * 2
     assert daily[1] - daily[0] == timedelta(days=1)
-    listed = stack.cli_json("schedules")
+    listed = as_json(command, "schedules")
     shown = {one["name"]["name"]: one for one in listed}
     assert {name: shown[name]["expression"] for name in expected} == expected
     assert all(shown[name]["active"] for name in expected)
-    assert "0 3 * * * UTC" in stack.cli("schedules").stdout
+    assert "0 3 * * * UTC" in command("schedules").stdout
     for name in expected:
         flyte.activate(name, versions[0], launch_plan_pb2.INACTIVE)
         assert not flyte.schedule(name).schedule.active
@@ -158,18 +181,18 @@ def test_the_schedule_moves_to_the_version_that_is_activated(flyte: Calls, versi
     flyte.activate("scheduled.hourly", second, launch_plan_pb2.INACTIVE)
 
 
-def test_a_schedule_is_paused_and_resumed(flyte: Calls, versions: tuple[str, str], stack: StackProcess) -> None:
+def test_a_schedule_is_paused_and_resumed(flyte: Calls, versions: tuple[str, str], command: Command) -> None:
     name = "scheduled.daily"
     flyte.activate(name, versions[0])
-    assert stack.cli("schedules", "pause", name, "--reason", "holidays").returncode == 0
+    assert command("schedules", "pause", name, "--reason", "holidays").exit_code == 0
     found = flyte.schedule(name, upcoming=1).schedule
     assert (found.active, found.paused, found.pause_reason) == (True, True, "holidays")
-    assert "paused: holidays" in stack.cli("schedules").stdout
-    assert "goes on; its next tick is" in stack.cli("schedules", "resume", name).stdout
+    assert "paused: holidays" in command("schedules").stdout
+    assert "goes on; its next tick is" in command("schedules", "resume", name).stdout
     assert not flyte.schedule(name).schedule.paused
     flyte.activate(name, versions[0], launch_plan_pb2.INACTIVE)
-    refused = stack.cli("schedules", "pause", f"{PROJECT}/{DOMAIN}/{name}")
-    assert refused.returncode == 1
+    refused = command("schedules", "pause", f"{PROJECT}/{DOMAIN}/{name}")
+    assert refused.exit_code == 1
     assert "FAILED_PRECONDITION" in refused.stderr
 
 
@@ -191,12 +214,12 @@ def finished(flyte: Calls, name: str) -> Any:
 
 
 def test_a_backfill_runs_its_range_once_and_again_when_it_overwrites(
-    flyte: Calls, versions: tuple[str, str], stack: StackProcess
+    flyte: Calls, versions: tuple[str, str], command: Command
 ) -> None:
     version, place = versions[0], ("--from", "2024-05-01T00:00:00+0000", "--to", "2024-05-06T00:00:00+0000")
     days = [datetime(2024, 5, day, 3, tzinfo=UTC) for day in range(1, 6)]
     flyte.activate("scheduled.daily", version)
-    created = stack.cli_json("backfill", "create", "scheduled.daily", *place, "--parallelism", "2", "--id", "may")
+    created = as_json(command, "backfill", "create", "scheduled.daily", *place, "--parallelism", "2", "--id", "may")
     assert (created["total"], created["launch_plan"]["version"]) == (5, version)
     done = finished(flyte, "may")
     assert (done.backfill.succeeded, done.backfill.failed, done.backfill.skipped) == (5, 0, 0)
@@ -206,7 +229,7 @@ def test_a_backfill_runs_its_range_once_and_again_when_it_overwrites(
     ends = sorted(moment(tick.ended_at) for tick in done.ticks)
     assert moment(done.ticks[2].fired_at) >= ends[0]
     # The same one again is the same one; another of the range finds all of it run.
-    same = stack.cli_json("backfill", "create", "scheduled.daily", *place, "--parallelism", "2", "--id", "may")
+    same = as_json(command, "backfill", "create", "scheduled.daily", *place, "--parallelism", "2", "--id", "may")
     assert (same["id"], same["state"]) == ("may", "finished")
     again = backfill(flyte, days[0], days[4] + timedelta(days=1), version, id="again")
     assert finished(flyte, again.id).backfill.skipped == 5
@@ -215,19 +238,19 @@ def test_a_backfill_runs_its_range_once_and_again_when_it_overwrites(
     assert (done.backfill.total, done.backfill.succeeded) == (2, 2)
     newest, oldest = done.ticks[1], done.ticks[0]
     assert moment(newest.fired_at) < moment(oldest.fired_at)
-    shown = stack.cli("backfill", "show", "may").stdout
+    shown = command("backfill", "show", "may").stdout
     assert "finished, 5 of 5 ticks are over" in shown
-    assert [one["id"] for one in stack.cli_json("backfill", "ls")][:3] == ["over", "again", "may"]
+    assert [one["id"] for one in as_json(command, "backfill", "ls")][:3] == ["over", "again", "may"]
     assert "no more" not in shown
     flyte.activate("scheduled.daily", version, launch_plan_pb2.INACTIVE)
 
 
-def test_a_backfill_is_cancelled(flyte: Calls, versions: tuple[str, str], stack: StackProcess) -> None:
+def test_a_backfill_is_cancelled(flyte: Calls, versions: tuple[str, str], command: Command) -> None:
     """While the range is large, one after another: it cannot be over yet."""
     begin = datetime(2000, 1, 1, tzinfo=UTC)
     created = backfill(flyte, begin, begin + timedelta(days=5000), versions[1], id="large")
     assert (created.state, created.total, created.parallelism) == ("running", 5000, 1)
-    assert stack.cli("backfill", "cancel", "large", "--terminate", "--reason", "too much").returncode == 0
+    assert command("backfill", "cancel", "large", "--terminate", "--reason", "too much").exit_code == 0
     done = finished(flyte, "large").backfill
     assert (done.state, done.cancel_reason, done.running) == ("cancelled", "too much", 0)
     assert done.succeeded + done.failed < 5000
@@ -268,8 +291,8 @@ def test_what_cannot_be_asked_is_refused(flyte: Calls, versions: tuple[str, str]
     assert refused(lambda: flyte.CancelBackfill(cancel)) == "FAILED_PRECONDITION"
 
 
-def test_the_tables_are_the_same_when_they_are_made_anew(stack: StackProcess, flyte: Calls) -> None:
+def test_the_tables_are_the_same_when_they_are_made_anew(command: Command, flyte: Calls) -> None:
     assert flyte.ListSchedules(calls.ListSchedulesRequest(limit=1)).schedules
-    (rebuilt,) = stack.cli_json("rebuild", "schedules")
+    (rebuilt,) = as_json(command, "rebuild", "schedules")
     assert rebuilt["equal"], rebuilt
     assert {table["table"] for table in rebuilt["tables"]} == {"schedules", "backfills", "ticks"}
