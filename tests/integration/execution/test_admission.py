@@ -26,13 +26,15 @@ from flightlog_log import Cause, Head, Log, LogSettings, Recorded
 from flightlog_protos.execution.v1 import admission_pb2
 from flightlog_protos.execution.v1 import facts_pb2 as facts
 from flightlog_protos.execution.v1.facts_pb2 import ConcurrencyLimit
+from flightlog_protos.execution.v1.queue_service_pb2 import ListQueuesRequest
 from flightlog_protos.registry.v1.facts_pb2 import LaunchPlanRegistered, ProjectRegistered
-from flightlog_rpc import RpcError
+from flightlog_rpc import CallContext, RpcError
 from services.execution import subjects
 from services.execution.admission.admission import Admission
 from services.execution.admission.queue import Enter, Leave, Queue
 from services.execution.admission.queues import Queues
 from services.execution.admission.words import waiting_for
+from services.execution.api.queues import QueueCalls
 from services.execution.children import Children
 from services.execution.engine import SetSignal, TerminateExecution
 from services.execution.lookup import Lookup
@@ -442,6 +444,27 @@ async def test_a_parent_and_its_children_run_within_one_place(limited: Limited) 
     running = await limited.running()
     assert running[0] == "next"
     assert len(running) == 2
+
+
+async def test_queues_are_listed_for_one_place_or_for_all(limited: Limited) -> None:
+    calls = QueueCalls(limited.process.admission)
+    call = CallContext.of([], "ipv4:127.0.0.1:1")
+    plan = await limited.plan(max="1")
+    for name in ("a", "b"):
+        await limited.create(plan, name)
+        await limited.react()
+    (found,) = (await calls.list(ListQueuesRequest(project=limited.project, domain=DOMAIN), call)).queues
+    assert [place.execution_id.name for place in (*found.running, *found.waiting)] == ["a", "b"]
+    everywhere = (await calls.list(ListQueuesRequest(), call)).queues
+    assert found in everywhere
+    # Other tests of this session have left some.
+    assert everywhere == sorted(everywhere, key=lambda queue: (queue.project, queue.domain, queue.limit.name))
+    nowhere = ListQueuesRequest(project=limited.project, domain=DOMAIN, execution="c")
+    assert not (await calls.list(nowhere, call)).queues
+    for incomplete in (ListQueuesRequest(project="p"), ListQueuesRequest(domain="d")):
+        with pytest.raises(RpcError, match=r"missing (project|domain)") as caught:
+            await calls.list(incomplete, call)
+        assert caught.value.code == grpc.StatusCode.INVALID_ARGUMENT
 
 
 async def test_children_wait_for_the_limit_of_their_launch_plan(limited: Limited) -> None:
