@@ -258,6 +258,16 @@ def test_overlap_replace_starts_only_the_last_of_what_was_missed() -> None:
     assert kept.wake(at("04:30")) == ["skipped 01:00-03:00 (3) replaced", "fired 04:00 late"]
 
 
+def test_a_run_is_not_terminated_in_the_envelope_that_asks_for_it() -> None:
+    kept = Kept()
+    kept.activate(HOURLY, DAY, REPLACE, version="old")
+    kept.sequence += 1
+    command = Activate(plan("new"), cron("30 * * * *"), REPLACE, at("01:10"), kept.sequence)
+    assert kept.tell(command, at("01:40")) == ["activated new", "fired 01:00 late", "over old"]
+    assert kept.alarm == at("01:30")
+    assert kept.wake(at("01:40")) == ["stopping 01:00", "waits 01:30"]
+
+
 def test_runs_that_were_there_already_or_cannot_be_are_over() -> None:
     kept = Kept()
     kept.activate(HOURLY, DAY, WAIT)
