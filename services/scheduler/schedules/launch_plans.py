@@ -22,10 +22,11 @@ class LaunchPlans:
     async def spec(self, launch_plan: Identifier) -> LaunchPlanSpec | None:
         """The spec of a version; None when there is none of this identifier."""
         subject = subjects.version(launch_plan)
-        record = None if subject is None else await self._log.first(subject)
-        for fact in record.facts if record is not None else ():
-            if isinstance(fact, LaunchPlanRegistered):
-                return fact.spec
+        records = [] if subject is None else await self._log.load(subject)
+        for record in records:
+            for fact in record.facts:
+                if isinstance(fact, LaunchPlanRegistered):
+                    return fact.spec
         return None
 
     async def active(self, key: ScheduleKey) -> Identifier | None:
@@ -39,11 +40,6 @@ class LaunchPlans:
         """What was decided about a name behind a sequence of the stream REGISTRY, in order."""
         subject = subjects.activation(key)
         return [] if subject is None else await self._log.load(subject, after=Head(after, 0, b""))
-
-    async def decided_at(self, key: ScheduleKey) -> int:
-        """Sequence of what was decided last about a name; 0 when nothing was."""
-        subject = subjects.activation(key)
-        return 0 if subject is None else await self._log.last_sequence(subject)
 
 
 def decided(record: Recorded) -> Activation | None:

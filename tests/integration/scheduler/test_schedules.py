@@ -10,6 +10,7 @@ from flyteidl.admin.schedule_pb2 import MINUTE, CronSchedule, FixedRate, Schedul
 from flightlog_log import Head, Subject
 from flightlog_protos.execution.v1.requests_pb2 import ExecutionRequested, TerminationRequested
 from flightlog_protos.scheduler.v1 import schedules_pb2 as facts
+from flightlog_protos.scheduler.v1.alarms_pb2 import ScheduleAlarm
 from services.scheduler import subjects
 from services.scheduler.schedules.commands import Pause, Refused, Resume
 from services.scheduler.schedules.naming import tick_name
@@ -86,6 +87,20 @@ async def test_a_clock_that_is_put_back_makes_no_tick_come_again(world: World) -
         await scheduler.reactions.on_stands((await world.log.load(str(subjects.schedule(key))))[-1])
     await world.until(FIRST + 7 * HOUR)
     assert await world.ticks(key) == hours(*range(1, 8))
+
+
+async def test_an_alarm_that_rings_early_is_armed_again(world: World) -> None:
+    """The log's clock is ahead of the scheduler's."""
+    key = await scheduled(world, "0 * * * *")
+    await world.react()
+    due, alarm = world.log.alarms.pop(str(subjects.alarm(key)))
+    assert isinstance(alarm, ScheduleAlarm)
+    world.now = due - timedelta(milliseconds=1)
+    await world.scheduler.reactions.on_alarm(alarm, due)
+    assert world.log.alarms[str(subjects.alarm(key))][0] == due
+    assert await world.ticks(key) == []
+    await world.until(due)
+    assert await world.ticks(key) == [due]
 
 
 async def test_two_schedulers_at_once_make_each_execution_once(world: World) -> None:

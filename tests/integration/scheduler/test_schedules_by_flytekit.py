@@ -275,7 +275,12 @@ def test_what_cannot_be_asked_is_refused(flyte: Calls, versions: tuple[str, str]
     assert refused(lambda: flyte.GetSchedule(calls.GetScheduleRequest())) == "INVALID_ARGUMENT"
     pause = calls.PauseScheduleRequest(name=schedule_name("scheduled.unheard_of"))
     assert refused(lambda: flyte.PauseSchedule(pause)) == "NOT_FOUND"
+    long = calls.PauseScheduleRequest(name=schedule_name("scheduled.daily"), reason="x" * 2000)
+    assert refused(lambda: flyte.PauseSchedule(long)) == "INVALID_ARGUMENT"
+    assert refused(lambda: flyte.schedule("scheduled.\0")) == "NOT_FOUND"
+    assert refused(lambda: flyte.schedule("x" * 5000)) == "NOT_FOUND"
     assert refused(get("unheard-of")) == "NOT_FOUND"
+    assert refused(get("\0")) == "NOT_FOUND"
     assert refused(lambda: backfill(flyte, begin, begin, version)) == "INVALID_ARGUMENT"
     assert refused(lambda: backfill(flyte, begin, begin + SECOND, version)) == "INVALID_ARGUMENT"
     far = begin + timedelta(days=20_000)

@@ -123,6 +123,7 @@ class Backfills:
     async def cancel(self, request: CancelBackfillRequest, call: CallContext) -> CancelBackfillResponse:
         """CancelBackfill: nothing more is asked for; what runs goes on, or is terminated."""
         key = _key(request)
+        shown.require_reason(request.reason)
         await self._progress(key)
         await self._tell(key, CancelBackfill(request.reason, request.terminate), call)
         return CancelBackfillResponse(backfill=shown.backfill(key, await self._progress(key)))

@@ -64,6 +64,7 @@ class Schedules:
     async def pause(self, request: PauseScheduleRequest, call: CallContext) -> PauseScheduleResponse:
         """PauseSchedule: ticks pass without executions."""
         key = _key(request.name)
+        shown.require_reason(request.reason)
         return PauseScheduleResponse(schedule=shown.schedule(key, await self._tell(key, Pause(request.reason), call)))
 
     async def resume(self, request: ResumeScheduleRequest, call: CallContext) -> ResumeScheduleResponse:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from flightlog_protos.scheduler.v1.schedule_service_pb2 import Backfill, Schedule, ScheduleName
+from flightlog_rpc import invalid
 from services.scheduler.schedules.backfill import Progress
 from services.scheduler.schedules.position import Position, ScheduleKey
 from services.scheduler.schedules.schedule import next_ticks
 from services.scheduler.schedules.ticks import expression_of
 from services.scheduler.subjects import BackfillKey
+
+LONGEST_REASON: Final = 1000
 
 
 def schedule(key: ScheduleKey, position: Position) -> Schedule:
@@ -72,6 +76,16 @@ def _state(progress: Progress) -> str:
     if progress.cancelled:
         return "cancelled"
     return "stopped" if progress.stopped else "finished"
+
+
+def require_reason(text: str) -> None:
+    """A reason is carried along by every later envelope.
+
+    Raises:
+        RpcError: INVALID_ARGUMENT when it is too long.
+    """
+    if len(text) > LONGEST_REASON:
+        raise invalid(f"a reason has at most {LONGEST_REASON} characters")
 
 
 def stamp(moment: datetime) -> Timestamp:
