@@ -100,6 +100,7 @@ def artifact_updated(
     metadata: Mapping[str, str],
     tags: Sequence[str],
     source: TaskExecutionIdentifier | None,
+    revision: int,
     at: Timestamp,
 ) -> ArtifactUpdated:
     """A client gives an artifact other data.
@@ -107,6 +108,7 @@ def artifact_updated(
     Args:
         tags: of the entries that have it.
         source: what made the data.
+        revision: envelopes on the artifact's subject, with this one.
     """
     return ArtifactUpdated(
         dataset=identifier_of(artifact.dataset),
@@ -115,6 +117,7 @@ def artifact_updated(
         metadata=metadata,
         tags=tags,
         source=source,
+        revision=revision,
         occurred_at=at,
     )
 
@@ -126,6 +129,7 @@ def result_of(updated: ArtifactUpdated) -> CachedResult:
         outputs=updated.data,
         metadata=updated.metadata,
         source=updated.source if updated.HasField("source") else None,
+        revision=updated.revision,
     )
 
 

@@ -112,7 +112,7 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The artifact has other data now, wherever it is the result."""
+    """The artifact has other data now, wherever it is the result in an earlier revision."""
 
     result: CachedResult
 
@@ -337,17 +337,16 @@ class _Turn:
 
     def _change(self, result: CachedResult) -> None:
         known = self.entry.result
-        if known is None or known.artifact_id != result.artifact_id:
+        if known is None or known.artifact_id != result.artifact_id or known.revision >= result.revision:
             return
         changed = CachedResult()
         changed.CopyFrom(result)
         changed.input_hashes.extend(known.input_hashes)
         changed.inputs.CopyFrom(known.inputs)
-        if changed != known:
-            served = self.entry.waiters
-            self._cache(changed)
-            for waiter in served:
-                self._answer(waiter, CacheAnswer.FOUND)
+        served = self.entry.waiters
+        self._cache(changed)
+        for waiter in served:
+            self._answer(waiter, CacheAnswer.FOUND)
 
     def _cache(self, result: CachedResult) -> None:
         served = [waiter.identifier for waiter in self.entry.waiters]

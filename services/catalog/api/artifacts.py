@@ -83,7 +83,7 @@ class Artifacts:
         while True:
             head = await self._log.head(subject)
             tags = await self._reads.tags(artifact)
-            fact = artifacts.artifact_updated(artifact, data, metadata, tags, source, now())
+            fact = artifacts.artifact_updated(artifact, data, metadata, tags, source, head.position + 1, now())
             try:
                 await self._log.append(subject, [fact], head=head, cause=cause)
                 break
@@ -108,13 +108,13 @@ class Artifacts:
         head = await self._log.head(subject)
         stored = await self._named(tag.dataset, tag.artifact_id)
         key, cause = CacheKey(dataset=identifier, tag=tag.name), call.cause()
-        outcome = await self._entries.change(key, [Put(None, _result(dataset, stored))], cause)
+        outcome = await self._entries.change(key, [Put(None, _result(dataset, stored, head))], cause)
         if not outcome.facts:
             raise already_exists(f"value with matching already exists (tag {tag.name})")
-        if await self._log.head(subject) != head:
+        if (latest := await self._log.head(subject)) != head:
             updated = await self._named(tag.dataset, tag.artifact_id)
             again = Cause(cause.actor, cause.correlation_id, str(uuid4()), cause.traceparent)
-            await self._entries.change(key, [Change(_result(dataset, updated))], again)
+            await self._entries.change(key, [Change(_result(dataset, updated, latest))], again)
         return datacatalog.AddTagResponse()
 
     async def _found(
@@ -143,13 +143,15 @@ class Artifacts:
         return artifact
 
 
-def _result(dataset: datacatalog.Dataset, stored: StoredArtifact) -> CachedResult:
+def _result(dataset: datacatalog.Dataset, stored: StoredArtifact, head: Head) -> CachedResult:
+    """The artifact as a result. It may be newer than its subject was at `head`: then it is changed once more."""
     metadata = stored.message.metadata.key_map
     return CachedResult(
         artifact_id=stored.message.id,
         outputs=stored.data,
         metadata=metadata,
         source=artifacts.source_of(dataset, metadata),
+        revision=head.position,
     )
 
 

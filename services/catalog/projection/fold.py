@@ -4,7 +4,7 @@ A result of the engine makes an entry, an artifact and, if need be, a dataset, w
 (engine-semantics §4.3): so it is seen by clients of DataCatalog like anything they made themselves.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 from flightlog_log import Recorded
 from flightlog_protos.catalog.v1 import artifacts_pb2 as artifacts
 from flightlog_protos.catalog.v1 import cache_pb2 as cache
+from flightlog_protos.log.v1.envelope_pb2 import DataRef
 from services.catalog.artifacts import TASK_VERSION, dataset_id, source_metadata
 from services.catalog.projection.rows import (
     ArtifactRow,
@@ -96,16 +97,21 @@ def _dataset_created(rows: Rows, sequence: int, fact: artifacts.DatasetCreated) 
 
 def _artifact_created(rows: Rows, sequence: int, fact: artifacts.ArtifactCreated) -> None:
     row = _artifact(rows, sequence, fact.dataset, fact)
-    row.data = fact.data
-    row.message.metadata.key_map.update(fact.metadata)
+    _change(row, 1, fact.data, fact.metadata)
     row.message.partitions.extend(Partition(key=one.key, value=one.value) for one in fact.partitions)
 
 
 def _artifact_updated(rows: Rows, sequence: int, fact: artifacts.ArtifactUpdated) -> None:
-    row = _artifact(rows, sequence, fact.dataset, fact)
-    row.data = fact.data
+    _change(_artifact(rows, sequence, fact.dataset, fact), fact.revision, fact.data, fact.metadata)
+
+
+def _change(row: ArtifactRow, revision: int, data: DataRef, metadata: Mapping[str, str]) -> None:
+    if revision < row.revision:
+        return
+    row.revision, row.data = revision, data
     row.message.metadata.Clear()
-    row.message.metadata.key_map.update(fact.metadata)
+    row.message.metadata.SetInParent()
+    row.message.metadata.key_map.update(metadata)
 
 
 def _artifact(rows: Rows, sequence: int, dataset: Identifier, fact: Any) -> ArtifactRow:
@@ -139,10 +145,8 @@ def _cached(rows: Rows, sequence: int, fact: cache.ResultCached) -> None:
         if source.task_id.version:
             message.metadata.key_map[TASK_VERSION] = source.task_id.version
         rows.datasets[key] = DatasetRow(key, sequence, sequence, instant(fact.occurred_at), message)
-    artifact = _artifact(rows, sequence, dataset, fact)
-    artifact.data = fact.result.outputs
-    artifact.message.metadata.Clear()
-    artifact.message.metadata.key_map.update(fact.result.metadata or source_metadata(source))
+    metadata = fact.result.metadata or source_metadata(source)
+    _change(_artifact(rows, sequence, dataset, fact), fact.result.revision, fact.result.outputs, metadata)
 
 
 def _granted(rows: Rows, sequence: int, fact: cache.ReservationGranted) -> None:

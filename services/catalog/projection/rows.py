@@ -74,7 +74,10 @@ class DatasetRow:
 
 @dataclass(slots=True)
 class ArtifactRow:
-    """`message` is the artifact as clients get it, without its tags and its data, which lie at `data`."""
+    """`message` is the artifact as clients get it, without its tags and its data, which lie at `data`.
+
+    An artifact and its entries change one after another: what is of an earlier `revision` comes late.
+    """
 
     key: bytes
     id: int
@@ -83,6 +86,7 @@ class ArtifactRow:
     dataset_key: bytes
     message: Artifact
     data: DataRef = field(default_factory=DataRef)
+    revision: int = 0
     stored: int = -1
 
 

@@ -57,6 +57,7 @@ CREATE TABLE artifacts (
     artifact_id text NOT NULL,
     partitions jsonb NOT NULL,
     created_at timestamptz NOT NULL,
+    revision bigint NOT NULL,
     data bytea NOT NULL,
     message bytea NOT NULL
 );
@@ -211,6 +212,7 @@ def _artifact_values(row: ArtifactRow) -> tuple[Any, ...]:
         clipped(row.message.id),
         json.dumps(partitions, sort_keys=True, ensure_ascii=False),
         row.created_at,
+        row.revision,
         row.data.SerializeToString(deterministic=True),
         row.message.SerializeToString(deterministic=True),
     )
@@ -224,6 +226,7 @@ def _artifact_row(stored: Mapping[str, Any]) -> ArtifactRow:
         stored=stored["sequence"],
         created_at=stored["created_at"],
         dataset_key=stored["dataset_key"],
+        revision=stored["revision"],
         data=DataRef.FromString(stored["data"]),
         message=Artifact.FromString(stored["message"]),
     )
@@ -239,6 +242,7 @@ ARTIFACTS: Final[Table[ArtifactRow]] = Table(
         "artifact_id": "text",
         "partitions": "jsonb",
         "created_at": "timestamptz",
+        "revision": "bigint",
         "data": "bytea",
         "message": "bytea",
     },

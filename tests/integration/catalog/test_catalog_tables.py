@@ -72,8 +72,15 @@ HISTORY: tuple[Message, ...] = (
     cached("u", "b"),
     cache.ResultEvicted(key=key("u"), artifact_id="b", occurred_at=AT),
     artifacts.ArtifactUpdated(
-        dataset=DATASET_ID, artifact_id="b", data=DataRef(uri="s3://b/c"), metadata={"by": "you"}, occurred_at=AT
+        dataset=DATASET_ID,
+        artifact_id="b",
+        data=DataRef(uri="s3://b/c"),
+        metadata={"by": "you"},
+        revision=2,
+        occurred_at=AT,
     ),
+    # Tagged before it was updated, recorded after.
+    cached("v", "b"),
     cache.ReservationGranted(key=key("u"), owner="a client", occurred_at=AT),
     cache.ReservationExtended(key=key("u"), owner="a client", occurred_at=AT),
     cache.ReservationEnded(key=key("u"), node=node("somebody else"), occurred_at=AT),
@@ -131,6 +138,7 @@ async def test_the_rows_say_what_the_facts_say(connection: asyncpg.Connection) -
     assert [tuple(row) for row in rows] == [
         ("t", "main.t", "1.0", "a", "maker", "v7", True, False, "", True),
         ("u", "main.t", "1.0", "", "", "", False, True, "a client", False),
+        ("v", "main.t", "1.0", "b", "", "", False, False, "", True),
         ("w", "main.t", "1.0", "", "", "", False, False, "", False),
         ("x", "main.t", "1.0", "d", "other", "v7", False, False, "", True),
     ]
@@ -142,8 +150,8 @@ async def test_the_rows_say_what_the_facts_say(connection: asyncpg.Connection) -
     assert [(row["artifact_id"], row["id"], DataRef.FromString(row["data"]).uri) for row in rows] == [
         ("a", 2, "s3://b/a"),
         ("b", 9, "s3://b/c"),
-        ("c", 18, "s3://b/c"),
-        ("d", 20, "s3://b/d"),
+        ("c", 19, "s3://b/c"),
+        ("d", 21, "s3://b/d"),
     ]
     assert rows[1]["partitions"] == '{"k": "v"}'
 

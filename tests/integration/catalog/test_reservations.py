@@ -189,7 +189,7 @@ async def test_entries_follow_an_artifact_although_whoever_updated_it_died(runni
     before = CachedResult(artifact_id="a", outputs=DataRef(uri="s3://bucket/a"))
     await running.entries.change(key, [Put(None, before)], Cause.service("test"))
     updated = ArtifactUpdated(
-        dataset=key.dataset, artifact_id="a", data=DataRef(uri="s3://bucket/b"), tags=[key.tag, "another"]
+        dataset=key.dataset, artifact_id="a", data=DataRef(uri="s3://bucket/b"), tags=[key.tag, "another"], revision=1
     )
     subject = subjects.artifact(key.dataset, f"a of {key.tag}")
     await running.log.publish(subject, [updated], cause=Cause.request("me", "test", ""), message_id=key.tag)

@@ -258,7 +258,7 @@ def test_what_is_pinned_stays_unless_it_is_said_otherwise() -> None:
     assert after(Entry(), Pin(), Unpin()) == Entry()
     # It is this result that is pinned, not the one that takes its place.
     assert not after(pinned, Put(B, result(B), overwrites=True)).pinned
-    assert after(pinned, Change(result(C, "artifact of run0"))).pinned
+    assert after(pinned, Change(CachedResult(artifact_id="artifact of run0", revision=1))).pinned
 
 
 def test_what_is_too_old_is_made_again_unless_it_is_pinned() -> None:
@@ -287,14 +287,15 @@ def test_an_artifact_that_changes_changes_where_it_is_the_result() -> None:
     made.input_hashes.add(name="x", hash="h")
     made.inputs.uri = "s3://bucket/inputs.pb"
     entry = after(Entry(), Put(A, made))
-    changed = CachedResult(artifact_id=made.artifact_id, outputs=DataRef(uri="s3://bucket/other"))
+    changed = CachedResult(artifact_id=made.artifact_id, outputs=DataRef(uri="s3://bucket/other"), revision=2)
     entry = after(entry, Change(changed))
     assert entry.result is not None
     assert entry.result.outputs.uri == "s3://bucket/other"
     assert (entry.result.input_hashes, entry.result.inputs) == (made.input_hashes, made.inputs)
     assert not entry.result.HasField("source")
-    assert decide(entry, KEY, [Change(changed)], AT).facts == ()
-    assert after(entry, Change(CachedResult(artifact_id="another"))) == entry
+    late = CachedResult(artifact_id=made.artifact_id, outputs=DataRef(uri="s3://bucket/late"), revision=1)
+    assert decide(entry, KEY, [Change(changed), Change(late)], AT).facts == ()
+    assert after(entry, Change(CachedResult(artifact_id="another", revision=9))) == entry
 
 
 REQUESTS = st.builds(

@@ -219,7 +219,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.made += 1
         if self.known is not None and artifact == self.known.artifact:
             self.known.at = self.now
-        self.happens(Change(CachedResult(artifact_id=artifact, metadata={"made": str(self.made)})))
+        self.happens(Change(CachedResult(artifact_id=artifact, revision=self.made)))
 
     @rule(data=st.data())
     @precondition(lambda self: bool(self.delivered))

@@ -64,7 +64,7 @@ class ArtifactCreated(_message.Message):
     def __init__(self, dataset: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., artifact_id: _Optional[str] = ..., data: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., partitions: _Optional[_Iterable[_Union[ArtifactPartition, _Mapping]]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ArtifactUpdated(_message.Message):
-    __slots__ = ("dataset", "artifact_id", "data", "metadata", "occurred_at", "tags", "source")
+    __slots__ = ("dataset", "artifact_id", "data", "metadata", "occurred_at", "tags", "source", "revision")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -79,6 +79,7 @@ class ArtifactUpdated(_message.Message):
     OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
     TAGS_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
     dataset: _identifier_pb2.Identifier
     artifact_id: str
     data: _envelope_pb2.DataRef
@@ -86,4 +87,5 @@ class ArtifactUpdated(_message.Message):
     occurred_at: _timestamp_pb2.Timestamp
     tags: _containers.RepeatedScalarFieldContainer[str]
     source: _identifier_pb2.TaskExecutionIdentifier
-    def __init__(self, dataset: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., artifact_id: _Optional[str] = ..., data: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., tags: _Optional[_Iterable[str]] = ..., source: _Optional[_Union[_identifier_pb2.TaskExecutionIdentifier, _Mapping]] = ...) -> None: ...
+    revision: int
+    def __init__(self, dataset: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., artifact_id: _Optional[str] = ..., data: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., tags: _Optional[_Iterable[str]] = ..., source: _Optional[_Union[_identifier_pb2.TaskExecutionIdentifier, _Mapping]] = ..., revision: _Optional[int] = ...) -> None: ...

@@ -28,7 +28,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n flightlog/catalog/v1/cache.proto\x12\x14\x66lightlog.catalog.v1\x1a\x1f\x66lightlog/log/v1/envelope.proto\x1a\x1e\x66lyteidl/core/identifier.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"C\n\x08\x43\x61\x63heKey\x12*\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x19.flyteidl.core.Identifier\x12\x0b\n\x03tag\x18\x02 \x01(\t\"\'\n\tInputHash\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04hash\x18\x02 \x01(\t\"\x8e\x03\n\x0c\x43\x61\x63hedResult\x12\x13\n\x0b\x61rtifact_id\x18\x01 \x01(\t\x12*\n\x07outputs\x18\x02 \x01(\x0b\x32\x19.flightlog.log.v1.DataRef\x12\x36\n\x06source\x18\x03 \x01(\x0b\x32&.flyteidl.core.TaskExecutionIdentifier\x12\x35\n\x0cinput_hashes\x18\x04 \x03(\x0b\x32\x1f.flightlog.catalog.v1.InputHash\x12)\n\x06inputs\x18\x05 \x01(\x0b\x32\x19.flightlog.log.v1.DataRef\x12\x42\n\x08metadata\x18\x06 \x03(\x0b\x32\x30.flightlog.catalog.v1.CachedResult.MetadataEntry\x12.\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xd8\x01\n\x0cResultCached\x12+\n\x03key\x18\x01 \x01(\x0b\x32\x1e.flightlog.catalog.v1.CacheKey\x12\x32\n\x06result\x18\x02 \x01(\x0b\x32\".flightlog.catalog.v1.CachedResult\x12\x36\n\x06served\x18\x03 \x03(\x0b\x32&.flyteidl.core.NodeExecutionIdentifier\x12/\n\x0boccurred_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa0\x02\n\x12ReservationGranted\x12+\n\x03key\x18\x01 \x01(\x0b\x32\x1e.flightlog.catalog.v1.CacheKey\x12\x36\n\x06holder\x18\x02 \x01(\x0b\x32&.flyteidl.core.NodeExecutionIdentifier\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05owner\x18\x04 \x01(\t\x12\x35\n\x12heartbeat_interval\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\nexpires_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xe9\x01\n\x13ReservationExtended\x12+\n\x03key\x18\x01 \x01(\x0b\x32\x1e.flightlog.catalog.v1.CacheKey\x12\r\n\x05owner\x18\x02 \x01(\t\x12\x35\n\x12heartbeat_interval\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\nexpires_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0boccurred_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa9\x01\n\x11ReservationQueued\x12+\n\x03key\x18\x01 \x01(\x0b\x32\x1e.flightlog.catalog.v1.CacheKey\x12\x36\n\x06waiter\x18\x02 \x01(\x0b\x32&.flyteidl.core.NodeExecutionIdentifier\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc5\x01\n\x10ReservationEnded\x12+\n\x03key\x18\x01 \x01(\x0b\x32\x1e.flightlog.catalog.v1.CacheKey\x12\x34\n\x04node\x18\x02 \x01(\x0b\x32&.flyteidl.core.NodeExecutionIdentifier\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05owner\x18\x04 \x01(\t\x12\x0e\n\x06lapsed\x18\x05 \x01(\x08\"\x92\x01\n\rResultEvicted\x12+\n\x03key\x18\x01 \x01(\x0b\x32\x1e.flightlog.catalog.v1.CacheKey\x12\x13\n\x0b\x61rtifact_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12/\n\x0boccurred_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x91\x01\n\x0cResultPinned\x12+\n\x03key\x18\x01 \x01(\x0b\x32\x1e.flightlog.catalog.v1.CacheKey\x12\x13\n\x0b\x61rtifact_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12/\n\x0boccurred_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x83\x01\n\x0eResultUnpinned\x12+\n\x03key\x18\x01 \x01(\x0b\x32\x1e.flightlog.catalog.v1.CacheKey\x12\x13\n\x0b\x61rtifact_id\x18\x02 \x01(\t\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"i\n\x10ReservationAlarm\x12+\n\x03key\x18\x01 \x01(\x0b\x32\x1e.flightlog.catalog.v1.CacheKey\x12\x10\n\x08\x61larm_id\x18\x02 \x01(\t\x12\x16\n\x0e\x63orrelation_id\x18\x03 \x01(\t\"\x9e\x03\n\x0b\x43\x61\x63heAnswer\x12\x34\n\x04node\x18\x01 \x01(\x0b\x32&.flyteidl.core.NodeExecutionIdentifier\x12\x34\n\x04kind\x18\x02 \x01(\x0e\x32&.flightlog.catalog.v1.CacheAnswer.Kind\x12+\n\x03key\x18\x03 \x01(\x0b\x32\x1e.flightlog.catalog.v1.CacheKey\x12\x32\n\x06result\x18\x04 \x01(\x0b\x32\".flightlog.catalog.v1.CachedResult\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12/\n\x0boccurred_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x80\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\t\n\x05\x46OUND\x10\x01\x12\r\n\tNOT_FOUND\x10\x02\x12\x0c\n\x08RESERVED\x10\x03\x12\x0c\n\x08\x41WAITING\x10\x04\x12\n\n\x06STORED\x10\x05\x12\x0e\n\nNOT_STORED\x10\x06\x12\x10\n\x0cNOT_RESERVED\x10\x07\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n flightlog/catalog/v1/cache.proto\x12\x14\x66lightlog.catalog.v1\x1a\x1f\x66lightlog/log/v1/envelope.proto\x1a\x1e\x66lyteidl/core/identifier.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"C\n\x08\x43\x61\x63heKey\x12*\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x19.flyteidl.core.Identifier\x12\x0b\n\x03tag\x18\x02 \x01(\t\"\'\n\tInputHash\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04hash\x18\x02 \x01(\t\"\xa0\x03\n\x0c\x43\x61\x63hedResult\x12\x13\n\x0b\x61rtifact_id\x18\x01 \x01(\t\x12*\n\x07outputs\x18\x02 \x01(\x0b\x32\x19.flightlog.log.v1.DataRef\x12\x36\n\x06source\x18\x03 \x01(\x0b\x32&.flyteidl.core.TaskExecutionIdentifier\x12\x35\n\x0cinput_hashes\x18\x04 \x03(\x0b\x32\x1f.flightlog.catalog.v1.InputHash\x12)\n\x06inputs\x18\x05 \x01(\x0b\x32\x19.flightlog.log.v1.DataRef\x12\x42\n\x08metadata\x18\x06 \x03(\x0b\x32\x30.flightlog.catalog.v1.CachedResult.MetadataEntry\x12.\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08revision\x18\x08 \x01(\x04\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xd8\x01\n\x0cResultCached\x12+\n\x03key\x18\x01 \x01(\x0b\x32\x1e.flightlog.catalog.v1.CacheKey\x12\x32\n\x06result\x18\x02 \x01(\x0b\x32\".flightlog.catalog.v1.CachedResult\x12\x36\n\x06served\x18\x03 \x03(\x0b\x32&.flyteidl.core.NodeExecutionIdentifier\x12/\n\x0boccurred_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa0\x02\n\x12ReservationGranted\x12+\n\x03key\x18\x01 \x01(\x0b\x32\x1e.flightlog.catalog.v1.CacheKey\x12\x36\n\x06holder\x18\x02 \x01(\x0b\x32&.flyteidl.core.NodeExecutionIdentifier\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05owner\x18\x04 \x01(\t\x12\x35\n\x12heartbeat_interval\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\nexpires_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xe9\x01\n\x13ReservationExtended\x12+\n\x03key\x18\x01 \x01(\x0b\x32\x1e.flightlog.catalog.v1.CacheKey\x12\r\n\x05owner\x18\x02 \x01(\t\x12\x35\n\x12heartbeat_interval\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\nexpires_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0boccurred_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa9\x01\n\x11ReservationQueued\x12+\n\x03key\x18\x01 \x01(\x0b\x32\x1e.flightlog.catalog.v1.CacheKey\x12\x36\n\x06waiter\x18\x02 \x01(\x0b\x32&.flyteidl.core.NodeExecutionIdentifier\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc5\x01\n\x10ReservationEnded\x12+\n\x03key\x18\x01 \x01(\x0b\x32\x1e.flightlog.catalog.v1.CacheKey\x12\x34\n\x04node\x18\x02 \x01(\x0b\x32&.flyteidl.core.NodeExecutionIdentifier\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05owner\x18\x04 \x01(\t\x12\x0e\n\x06lapsed\x18\x05 \x01(\x08\"\x92\x01\n\rResultEvicted\x12+\n\x03key\x18\x01 \x01(\x0b\x32\x1e.flightlog.catalog.v1.CacheKey\x12\x13\n\x0b\x61rtifact_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12/\n\x0boccurred_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x91\x01\n\x0cResultPinned\x12+\n\x03key\x18\x01 \x01(\x0b\x32\x1e.flightlog.catalog.v1.CacheKey\x12\x13\n\x0b\x61rtifact_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12/\n\x0boccurred_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x83\x01\n\x0eResultUnpinned\x12+\n\x03key\x18\x01 \x01(\x0b\x32\x1e.flightlog.catalog.v1.CacheKey\x12\x13\n\x0b\x61rtifact_id\x18\x02 \x01(\t\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"i\n\x10ReservationAlarm\x12+\n\x03key\x18\x01 \x01(\x0b\x32\x1e.flightlog.catalog.v1.CacheKey\x12\x10\n\x08\x61larm_id\x18\x02 \x01(\t\x12\x16\n\x0e\x63orrelation_id\x18\x03 \x01(\t\"\x9e\x03\n\x0b\x43\x61\x63heAnswer\x12\x34\n\x04node\x18\x01 \x01(\x0b\x32&.flyteidl.core.NodeExecutionIdentifier\x12\x34\n\x04kind\x18\x02 \x01(\x0e\x32&.flightlog.catalog.v1.CacheAnswer.Kind\x12+\n\x03key\x18\x03 \x01(\x0b\x32\x1e.flightlog.catalog.v1.CacheKey\x12\x32\n\x06result\x18\x04 \x01(\x0b\x32\".flightlog.catalog.v1.CachedResult\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12/\n\x0boccurred_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x80\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\t\n\x05\x46OUND\x10\x01\x12\r\n\tNOT_FOUND\x10\x02\x12\x0c\n\x08RESERVED\x10\x03\x12\x0c\n\x08\x41WAITING\x10\x04\x12\n\n\x06STORED\x10\x05\x12\x0e\n\nNOT_STORED\x10\x06\x12\x10\n\x0cNOT_RESERVED\x10\x07\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,29 +42,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INPUTHASH']._serialized_start=257
   _globals['_INPUTHASH']._serialized_end=296
   _globals['_CACHEDRESULT']._serialized_start=299
-  _globals['_CACHEDRESULT']._serialized_end=697
-  _globals['_CACHEDRESULT_METADATAENTRY']._serialized_start=650
-  _globals['_CACHEDRESULT_METADATAENTRY']._serialized_end=697
-  _globals['_RESULTCACHED']._serialized_start=700
-  _globals['_RESULTCACHED']._serialized_end=916
-  _globals['_RESERVATIONGRANTED']._serialized_start=919
-  _globals['_RESERVATIONGRANTED']._serialized_end=1207
-  _globals['_RESERVATIONEXTENDED']._serialized_start=1210
-  _globals['_RESERVATIONEXTENDED']._serialized_end=1443
-  _globals['_RESERVATIONQUEUED']._serialized_start=1446
-  _globals['_RESERVATIONQUEUED']._serialized_end=1615
-  _globals['_RESERVATIONENDED']._serialized_start=1618
-  _globals['_RESERVATIONENDED']._serialized_end=1815
-  _globals['_RESULTEVICTED']._serialized_start=1818
-  _globals['_RESULTEVICTED']._serialized_end=1964
-  _globals['_RESULTPINNED']._serialized_start=1967
-  _globals['_RESULTPINNED']._serialized_end=2112
-  _globals['_RESULTUNPINNED']._serialized_start=2115
-  _globals['_RESULTUNPINNED']._serialized_end=2246
-  _globals['_RESERVATIONALARM']._serialized_start=2248
-  _globals['_RESERVATIONALARM']._serialized_end=2353
-  _globals['_CACHEANSWER']._serialized_start=2356
-  _globals['_CACHEANSWER']._serialized_end=2770
-  _globals['_CACHEANSWER_KIND']._serialized_start=2642
-  _globals['_CACHEANSWER_KIND']._serialized_end=2770
+  _globals['_CACHEDRESULT']._serialized_end=715
+  _globals['_CACHEDRESULT_METADATAENTRY']._serialized_start=668
+  _globals['_CACHEDRESULT_METADATAENTRY']._serialized_end=715
+  _globals['_RESULTCACHED']._serialized_start=718
+  _globals['_RESULTCACHED']._serialized_end=934
+  _globals['_RESERVATIONGRANTED']._serialized_start=937
+  _globals['_RESERVATIONGRANTED']._serialized_end=1225
+  _globals['_RESERVATIONEXTENDED']._serialized_start=1228
+  _globals['_RESERVATIONEXTENDED']._serialized_end=1461
+  _globals['_RESERVATIONQUEUED']._serialized_start=1464
+  _globals['_RESERVATIONQUEUED']._serialized_end=1633
+  _globals['_RESERVATIONENDED']._serialized_start=1636
+  _globals['_RESERVATIONENDED']._serialized_end=1833
+  _globals['_RESULTEVICTED']._serialized_start=1836
+  _globals['_RESULTEVICTED']._serialized_end=1982
+  _globals['_RESULTPINNED']._serialized_start=1985
+  _globals['_RESULTPINNED']._serialized_end=2130
+  _globals['_RESULTUNPINNED']._serialized_start=2133
+  _globals['_RESULTUNPINNED']._serialized_end=2264
+  _globals['_RESERVATIONALARM']._serialized_start=2266
+  _globals['_RESERVATIONALARM']._serialized_end=2371
+  _globals['_CACHEANSWER']._serialized_start=2374
+  _globals['_CACHEANSWER']._serialized_end=2788
+  _globals['_CACHEANSWER_KIND']._serialized_start=2660
+  _globals['_CACHEANSWER_KIND']._serialized_end=2788
 # @@protoc_insertion_point(module_scope)

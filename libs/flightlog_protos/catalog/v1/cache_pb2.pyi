@@ -30,7 +30,7 @@ class InputHash(_message.Message):
     def __init__(self, name: _Optional[str] = ..., hash: _Optional[str] = ...) -> None: ...
 
 class CachedResult(_message.Message):
-    __slots__ = ("artifact_id", "outputs", "source", "input_hashes", "inputs", "metadata", "created_at")
+    __slots__ = ("artifact_id", "outputs", "source", "input_hashes", "inputs", "metadata", "created_at", "revision")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -45,6 +45,7 @@ class CachedResult(_message.Message):
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
     artifact_id: str
     outputs: _envelope_pb2.DataRef
     source: _identifier_pb2.TaskExecutionIdentifier
@@ -52,7 +53,8 @@ class CachedResult(_message.Message):
     inputs: _envelope_pb2.DataRef
     metadata: _containers.ScalarMap[str, str]
     created_at: _timestamp_pb2.Timestamp
-    def __init__(self, artifact_id: _Optional[str] = ..., outputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., source: _Optional[_Union[_identifier_pb2.TaskExecutionIdentifier, _Mapping]] = ..., input_hashes: _Optional[_Iterable[_Union[InputHash, _Mapping]]] = ..., inputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    revision: int
+    def __init__(self, artifact_id: _Optional[str] = ..., outputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., source: _Optional[_Union[_identifier_pb2.TaskExecutionIdentifier, _Mapping]] = ..., input_hashes: _Optional[_Iterable[_Union[InputHash, _Mapping]]] = ..., inputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., revision: _Optional[int] = ...) -> None: ...
 
 class ResultCached(_message.Message):
     __slots__ = ("key", "result", "served", "occurred_at")
