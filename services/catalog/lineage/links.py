@@ -93,8 +93,7 @@ class Links:
         if value in trace.constants:
             giver = trace.giver(value)
             if giver is not None:
-                label = f"{value.node_id}.{value.var}{value.at}"
-                return Production(StepId(run.key, giver.id), label, await self._inputs(trace, giver))
+                return Production(StepId(run.key, giver.id), _given_as(value), await self._inputs(trace, giver))
             return await self._from_addresses(run, value, trace.constants[value])
         if not value.node_id:
             return await self._started(run, value) if value.side == INPUTS else None
@@ -154,7 +153,7 @@ class Links:
         if trace is None or node is None:
             return []
         if node.plan is not None and node.how == RAN:
-            return [Input(f"{value.node_id}.{value.var}{value.at}", value) for value in trace.given_by(node)]
+            return [Input(_given_as(value), value) for value in trace.given_by(node)]
         literals = await self._sources.literals(node.outputs)
         names = [] if literals is None else sorted(literals.literals)
         return [Input(name, Value(step.execution, node.id, OUTPUTS, name)) for name in names]
@@ -201,10 +200,10 @@ class Links:
 
     async def _from_addresses(self, run: Run, value: Value, literal: Literal) -> Production | None:
         found: dict[Input, None] = {}
+        label = _given_as(value)
         for place, address in _first(located(literal)):
             for origin in await self.at_address(address, run.sequence):
-                found[Input(label_of(value.var, origin._replace(place=place)), origin.value)] = None
-        label = f"{value.node_id}.{value.var}{value.at}" if value.node_id else value.var
+                found[Input(label_of(label, origin._replace(place=place)), origin.value)] = None
         return Production(StepId(run.key, ""), label, list(found)) if found else None
 
     async def _find(self, address: str, before: int) -> list[Origin]:
@@ -306,8 +305,8 @@ class Links:
         for given, way in await self._mentioned(user, mention.address):
             if user.run.parent is not None and given.side == INPUTS and not given.node_id:
                 continue  # It came from its parent's node.
-            name = f"{given.node_id}.{given.var}{given.at}" if given.node_id else given.var
-            labels = [label_of(given.var, one._replace(place=way)) for one in origins if one.value == value]
+            name = _given_as(given)
+            labels = [label_of(name, one._replace(place=way)) for one in origins if one.value == value]
             found += [Consumption(step, label, [Input(name, given)]) for label in labels]
         return found
 
@@ -342,6 +341,11 @@ def label_of(var: str, origin: Origin) -> str:
     """`rows[1] <- [2].path`: what the step takes it as, and what part of it that is."""
     taken, part = f"{var}{shown(origin.place)}", shown(origin.path)
     return f"{taken} <- {part}" if part else taken
+
+
+def _given_as(value: Value) -> str:
+    """A constant by where it is bound: `n0.rows[1]`; an execution's input by its name."""
+    return f"{value.node_id}.{value.var}{value.at}" if value.node_id else f"{value.var}{value.at}"
 
 
 def _ways(literal: Literal, address: str) -> list[Path]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from flightlog_cli.lineage.telling import trees
 from flightlog_protos.catalog.v1.lineage_service_pb2 import ArtifactReference, GetLineageRequest, LineageGraph
 
 _SERVICE = "flightlog.catalog.v1.LineageService"
+_WIDE = 250
 _SIDES = ("inputs", "outputs")
 
 
@@ -39,7 +41,8 @@ async def lineage(
     elif picture is not None:
         typer.echo(f"{picture}: {len(graph.artifacts)} artifacts, {len(graph.steps)} steps{_more(graph)}")
     else:
-        console = Console(highlight=False, soft_wrap=True)
+        # Lines that go into a file or another program are not cut.
+        console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
         for tree in trees(graph):
             console.print(tree)
         if graph.truncated:

@@ -104,7 +104,7 @@ def _box(place: Place, height: float, lines: list[str], tip: str, shape: str) ->
     for number, line in enumerate(lines):
         kind = "name" if number == 0 else "small"
         baseline = top + _PADDING + _LINE * number + 11
-        shown = _text(shortened(line, _LETTERS if number == 0 else _LETTERS + 6))
+        shown = _text(shortened(line, _LETTERS if number == 0 else _LETTERS + 3))
         yield f'<text class="{kind}" x="{left + 10}" y="{baseline:.1f}">{shown}</text>'
     yield "</g>"
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from flyteidl.core.identifier_pb2 import ResourceType
 
 from flightlog_protos.catalog.v1.lineage_service_pb2 import LineageGraph
 
 _ELSEWHERE = "elsewhere"
+_MAPPED = re.compile(r"_[0-9a-f]{32}-arraynode$")
+"""What flytekit puts behind the name of a task that it maps."""
 
 
 class Names:
@@ -49,7 +53,8 @@ class Names:
         if not entity.name:
             return ""
         kind = ResourceType.Name(entity.resource_type).lower().replace("_", " ")
-        return f"{kind} {entity.name}" if kind != "unspecified" else entity.name
+        name = _MAPPED.sub("", entity.name)
+        return f"{kind} {name}" if kind != "unspecified" else name
 
 
 def shortened(text: str, longest: int) -> str:

@@ -8,6 +8,7 @@ from rich.tree import Tree
 from flightlog_cli.lineage.naming import Names
 from flightlog_protos.catalog.v1.lineage_service_pb2 import LineageGraph
 
+_PASSING = frozenset({"started", "cached", "recovered"})
 _SHOWN = 100
 """Characters of a value."""
 
@@ -29,8 +30,8 @@ class _Teller:
         for edge in graph.edges:
             self._into.setdefault(edge.to, []).append(edge)
             self._out.setdefault(getattr(edge, "from"), []).append(edge)
-        self._told_backward: set[str] = set()
-        self._told_forward: set[str] = set()
+        self._told_backward: set[tuple[str, str]] = set()
+        self._told_forward: set[tuple[str, str]] = set()
 
     def tree(self, artifact: LineageGraph.Artifact) -> Tree:
         tree = Tree(self._artifact(artifact))
@@ -50,12 +51,15 @@ class _Teller:
             branch, box = left.pop()
             for edge in self._into.get(box, []):
                 source = getattr(edge, "from")
-                again = source in self._told_backward
-                self._told_backward.add(source)
+                told = (source, edge.variable if self._passes(source) else "")
+                again = told in self._told_backward
+                self._told_backward.add(told)
                 step = branch.add(self._step(self._steps[source], again=again))
                 following: list[tuple[Tree, str]] = []
                 for taken in [] if again else self._into.get(source, []):
                     value = getattr(taken, "from")
+                    if self._passes(source) and not _leads(taken.variable, edge.variable):
+                        continue
                     following.append((step.add(self._artifact(self._artifacts[value], taken.variable)), value))
                 left.extend(reversed(following))
 
@@ -65,12 +69,19 @@ class _Teller:
             branch, box = left.pop()
             following: list[tuple[Tree, str]] = []
             for edge in self._out.get(box, []):
-                again = edge.to in self._told_forward
-                self._told_forward.add(edge.to)
+                passes = self._passes(edge.to)
+                told = (edge.to, edge.variable if passes else "")
+                again = told in self._told_forward
+                self._told_forward.add(told)
                 step = branch.add(self._step(self._steps[edge.to], edge.variable, again=again))
-                made = [] if again else [one.to for one in self._out.get(edge.to, [])]
+                given = [] if again else self._out.get(edge.to, [])
+                made = [one.to for one in given if not passes or _leads(edge.variable, one.variable)]
                 following.extend((step.add(self._artifact(self._artifacts[value])), value) for value in made)
             left.extend(reversed(following))
+
+    def _passes(self, step: str) -> bool:
+        """Whether a step only passes values on, each under its name."""
+        return self._steps[step].how in _PASSING
 
     def _artifact(self, artifact: LineageGraph.Artifact, variable: str = "") -> Text:
         text = Text(f"{variable}: " if variable else "")
@@ -93,3 +104,9 @@ class _Teller:
 
     def _placed(self, box: str, name: str) -> str:
         return f"{self._names.execution_of(box)}/{name}" if self._many else name
+
+
+def _leads(taken: str, made: str) -> bool:
+    """Whether what a passing step takes as `rows[1] <- [2].path` is of what it gives as `rows`."""
+    name = taken.partition(" <- ")[0]
+    return name == made or name.startswith((f"{made}[", f"{made}."))

@@ -270,7 +270,7 @@ async def test_constant_of_a_workflow_leads_to_who_made_it() -> None:
     second.start()
     library = Library(first, second)
     expected = {
-        "first/n0.outputs.o0 -> second (f)",
+        "first/n0.outputs.o0 -> second (n0.f)",
         "second -> second/n0.inputs.f (n0.f)",
         "second/n0.inputs.f -> second/n0 (f)",
     }
