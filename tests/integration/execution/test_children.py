@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -19,12 +19,13 @@ from google.protobuf.message import Message
 from flightlog_blobs import BlobSettings, BlobStore
 from flightlog_log import Cause, Conflict, Head, Log, LogSettings
 from flightlog_protos.execution.v1 import facts_pb2 as facts
+from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
 from flightlog_protos.registry.v1.facts_pb2 import LaunchPlanRegistered, ProjectRegistered
 from services.execution import subjects
 from services.execution.admission.admission import Admission
 from services.execution.admission.queues import Queues
 from services.execution.children import Children
-from services.execution.engine import TerminateExecution
+from services.execution.engine import ObserveAttempt, TerminateExecution
 from services.execution.lookup import Lookup
 from services.execution.reactions import Reactions
 from services.execution.settings import ExecutionSettings
@@ -105,8 +106,13 @@ class Family:
         closure.primary.template.id.name = uuid4().hex
         return await self.blobs.put_content("tests", closure.SerializeToString())
 
-    async def parent(self, flow: Flow, recovers: ExecutionKey | None = None) -> ExecutionKey:
-        """An execution of a flow, created and nothing more; it may recover one of the same flow."""
+    async def parent(
+        self, flow: Flow, recovers: ExecutionKey | None = None, *, parallelism: int = 0, root: str = ""
+    ) -> ExecutionKey:
+        """An execution of a flow, created and nothing more; it may recover one of the same flow.
+
+        Where `parallelism` is given, it bounds the tree of executions below `root`, which is this one unless named.
+        """
         name = f"a{uuid4().hex[:19]}"
         inputs = literal_map({"x": 4})
         created = facts.ExecutionCreated(
@@ -116,6 +122,10 @@ class Family:
         )
         created.id.project, created.id.domain, created.id.name = PROJECT, DOMAIN, name
         created.spec.metadata.principal = "somebody"
+        if parallelism:
+            created.config.max_parallelism = parallelism
+            created.config.parallelism_root.CopyFrom(created.id)
+            created.config.parallelism_root.name = root or name
         if recovers is not None:
             plan = await self.shell.recovery_plan(recovers)
             assert plan is not None
@@ -135,7 +145,10 @@ class Family:
         return [subjects.key_of(fact.execution_id) for fact in asked]
 
     async def react(self, key: ExecutionKey) -> None:
-        """Handles every message of the family until none is left; a message whose handling died comes again."""
+        """Handles every message of the family until none is left; a message whose handling died comes again.
+
+        Tasks succeed as soon as they are ordered.
+        """
         handled: dict[str, int] = {}
         moved = True
         while moved:
@@ -148,11 +161,19 @@ class Family:
                     moved = True
                     try:
                         await self.reactions.on_facts(record)
+                        await self._run_tasks(member, record.facts)
                     except Died:
                         self.deaths += 1
                         self.live()
                         break
                     handled[subject.text] = handled.get(subject.text, 0) + 1
+
+    async def _run_tasks(self, key: ExecutionKey, ordered: Iterable[Message]) -> None:
+        for fact in ordered:
+            if isinstance(fact, facts.AttemptScheduled) and not fact.in_engine:
+                seen = AttemptObserved(node_id=fact.node_id, attempt=fact.attempt, stage=AttemptObserved.EXITED)
+                seen.execution_id.CopyFrom(subjects.identifier_of(key))
+                await self.shell.dispatch(key, ObserveAttempt(seen), CAUSE)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -353,3 +374,42 @@ async def test_a_name_that_another_execution_has_is_left_alone(family: Family) -
     failed = next(fact for fact in await family.history(key) if isinstance(fact, facts.NodeFailed))
     assert "exists already" in failed.error.message
     assert count(await family.history(child), facts.AbortRequested) == 0
+
+
+# ---------------------------------------------------------------------------------------------------- places to run
+
+
+async def test_a_place_is_never_lost_nor_lent_twice_wherever_the_service_dies(family: Family) -> None:
+    plan = await family.launch_plan(Flow("inner").task("n0", {"a": INPUT}, outputs=()))
+    flow = Flow().task("n0", {"a": INPUT}, outputs=()).launches("n1", {"x": INPUT})
+    flow.nodes[1].workflow_node.launchplan_ref.CopyFrom(plan)
+
+    async def story() -> None:
+        key = await family.parent(flow, parallelism=1)
+        await family.react(key)
+        history = await family.history(key)
+        assert isinstance(history[-1], facts.ExecutionSucceeded | facts.SlotFreed)
+        assert count(history, facts.ExecutionSucceeded) == 1
+        slots = (facts.SlotQueued, facts.SlotGranted, facts.SlotFreed)
+        assert [count(history, kind) for kind in slots] == [1, 1, 1]
+        # The place is the parent's own task's until that has ended.
+        kinds = [type(fact) for fact in history]
+        assert kinds.index(facts.AttemptSucceeded) < kinds.index(facts.SlotGranted)
+        (child,) = await family.children(key)
+        below = await family.history(child)
+        assert isinstance(below[-1], facts.ExecutionSucceeded)
+        assert [count(below, kind) for kind in (facts.SlotAsked, facts.SlotTaken, facts.SlotReturned)] == [1, 1, 1]
+        born = below[0]
+        assert isinstance(born, facts.ExecutionCreated)
+        assert (born.config.max_parallelism, born.config.parallelism_root.name) == (1, key[2])
+
+    # Start; the child's; its question, and its place in the line; the end of the parent's task; the place and its end.
+    assert await lived_through(family, story) >= 16
+
+
+async def test_whoever_has_its_places_at_an_execution_that_is_not_there_runs_without(family: Family) -> None:
+    key = await family.parent(Flow().task("n0", {"a": INPUT}, outputs=()), parallelism=1, root="nowhere")
+    await family.react(key)
+    history = await family.history(key)
+    assert count(history, facts.SlotAsked) == count(history, facts.SlotTaken) == 1
+    assert count(history, facts.ExecutionSucceeded) == 1
