@@ -8,7 +8,7 @@ from typing import Any
 from flightlog_blobs import BlobStore
 from flightlog_log import Log
 from flightlog_protos.catalog.v1.lineage_service_pb2 import GetLineageRequest, LineageGraph
-from flightlog_rpc import CallContext, invalid, not_found
+from flightlog_rpc import CallContext, invalid, not_found, resource_exhausted
 from services.catalog.lineage.graph import NothingKnown, lineage
 from services.catalog.lineage.index import Index
 from services.catalog.lineage.reading import Reading
@@ -31,7 +31,8 @@ class LineageCalls:
         """The graph around an artifact.
 
         Raises:
-            RpcError: INVALID_ARGUMENT, the reference names nothing or several things; NOT_FOUND.
+            RpcError: INVALID_ARGUMENT, the reference names nothing or several things; NOT_FOUND; RESOURCE_EXHAUSTED,
+                workflows lie in one another hundreds of levels deep.
         """
         _check(request)
         settings = self._settings
@@ -48,6 +49,8 @@ class LineageCalls:
             return await lineage(reading, request, size=settings.size)
         except NothingKnown as unknown:
             raise not_found(str(unknown)) from None
+        except RecursionError:
+            raise resource_exhausted("its workflows lie in one another too deep to be followed") from None
 
 
 def methods(calls: LineageCalls) -> Mapping[str, Callable[[Any, CallContext], Awaitable[Any]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
@@ -190,11 +191,11 @@ async def _forward(links: Links, value: Value) -> list[_Hop]:
 
 async def _told(sources: Sources, links: Links, found: _Found, asked: set[Value]) -> LineageGraph:
     graph = LineageGraph()
-    for value in found.artifacts:
+    values = await asyncio.gather(*map(links.literal, found.artifacts))
+    for value, literal in zip(found.artifacts, values, strict=True):
         reference = ArtifactReference(node=_node(value.execution, value.node_id), side=value.side, variable=value.var)
         artifact = graph.artifacts.add(id=artifact_id(value), reference=reference, asked=value in asked)
         if value.var:
-            literal = await links.literal(value)
             artifact.kind, artifact.shown = describing.kind(literal), describing.short(literal)
             artifact.uri = describing.address(literal)
         else:
