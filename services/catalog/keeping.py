@@ -15,7 +15,8 @@ from flightlog_log import Cause, Conflict, Head, Log, Recorded, Subject
 from flightlog_protos.catalog.v1.cache_pb2 import CacheKey
 from flightlog_protos.log.v1.envelope_pb2 import Actor
 from services.catalog import entries, subjects
-from services.catalog.entries import Entry, Outcome, Request, Rules
+from services.catalog.entries import Entry, Outcome, Rules
+from services.catalog.requests import Request
 
 SERVICE = "catalog"
 _KEPT = 4096

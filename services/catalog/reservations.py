@@ -16,9 +16,10 @@ import structlog
 from flightlog_log import Cause, Log, LogError, LogUnavailable
 from flightlog_protos.catalog.v1.cache_pb2 import CacheKey, ReservationAlarm, ReservationQueued
 from services.catalog import subjects
-from services.catalog.entries import Asker, Check, Claim, Entry, GiveBack, Outcome, Owner
+from services.catalog.entries import Entry, Outcome
 from services.catalog.keeping import Entries, by_itself
 from services.catalog.liveness import Executions
+from services.catalog.requests import Asker, Check, Claim, GiveBack, Owner
 
 _log = structlog.get_logger(__name__)
 

@@ -40,8 +40,9 @@ from flightlog_protos.execution.v1.facts_pb2 import (
     ReservationReleased,
 )
 from services.catalog import artifacts, entries, subjects
-from services.catalog.entries import Asker, Change, LookUp, NodeRequest, Put, Release, Reserve, Rules
+from services.catalog.entries import Rules
 from services.catalog.keeping import SERVICE, Entries, by_itself, told_already
+from services.catalog.requests import Asker, Change, LookUp, NodeRequest, Put, Release, Reserve
 from services.catalog.reservations import Reservations
 from services.catalog.subjects import ExecutionKey
 

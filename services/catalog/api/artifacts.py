@@ -15,9 +15,9 @@ from services.catalog import artifacts, subjects
 from services.catalog.api import checks, listing
 from services.catalog.api.data import ArtifactsData
 from services.catalog.api.datasets import Datasets
-from services.catalog.entries import Change, Put
 from services.catalog.keeping import Entries, now
 from services.catalog.projection.queries import Reads, StoredArtifact
+from services.catalog.requests import Change, Put
 
 
 class Artifacts:

@@ -15,8 +15,9 @@ from flightlog_rpc import CallContext, already_exists, invalid, invalid_value, n
 from services.catalog.api.data import ArtifactsData
 from services.catalog.api.keys import key_of
 from services.catalog.artifacts import source_metadata
-from services.catalog.entries import Entry, Evict, Put
+from services.catalog.entries import Entry
 from services.catalog.keeping import Entries, now
+from services.catalog.requests import Evict, Put
 
 
 class Cache:

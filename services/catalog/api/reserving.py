@@ -18,8 +18,9 @@ from flightlog_rpc import CallContext, invalid_value
 from services.catalog import artifacts
 from services.catalog.api import checks
 from services.catalog.api.keys import key_of
-from services.catalog.entries import HEARTBEATS, Asker, Owner
+from services.catalog.entries import HEARTBEATS
 from services.catalog.keeping import Entries, now
+from services.catalog.requests import Asker, Owner
 from services.catalog.reservations import Reservations
 
 

@@ -29,13 +29,14 @@ from flightlog_protos.catalog.v1.catalog_service_pb2 import (
 )
 from flightlog_rpc import CallContext, Implementation, failed_precondition, invalid, missing, not_found
 from services.catalog import subjects
-from services.catalog.entries import Evict, Outcome, Pin, Unpin
+from services.catalog.entries import Outcome
 from services.catalog.keeping import Entries
 from services.catalog.looking import histories, keys, selection, uncached
 from services.catalog.looking.explaining import Explanation, Inputs, explain, input_name, with_values
 from services.catalog.looking.nodes import Nodes
 from services.catalog.looking.reading import Reads
 from services.catalog.looking.stories import Story
+from services.catalog.requests import Evict, Pin, Unpin
 
 _SERVICE: Final = "/flightlog.catalog.v1.CatalogService/"
 _USERS: Final = 100

@@ -15,9 +15,10 @@ from flightlog_protos.catalog.v1.cache_pb2 import CachedResult, CacheKey, Reserv
 from flightlog_protos.execution.v1 import facts_pb2 as facts
 from flightlog_protos.log.v1.envelope_pb2 import DataRef
 from services.catalog import subjects
-from services.catalog.entries import Asker, Evict, GiveBack, Owner, Put, Rules
+from services.catalog.entries import Rules
 from services.catalog.keeping import Entries
 from services.catalog.liveness import Executions
+from services.catalog.requests import Asker, Evict, GiveBack, Owner, Put
 from services.catalog.reservations import Reservations
 from services.catalog.shell import Catalog
 from tests.integration.catalog.test_answering import CAUSE, Execution, new_key, released, reserving

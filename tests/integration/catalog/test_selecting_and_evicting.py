@@ -29,13 +29,14 @@ from flightlog_protos.catalog.v1.cache_pb2 import CacheAnswer, CachedResult, Cac
 from flightlog_read import Database, DatabaseSettings, Projector
 from flightlog_rpc import CallContext
 from services.catalog import subjects
-from services.catalog.entries import Put, Rules
+from services.catalog.entries import Rules
 from services.catalog.keeping import Entries
 from services.catalog.looking import reading, selection
 from services.catalog.looking.calls import Keeping
 from services.catalog.looking.reading import Reads
 from services.catalog.projection.projection import CatalogProjection
 from services.catalog.projection.tables import DDL, ENTRIES
+from services.catalog.requests import Put
 
 CALL = CallContext.of([("user-agent", "tester")], "ipv4:127.0.0.1:1")
 CAUSE = Cause.service("test")

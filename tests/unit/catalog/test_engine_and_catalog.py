@@ -20,7 +20,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from flightlog_protos.catalog.v1.cache_pb2 import CacheAnswer, CachedResult, CacheKey
 from flightlog_protos.execution.v1 import facts_pb2 as facts
 from services.catalog import entries
-from services.catalog.entries import Asker, Entry, LookUp, Put, Release, Request, Reserve
+from services.catalog.entries import Entry
+from services.catalog.requests import Asker, LookUp, Put, Release, Request, Reserve
 from services.execution import engine
 from tests.unit.engine.story import Flow, Story, error_document, literal_map
 

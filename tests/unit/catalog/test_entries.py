@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from flightlog_protos.catalog.v1.cache_pb2 import CacheAnswer, CachedResult, CacheKey, ReservationEnded
 from flightlog_protos.log.v1.envelope_pb2 import DataRef
 from services.catalog import subjects
-from services.catalog.entries import (
+from services.catalog.entries import Entry, Rules, decide, evolve, fold, refusals
+from services.catalog.requests import (
     Asker,
     Change,
     Check,
     Claim,
-    Entry,
     Evict,
     GiveBack,
     LookUp,
@@ -30,12 +30,7 @@ from services.catalog.entries import (
     Release,
     Request,
     Reserve,
-    Rules,
     Unpin,
-    decide,
-    evolve,
-    fold,
-    refusals,
 )
 
 AT = Timestamp(seconds=1)

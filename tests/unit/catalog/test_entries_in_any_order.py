@@ -21,7 +21,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from flightlog_protos.catalog.v1.cache_pb2 import CacheAnswer, CachedResult, CacheKey
 from services.catalog import entries
-from services.catalog.entries import (
+from services.catalog.entries import Outcome, Rules
+from services.catalog.requests import (
     Asker,
     Change,
     Check,
@@ -29,14 +30,12 @@ from services.catalog.entries import (
     Evict,
     GiveBack,
     LookUp,
-    Outcome,
     Owner,
     Pin,
     Put,
     Release,
     Request,
     Reserve,
-    Rules,
     Unpin,
 )
 
