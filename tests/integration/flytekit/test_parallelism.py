@@ -55,3 +55,18 @@ def test_a_number_that_was_asked_for_bounds_all_executions_below_together(stack:
     assert [kind for _, kind, _ in history].count("SlotGranted") == TASKS
     # Why a node is still queued is told by the history of its execution.
     assert f"place in {root}" in stack.cli("events", f"flytesnacks/development/{children[0]}").stdout
+
+
+def test_relaunching_asks_for_no_number_that_nobody_asked_for(
+    stack: Any, remote: Any, workflow_module: Callable[[str], Any], register: Callable[..., Any]
+) -> None:
+    """The spec that is relaunched has the server's own number in it, as in Flyte."""
+    registered = register(workflow_module("parallel").three)
+    given = {}
+    for asked in (None, 25):
+        first = remote.execute(registered, inputs={"number": 1}, options=Options(max_parallelism=asked))
+        again = remote.client.relaunch_execution(first.id).name
+        created = facts_of(stack, again)[0][2]
+        assert created["spec"]["max_parallelism"] == created["config"]["max_parallelism"] == 25
+        given[asked] = created["config"].get("parallelism_root", {}).get("name") == again
+    assert given == {None: False, 25: True}
