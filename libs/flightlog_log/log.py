@@ -168,6 +168,19 @@ class Log:
         source = EventSource(self._reader, stream, durable, handler, facts, subjects)
         await Consumer(self._connection, self._reader, source, max_in_flight=max_in_flight).run()
 
+    async def handled(self, stream: str, durable: str) -> int:
+        """Sequence up to which a consumer has dealt with every message of a stream; 0 while it never ran.
+
+        Raises `LogUnavailable`.
+        """
+        try:
+            info = await self._connection.api(f"CONSUMER.INFO.{stream}.{durable}")
+        except ApiError as error:
+            if error.code != 404:
+                raise
+            return 0
+        return int(info["ack_floor"].get("stream_seq", 0))
+
     async def schedule(self, key: Subject, due: datetime, message: Message, *, traceparent: str = "") -> None:
         """Have `message` delivered to the alarm consumers of the key's kind (its first part) at `due`.
 

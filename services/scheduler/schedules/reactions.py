@@ -57,6 +57,10 @@ _FINAL: Final = frozenset(
 # An alarm that comes early: the log's clock is ahead of ours.
 _EARLY: Final = timedelta(seconds=1)
 
+# First pause, and all of them together.
+_POLL_SECONDS: Final = (0.002, 2.0)
+_LONGEST_POLL_SECONDS: Final = 0.05
+
 _log = structlog.get_logger(__name__)
 
 
@@ -121,6 +125,23 @@ class Reactions:
             # A version that another one has taken the place of by now must not tick up to now.
             as_of = None if record is decisions[-1] else min(command.at, self._shell.clock())
             await self._shell.tell(key, command, Cause.service(SERVICE, record), as_of=as_of)
+
+    async def caught_up(self) -> bool:
+        """Waits until all that the registry has decided by now is taken in; False when that takes too long.
+
+        Raises:
+            LogUnavailable: nobody knows.
+        """
+        end = await self._log.stream_sequence(subjects.REGISTRY)
+        delay, patience = _POLL_SECONDS
+        while await self._log.handled(subjects.REGISTRY, DURABLE) < end:
+            if patience <= 0:
+                _log.warning("activations.behind", sequence=end)
+                return False
+            await asyncio.sleep(delay)
+            patience -= delay
+            delay = min(delay * 2, _LONGEST_POLL_SECONDS)
+        return True
 
     def _command(self, launch_plan: Identifier, spec: LaunchPlanSpec | None, record: Recorded) -> Activate | Deactivate:
         at, sequence = record.occurred_at, record.sequence

@@ -155,6 +155,8 @@ def test_schedules_say_when_they_tick_next(flyte: Calls, versions: tuple[str, st
     }
     for name in expected:
         flyte.activate(name, versions[0])
+        active = {one.name.name for one in flyte.ListSchedules(calls.ListSchedulesRequest()).schedules if one.active}
+        assert name in active
         found = flyte.schedule(name, upcoming=3)
         assert found.schedule.expression == expected[name]
         assert [moment(due) for due in found.next] == sorted({moment(due) for due in found.next})

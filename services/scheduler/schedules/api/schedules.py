@@ -46,6 +46,7 @@ class Schedules:
     async def list(self, request: ListSchedulesRequest, call: CallContext) -> ListSchedulesResponse:
         """ListSchedules: in the order of their names, those of deactivated launch plans too."""
         page = parse_page(min(request.limit or LISTED, MOST), request.token, "ListSchedules")
+        await self._reactions.caught_up()
         found = await self._queries.schedules(request.project, request.domain, page)
         return ListSchedulesResponse(
             schedules=[shown.schedule(key, fold([stands])) for key, stands in found], token=page.next_token(len(found))
