@@ -75,7 +75,7 @@ class Reactions:
             group.create_task(self._admission.run_alarms())
 
     async def on_facts(self, recorded: Recorded) -> None:
-        """A created execution is started or enters a queue; a timer is armed; children, and places to run, come and go."""
+        """An execution is started or enters a queue; a timer is armed; children, and places to run, come and go."""
         project, domain, name = Subject.parse(recorded.subject).parts
         key = (project, domain, name)
         cause = Cause.service("execution", recorded)
