@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
+import nats
 import pytest_asyncio
 
 from flightlog_blobs import BlobSettings, BlobStore
-from flightlog_log import Cause, Log, LogSettings
+from flightlog_log import Cause, Log, LogSettings, Subject
 from flightlog_protos.catalog.v1.artifacts_pb2 import ArtifactUpdated
 from flightlog_protos.catalog.v1.cache_pb2 import CachedResult, CacheKey, ReservationEnded
 from flightlog_protos.execution.v1 import facts_pb2 as facts
@@ -226,3 +227,16 @@ async def test_several_who_decide_about_an_entry_see_one_anothers_decisions(runn
     assert [bool(outcome.facts) for outcome in outcomes].count(True) == 1
     assert len({outcome.entry.result.artifact_id for outcome in outcomes if outcome.entry.result}) == 1
     assert (await other.entry(key)) == (await running.entries.entry(key))
+
+
+async def test_an_execution_nobody_can_read_holds_nothing(running: Running, log_settings: LogSettings) -> None:
+    key, holder, waiter = new_key(), running.execution(), running.execution()
+    await holder.says(created(), reserving(key))
+    await running.told(holder, 1)
+    await waiter.says(created(), reserving(key))
+    password = log_settings.password
+    assert password is not None
+    client = await nats.connect(log_settings.nats_url, user=log_settings.user, password=password.get_secret_value())
+    await client.jetstream().publish(str(Subject.of("EXECUTION", *holder.parts)), b"no envelope")
+    await client.close()
+    assert await running.told(waiter, 2) == ["AWAITING", "RESERVED"]
