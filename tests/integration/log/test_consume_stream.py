@@ -33,6 +33,27 @@ async def test_every_envelope_is_handled_in_the_order_of_its_subject(log: Log, b
         assert positions == list(range(1, 51))
 
 
+async def test_how_far_a_consumer_is_can_be_asked(log: Log, background: Background) -> None:
+    subject, name = Subject.of("EXECUTION", "tests", "handled", uuid4().hex), durable()
+    head = await append_many(log, subject, 3)
+    release, begun = asyncio.Event(), asyncio.Event()
+
+    async def handler(record: Recorded) -> None:
+        if record.subject == str(subject) and record.envelope.position == 2:
+            begun.set()
+            await release.wait()
+
+    assert await log.handled("EXECUTION", name) == 0
+    background(log.consume("EXECUTION", name, handler, facts=None))
+    await asyncio.wait_for(begun.wait(), 10)
+    assert await log.handled("EXECUTION", name) < head.sequence - 1
+    release.set()
+    async with asyncio.timeout(10):
+        # The acknowledgement is on its way; every question is a round trip.
+        while await log.handled("EXECUTION", name) < head.sequence:
+            continue
+
+
 async def test_what_a_handler_logs_names_the_message_it_is_about(log: Log, background: Background) -> None:
     subject = Subject.of("EXECUTION", "tests", "logging", uuid4().hex)
     told: asyncio.Future[tuple[Recorded, dict[str, object]]] = asyncio.get_running_loop().create_future()
