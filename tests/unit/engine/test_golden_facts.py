@@ -65,6 +65,11 @@ def state_for(fact: Message) -> engine.Execution:
         if name == "ReservationReleased":
             history.append(decoded(read(GOLDEN / "ReservationAsked.1.json")))
             history[-1].node_id = node_id  # type: ignore[attr-defined]
+    if name in ("SlotAwaited", "SlotTaken", "SlotReturned"):
+        # A node that takes a place, and has asked for one unless it is to ask again.
+        history = [history[0], facts_pb2.NodeQueued(node_id=node_id, kind=facts_pb2.TASK)]
+        ask = facts_pb2.SlotAsked(node_id=node_id, number=getattr(fact, "number", 0))
+        history.append(ask if name != "SlotAwaited" else facts_pb2.SlotTaken(node_id=node_id))
     if name == "SignalSet":
         history.append(facts_pb2.SignalAwaited(signal_id=fact.signal_id))  # type: ignore[attr-defined]
     return engine.fold(history)
