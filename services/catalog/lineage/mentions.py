@@ -13,19 +13,6 @@ from flightlog_protos.execution.v1 import facts_pb2 as facts
 from services.catalog.lineage.runs import cache_source
 from services.catalog.subjects import ExecutionKey
 
-FACTS = frozenset(
-    fact.DESCRIPTOR.name
-    for fact in (
-        facts.ExecutionCreated,
-        facts.ExecutionStarted,
-        facts.AttemptScheduled,
-        facts.AttemptSucceeded,
-        facts.DynamicPlanned,
-        facts.NodeSucceeded,
-        facts.NodeRecovered,
-    )
-)
-
 
 class Role(IntEnum):
     """What an execution or a node of it has to do with an address."""
