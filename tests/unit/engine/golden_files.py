@@ -24,10 +24,14 @@ from services.execution.engine import AnswerCache
 from tests.unit.engine.story import INPUT, Flow, From, Story, literal_map
 
 GOLDEN = Path(__file__).parent / "golden"
+# Messages that facts have in them.
+_PARTS = frozenset(
+    {"ResolvedConfig", "ConcurrencyLimit", "ParentAttempt", "CacheUse", "RecoveryPlan", "RecoverableNode"}
+)
 FACTS = tuple(
     GetMessageClass(message)
     for message in facts_pb2.DESCRIPTOR.message_types_by_name.values()
-    if message.name not in ("ResolvedConfig", "ParentAttempt", "CacheUse", "RecoveryPlan", "RecoverableNode")
+    if message.name not in _PARTS
 )
 _DEPTH = 2
 
