@@ -5,7 +5,6 @@ ignores what it has taken in, and alarms are armed under the timer's name.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from functools import partial
 
@@ -31,14 +30,13 @@ from services.execution.children import Children, End
 from services.execution.creation.limits import own_limits
 from services.execution.engine import AnswerCache, FireTimer, ObserveAttempt, Refusal, Refused
 from services.execution.shell import Shell
+from services.execution.side_by_side import side_by_side
 from services.execution.subjects import ExecutionKey
 
 _log = structlog.get_logger(__name__)
 
 DURABLE = "execution"
 """Name of this service's consumers on every stream."""
-_AT_ONCE = 64
-"""Reactions to one envelope at the same time: a map may ask for thousands of child executions and alarms."""
 _REACTED_TO = (
     ExecutionCreated,
     TimerSet,
@@ -159,19 +157,6 @@ class Reactions:
             if refused.reason is not Refusal.NOT_FOUND:
                 raise
             _log.warning("alarm.of_unknown_execution", execution="/".join(key), due=due.isoformat())
-
-
-async def side_by_side(reactions: Iterable[Callable[[], Awaitable[None]]]) -> None:
-    """Begins all of them, some at once; raises the first failure once all are through, so that none is left running."""
-    places = asyncio.Semaphore(_AT_ONCE)
-
-    async def run(reaction: Callable[[], Awaitable[None]]) -> None:
-        async with places:
-            await reaction()
-
-    for outcome in await asyncio.gather(*map(run, reactions), return_exceptions=True):
-        if isinstance(outcome, BaseException):
-            raise outcome
 
 
 def _cause_of(alarm: Alarm) -> Cause:

@@ -2,7 +2,8 @@
 
 The scheduler names what it asks for after the schedule and the moment, so that asking twice makes one execution
 (admin-contract §5.6). An execution remembers the aggregate that it was made for: when this service dies between the
-create and the answer, the request comes again, finds it there, and is answered as it would have been.
+create and the answer, the request comes again, finds it there, and is answered as it would have been. One that was
+answered with a refusal is not tried again.
 """
 
 from __future__ import annotations
@@ -24,10 +25,12 @@ from flightlog_protos.execution.v1.requests_pb2 import (
 from flightlog_rpc import RpcError
 from services.execution import metrics, subjects
 from services.execution.engine import Execution, ExecutionPhase, Refusal, Refused, TerminateExecution
-from services.execution.reactions import DURABLE, side_by_side
+from services.execution.reactions import DURABLE
 from services.execution.refusals import refusal_of
 from services.execution.shell import Shell
+from services.execution.side_by_side import side_by_side
 from services.execution.starting import Starter
+from services.execution.subjects import ExecutionKey
 
 REQUESTS = frozenset(fact.DESCRIPTOR.name for fact in (ExecutionRequested, TerminationRequested))
 TERMINATED_BY = "scheduler"
@@ -83,6 +86,9 @@ class Requests:
         refusal: RpcError | None = None
         # What is there is not checked again: a redelivered request must not be refused for what has changed since.
         execution = await self._shell.state(key)
+        if execution is None and await self._is_answered(key, recorded):
+            # What was refused stays refused, though there may be room now.
+            return
         if execution is None:
             request = ExecutionCreateRequest()
             request.CopyFrom(asked)
@@ -101,6 +107,10 @@ class Requests:
         metrics.requests_total.labels(ExecutionRequestAnswered.Kind.Name(answer.kind)).inc()
         if refusal is not None:
             _log.warning("request.refused", execution="/".join(key), reason=refusal.message)
+
+    async def _is_answered(self, key: ExecutionKey, recorded: Recorded) -> bool:
+        answered = await self._log.last(subjects.answer(key))
+        return answered is not None and answered.envelope.causation_id == recorded.event_id
 
     async def _terminate(self, fact: TerminationRequested, recorded: Recorded) -> None:
         key = subjects.key_of(fact.execution_id)

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from flightlog_read import DatabaseSettings
 from flightlog_rpc import RpcSettings
 from flightlog_service import ServiceSettings
+from services.execution.creation.limits import LARGEST
 
 _MIB = 1024 * 1024
 
@@ -64,7 +65,7 @@ class ExecutionSettings(BaseModel):
 
     domains: list[str] = ["development", "staging", "production"]
     """Domain ids that every project has."""
-    limits: dict[Annotated[str, Field(pattern="^[^/]+/[^/]+$")], Annotated[int, Field(ge=1)]] = {}
+    limits: dict[Annotated[str, Field(pattern="^[^/]+/[^/]+$")], Annotated[int, Field(ge=1, le=LARGEST)]] = {}
     """Executions of a project and domain that may run at once, others wait: `{"flytesnacks/development": 20}`. `*`
     stands for any project or domain; the first of `project/domain`, `project/*`, `*/domain`, `*/*` holds. A child runs
     in the place of its parent."""

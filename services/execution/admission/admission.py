@@ -12,9 +12,9 @@ between, the fact comes again. Doing it twice finds nothing to do.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final
 
 import structlog
@@ -40,6 +40,7 @@ from services.execution.engine import (
     TerminateExecution,
 )
 from services.execution.shell import Shell
+from services.execution.side_by_side import side_by_side
 from services.execution.subjects import ExecutionKey
 
 DURABLE: Final = "execution"
@@ -48,7 +49,6 @@ RECLAIMED_BY: Final = "concurrency limit"
 """The principal of the abort of an execution that another one replaces."""
 UNCLAIMED_AFTER: Final = timedelta(seconds=60)
 """How long a place is kept for an execution that does not exist: much longer than creating one takes."""
-_LOOKS_AT_ONCE: Final = 32
 _ACTED_ON = frozenset(fact.DESCRIPTOR.name for fact in (PlaceTaken, PlaceGiven, PlaceReclaimed))
 
 _log = structlog.get_logger(__name__)
@@ -90,21 +90,17 @@ class Admission:
 
     async def _let_go(self, project: str, domain: str, refused: Decision, cause: Cause) -> None:
         """Whoever has ended leaves the limit that has no room."""
-        looking = asyncio.Semaphore(_LOOKS_AT_ONCE)
 
         async def look(key: ExecutionKey) -> None:
-            async with looking:
-                execution = await self._shell.state(key)
-                if execution is not None and execution.phase.terminal:
-                    await self.ended(key, cause)
+            execution = await self._shell.state(key)
+            if execution is not None and execution.phase.terminal:
+                await self.ended(key, cause)
 
         full = refused.full.name if refused.full is not None else ""
-        await asyncio.gather(
-            *(
-                look((project, domain, member.execution))
-                for member in refused.queue.members.values()
-                if any(limit.name == full for limit in member.limits)
-            )
+        await side_by_side(
+            partial(look, (project, domain, member.execution))
+            for member in refused.queue.members.values()
+            if any(limit.name == full for limit in member.limits)
         )
 
     async def give_back(self, key: ExecutionKey, cause: Cause) -> None:
@@ -162,8 +158,8 @@ class Admission:
     async def on_facts(self, recorded: Recorded) -> None:
         """Does what a queue decided."""
         _, project, domain = Subject.parse(recorded.subject).parts
-        for fact in recorded.facts:
-            await self._act((project, domain), fact, recorded)
+        # One execution that cannot be started or terminated keeps no other from that.
+        await side_by_side(partial(self._act, (project, domain), fact, recorded) for fact in recorded.facts)
 
     async def _act(self, place: tuple[str, str], fact: Message, recorded: Recorded) -> None:
         cause = Cause.service("execution", recorded)

@@ -267,6 +267,9 @@ class _Turn:
 
     def _reclaim(self, member: Member, closed: set[str], kept: dict[str, int]) -> None:
         """Has older ones terminated in whose stead this one comes, unless it would have to wait all the same."""
+        bound = [limit for limit in member.limits if limit.behavior != ConcurrencyLimit.REPLACE]
+        if any(limit.name in closed for limit in bound):
+            return
         replaced: dict[str, tuple[Member, ConcurrencyLimit]] = {}
         for limit in member.limits:
             if limit.behavior == ConcurrencyLimit.REPLACE:
@@ -283,10 +286,8 @@ class _Turn:
                     replaced.setdefault(other.execution, (other, limit))
         going = [other for other in self.queue.members.values() if other.holds and other.reclaimed_by]
         going += [other for other, _ in replaced.values() if other.holds]
-        for limit in member.limits:
-            waits = limit.name in closed or not self._has_room(limit, kept, going)
-            if limit.behavior != ConcurrencyLimit.REPLACE and waits:
-                return
+        if not all(self._has_room(limit, kept, going) for limit in bound):
+            return
         for other, limit in replaced.values():
             self._record(
                 facts.PlaceReclaimed(execution=other.execution, by=member.execution, limit=limit, occurred_at=self.at)

@@ -94,8 +94,11 @@ class Queues:
 
     async def look(self, place: Place) -> Queue:
         """The queue as the log has it now. Raises as `give`."""
-        lane = self._lane(place)
         subject = subjects.queue(place)
+        if place not in self._lanes and not await self._log.last_sequence(subject):
+            # Anybody may look anywhere: what is not there is not kept at hand.
+            return Queue()
+        lane = self._lane(place)
         async with lane.lock:
             head = await self._known(subject, lane)
             if not await self._is_current(subject, head):
@@ -113,21 +116,18 @@ class Queues:
         if lane.head is not None:
             return lane.head
         last = await self._log.last(subject)
-        lane.queue, lane.stood, lane.since = Queue(), 0, 0
-        lane.head = Head.EMPTY
         if last is None:
+            lane.queue, lane.stood, lane.since, lane.head = Queue(), 0, 0, Head.EMPTY
             return lane.head
-        snapshot = last
+        snapshot, later = last, list[Recorded]()
         if isinstance(last.facts[-1], QueueStood):
             before = Head(last.facts[-1].sequence - 1, 0, b"")
             snapshot, *later = await self._log.load(subject, after=before)
-        else:
-            later = []
         state = snapshot.facts[-1]
         if not isinstance(state, QueueStands):
-            lane.head = None
             raise Undecodable(f"{subject} at {snapshot.sequence} ends with a {state.DESCRIPTOR.name}")
-        lane.queue, lane.stood, lane.head = restored(state), snapshot.sequence, snapshot.head
+        # All at once: whoever is cut off before this has learned nothing.
+        lane.queue, lane.stood, lane.since, lane.head = restored(state), snapshot.sequence, 0, snapshot.head
         for recorded in later:
             lane.take_in(recorded)
         return lane.head

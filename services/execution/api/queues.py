@@ -2,6 +2,7 @@
 
 from flightlog_protos.execution.v1.queue_service_pb2 import ListQueuesRequest, ListQueuesResponse
 from flightlog_rpc import CallContext, missing
+from services.execution import subjects
 from services.execution.admission.admission import Admission
 from services.execution.admission.words import listed
 
@@ -21,7 +22,9 @@ class QueueCalls:
         if bool(request.project) != bool(request.domain):
             raise missing("domain" if request.project else "project")
         if request.project:
-            places = [(request.project, request.domain)]
+            # Where no execution can be, none is in a queue.
+            possible = subjects.execution((request.project, request.domain, "any")) is not None
+            places = [(request.project, request.domain)] if possible else []
         else:
             places = await self._admission.places()
         response = ListQueuesResponse()

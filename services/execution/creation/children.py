@@ -5,6 +5,7 @@ from flyteidl.core.literals_pb2 import KeyValuePair, LiteralMap
 from google.protobuf.wrappers_pb2 import BoolValue
 
 from flightlog_protos.execution.v1.facts_pb2 import ChildExecutionRequested, ExecutionCreated
+from services.execution.creation.limits import without_words
 
 _DEEPEST = 2**32 - 1
 
@@ -34,8 +35,8 @@ def child_request(
     metadata.parent_node_execution.node_id = shown_node_id
     metadata.parent_node_execution.execution_id.CopyFrom(parent.id)
     config = parent.config
-    spec.labels.values.update(config.labels)
-    spec.annotations.values.update(config.annotations)
+    spec.labels.values.update(without_words(config.labels))
+    spec.annotations.values.update(without_words(config.annotations))
     spec.security_context.CopyFrom(parent.spec.security_context)
     spec.max_parallelism = config.max_parallelism
     if config.raw_output_prefix != default_raw_output_prefix:

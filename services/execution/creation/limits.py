@@ -11,6 +11,7 @@ said by annotations or labels of the execution or the launch plan, each looked u
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
@@ -29,19 +30,23 @@ TASK: Final = "task"
 DOMAIN: Final = "domain"
 KEY: Final = "key"
 
-MAX: Final = "flightlog.concurrency/max"
-BEHAVIOR: Final = "flightlog.concurrency/behavior"
-KEY_NAME: Final = "flightlog.concurrency/key"
-KEY_MAX: Final = "flightlog.concurrency/key-max"
-KEY_BEHAVIOR: Final = "flightlog.concurrency/key-behavior"
+_PREFIX: Final = "flightlog.concurrency/"
+MAX: Final = f"{_PREFIX}max"
+BEHAVIOR: Final = f"{_PREFIX}behavior"
+KEY_NAME: Final = f"{_PREFIX}key"
+KEY_MAX: Final = f"{_PREFIX}key-max"
+KEY_BEHAVIOR: Final = f"{_PREFIX}key-behavior"
 
 _BEHAVIORS: Final = {
     "skip": ConcurrencyLimit.SKIP,
     "wait": ConcurrencyLimit.WAIT,
     "replace": ConcurrencyLimit.REPLACE,
 }
-_LARGEST = 2**31 - 1
+LARGEST: Final = 2**31 - 1
+"""Of a limit."""
+_NUMBER = re.compile("[0-9]{1,10}")
 _LONGEST_KEY = 256
+_SHOWN = 100
 
 
 def resolve_limits(
@@ -82,6 +87,11 @@ def resolve_limits(
     parent = spec.metadata.parent_node_execution.execution_id.name
     inherited = [_inherited(limit, parent) for limit in within]
     return [*inherited, *(limit for limit in found if limit.name not in holders)]
+
+
+def without_words(values: Mapping[str, str]) -> dict[str, str]:
+    """Annotations or labels without what they say of concurrency: that was meant for the execution that has them."""
+    return {name: value for name, value in values.items() if not name.startswith(_PREFIX)}
 
 
 def own_limits(limits: Iterable[ConcurrencyLimit]) -> tuple[ConcurrencyLimit, ...]:
@@ -163,8 +173,8 @@ def _most(name: str, sources: Iterable[Mapping[str, str]]) -> int | None:
     text = _said(name, sources)
     if text is None:
         return None
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:11]) <= _LARGEST):
-        raise InvalidArgument(f"{name} must be a whole number from 1 to {_LARGEST}, not [{text}]")
+    if not (_NUMBER.fullmatch(text) and 1 <= int(text) <= LARGEST):
+        raise InvalidArgument(f"{name} must be a whole number from 1 to {LARGEST}, not [{text[:_SHOWN]}]")
     return int(text)
 
 
@@ -173,5 +183,5 @@ def _behavior(name: str, sources: Iterable[Mapping[str, str]]) -> ConcurrencyLim
     if text is None:
         return None
     if text.lower() not in _BEHAVIORS:
-        raise InvalidArgument(f"{name} must be one of {', '.join(_BEHAVIORS)}, not [{text}]")
+        raise InvalidArgument(f"{name} must be one of {', '.join(_BEHAVIORS)}, not [{text[:_SHOWN]}]")
     return _BEHAVIORS[text.lower()]

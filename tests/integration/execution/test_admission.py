@@ -37,6 +37,7 @@ from services.execution.admission.words import waiting_for
 from services.execution.api.queues import QueueCalls
 from services.execution.children import Children
 from services.execution.engine import SetSignal, TerminateExecution
+from services.execution.engine.evolve import BrokenHistory
 from services.execution.lookup import Lookup
 from services.execution.reactions import Reactions
 from services.execution.settings import ExecutionSettings
@@ -461,10 +462,33 @@ async def test_queues_are_listed_for_one_place_or_for_all(limited: Limited) -> N
     assert everywhere == sorted(everywhere, key=lambda queue: (queue.project, queue.domain, queue.limit.name))
     nowhere = ListQueuesRequest(project=limited.project, domain=DOMAIN, execution="c")
     assert not (await calls.list(nowhere, call)).queues
+    for odd in ("x" * 100_000, "\0", "ä" * 1000):
+        assert not (await calls.list(ListQueuesRequest(project=odd, domain=DOMAIN), call)).queues
+        assert not (await calls.list(ListQueuesRequest(project=DOMAIN, domain=odd), call)).queues
     for incomplete in (ListQueuesRequest(project="p"), ListQueuesRequest(domain="d")):
         with pytest.raises(RpcError, match=r"missing (project|domain)") as caught:
             await calls.list(incomplete, call)
         assert caught.value.code == grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_one_that_cannot_be_started_keeps_no_other_from_its_place(limited: Limited) -> None:
+    plan, other = await limited.plan(max="1"), await limited.plan()
+    await limited.create(plan, "both", key="gpu", key_max="1")
+    await limited.react()
+    await limited.create(plan, "broken")
+    await limited.create(other, "sound", key="gpu", key_max="1")
+    await limited.react()
+    head = (await limited.records("broken"))[-1].head
+    subject = subjects.execution(limited.key("broken"))
+    assert subject is not None
+    await limited.log.log.append(subject, [facts.NodeSucceeded(node_id="nowhere")], head=head, cause=CAUSE)
+    await limited.process.admission.ended(limited.key("both"), CAUSE)
+    given = (await limited.log.log.load(subjects.queue((limited.project, DOMAIN))))[-1]
+    assert sum(isinstance(fact, admission_pb2.PlaceGiven) for fact in given.facts) == 2
+    limited.live()
+    with pytest.raises(BrokenHistory):
+        await limited.process.admission.on_facts(given)
+    assert any(isinstance(fact, facts.ExecutionStarted) for fact in await limited.history("sound"))
 
 
 async def test_children_wait_for_the_limit_of_their_launch_plan(limited: Limited) -> None:
@@ -477,11 +501,11 @@ async def test_children_wait_for_the_limit_of_their_launch_plan(limited: Limited
     await limited.create(plan, "parent")
     for _ in range(3):
         await limited.react()
-        parent, child = await limited.running()
+        _, child = await limited.running()
         await limited.go(child)
     await limited.react()
     assert await limited.running() == []
-    assert isinstance((await limited.history(parent))[-1], facts.ExecutionSucceeded)
+    assert isinstance((await limited.history("parent"))[-1], facts.ExecutionSucceeded)
     assert await limited.most_at_once(f"launch_plan/{inner.name}") == 1
 
 

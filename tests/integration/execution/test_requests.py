@@ -31,6 +31,7 @@ from flightlog_protos.registry.v1.facts_pb2 import LaunchPlanRegistered, Project
 from services.execution import subjects
 from services.execution.admission.admission import Admission
 from services.execution.admission.queues import Queues
+from services.execution.engine import TerminateExecution
 from services.execution.lookup import Lookup
 from services.execution.requests import Requests
 from services.execution.settings import ExecutionSettings
@@ -276,6 +277,24 @@ async def test_an_execution_is_terminated_on_request_and_says_who_wanted_it(aski
     assert aborted.requested_by == schedule.text
     # Terminating what has ended is no error.
     await asking.requests.take(await asking.ask(ending))
+
+
+async def test_what_was_refused_for_want_of_room_stays_refused_when_the_request_comes_again(asking: Asking) -> None:
+    async def ask(name: str) -> Recorded:
+        request = asking.request(name)
+        request.spec.annotations.values["flightlog.concurrency/max"] = "1"
+        request.spec.annotations.values["flightlog.concurrency/behavior"] = "skip"
+        recorded = await asking.ask(ExecutionRequested(request=request))
+        await asking.requests.take(recorded)
+        return recorded
+
+    await ask("first")
+    refused = await ask("second")
+    assert (await asking.answer("second")).kind == ExecutionRequestAnswered.REFUSED
+    await asking.shell.dispatch(asking.key("first"), TerminateExecution("enough", "me"), CAUSE)
+    asking.live()
+    await asking.requests.take(refused)
+    assert not await asking.created("second")
 
 
 async def test_many_requests_of_one_envelope_run_side_by_side(asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,10 +8,12 @@ import pytest
 from flyteidl.admin.execution_pb2 import ExecutionSpec
 from flyteidl.admin.launch_plan_pb2 import CONCURRENCY_LIMIT_BEHAVIOR_SKIP, LaunchPlanSpec
 from flyteidl.core.identifier_pb2 import LAUNCH_PLAN, TASK, Identifier, WorkflowExecutionIdentifier
+from flyteidl.core.literals_pb2 import LiteralMap
 from pydantic import ValidationError
 
-from flightlog_protos.execution.v1.facts_pb2 import ConcurrencyLimit
+from flightlog_protos.execution.v1.facts_pb2 import ChildExecutionRequested, ConcurrencyLimit, ExecutionCreated
 from flightlog_types.invalid import InvalidArgument
+from services.execution.creation.children import child_request
 from services.execution.creation.limits import own_limits, refuses, resolve_limits
 from services.execution.settings import ExecutionSettings
 
@@ -102,7 +104,7 @@ def test_limits_of_projects_and_domains_come_from_the_settings() -> None:
 
 def test_settings_name_project_and_domain() -> None:
     assert ExecutionSettings(limits={"p/d": 3, "*/*": 1}).limits == {"p/d": 3, "*/*": 1}
-    for wrong in ({"p": 3}, {"p/d/e": 3}, {"p/d": 0}):
+    for wrong in ({"p": 3}, {"p/d/e": 3}, {"p/d": 0}, {"p/d": 2**31}):
         with pytest.raises(ValidationError):
             ExecutionSettings(limits=wrong)
 
@@ -127,6 +129,11 @@ def test_what_is_limited_has_its_own_name() -> None:
         ({"max": "-1"}, "must be a whole number from 1 to"),
         ({"max": "two"}, "not \\[two\\]"),
         ({"max": "99999999999999999999"}, "must be a whole number from 1 to"),
+        ({"max": f"{2**31}"}, "must be a whole number from 1 to"),
+        ({"max": "00000000001" + "0" * 50}, "must be a whole number from 1 to"),
+        ({"max": "9" * 5000}, "not \\[9{100}\\]"),
+        ({"max": "٣"}, "must be a whole number from 1 to"),
+        ({"max": ""}, "must be a whole number from 1 to"),
         ({"behavior": "wait"}, "behavior without flightlog.concurrency/max"),
         ({"max": "1", "behavior": "later"}, "must be one of skip, wait, replace, not \\[later\\]"),
         ({"key": "gpu"}, "key without flightlog.concurrency/key-max"),
@@ -173,3 +180,12 @@ def test_what_was_said_of_a_parent_does_not_limit_its_children() -> None:
     spec = request({"max": "1", "behavior": "replace", "key": "gpu", "key-max": "1"})
     assert resolve_limits(EXECUTION, spec, launch_plan(), {}, within=[]) == []
     assert [limit.max for limit in resolve_limits(EXECUTION, spec, launch_plan({"max": "3"}), {}, within=[])] == [3]
+
+
+def test_a_child_is_not_told_what_was_said_of_its_parents_concurrency() -> None:
+    """Or a relaunch of it would be held to limits that were never meant for it, or replace others."""
+    parent = ExecutionCreated(id=EXECUTION)
+    for values in (parent.config.labels, parent.config.annotations):
+        values.update({f"{PREFIX}max": "1", f"{PREFIX}behavior": "replace", "team": "a"})
+    spec = child_request(parent, ChildExecutionRequested(), "n0", LiteralMap(), "s3://b/data").spec
+    assert dict(spec.labels.values) == dict(spec.annotations.values) == {"team": "a"}

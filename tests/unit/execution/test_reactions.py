@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from services.execution.reactions import side_by_side
+from services.execution.side_by_side import side_by_side
 
 
 async def test_thousands_of_reactions_take_turns_and_all_are_through() -> None:
