@@ -27,9 +27,10 @@ from google.protobuf.message import Message
 
 from flightlog_blobs import BlobStore
 from flightlog_cli.access import Access, open_log
-from flightlog_log import Log, Recorded, Unreadable
+from flightlog_log import Log, Recorded, Subject, Unreadable
 from flightlog_protos.catalog.v1.cache_pb2 import CacheAnswer
 from flightlog_protos.execution.v1 import facts_pb2
+from flightlog_protos.execution.v1.admission_pb2 import PlaceGiven
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
 from flightlog_protos.log.v1.envelope_pb2 import DataRef
 from services.execution import engine
@@ -40,7 +41,7 @@ from services.execution.settings import ExecutionSettings
 from services.execution.shell import engine_settings
 from tests.unit.engine.replaying import HISTORIES, History, Player, Step, dumped, loaded, write
 
-_STREAMS = ("EXECUTION", "LAUNCHER", "CATALOG")
+_STREAMS = ("EXECUTION", "LAUNCHER", "CATALOG", "ADMISSION")
 
 
 class NotRedecided(Exception):
@@ -157,8 +158,10 @@ class Historian:
         seen = cause.facts if cause is not None else ()
         if answers := tuple(fact for fact in seen if isinstance(fact, CacheAnswer)):
             yield engine.AnswerCache(answers)
+        if cause is not None:
+            yield from places(cause, record)
         for fact in seen:
-            if isinstance(fact, facts_pb2.ExecutionCreated):
+            if isinstance(fact, facts_pb2.ExecutionCreated | PlaceGiven):
                 yield engine.StartExecution()
             elif isinstance(fact, AttemptObserved):
                 yield engine.ObserveAttempt(fact)
@@ -183,12 +186,31 @@ class Historian:
         return replace(command, result=result)
 
 
+def places(cause: Recorded, record: Recorded) -> Iterator[engine.Command]:
+    """What one execution of a tree said to another about places to run."""
+    said, name = Subject.parse(cause.subject).parts[-1], Subject.parse(record.subject).parts[-1]
+    asked = [fact for fact in cause.facts if isinstance(fact, facts_pb2.SlotAsked)]
+    returned = [fact for fact in cause.facts if isinstance(fact, facts_pb2.SlotReturned)]
+    if asked or returned:
+        moved = (tuple((fact.node_id, fact.number) for fact in facts) for facts in (asked, returned))
+        yield engine.MoveSlots(said, *moved)
+    granted = tuple(
+        (fact.node.node_id, fact.number)
+        for fact in cause.facts
+        if isinstance(fact, facts_pb2.SlotGranted) and fact.node.execution_id.name == name
+    )
+    if granted:
+        yield engine.TakeSlots(granted)
+
+
 def told(facts: Iterable[Message]) -> Iterator[engine.Command]:
     """What somebody outside of this execution said, as its facts repeat it."""
     for fact in facts:
         match fact:
             case facts_pb2.AbortRequested():
                 yield engine.TerminateExecution(fact.cause, fact.principal, fact.force)
+            case facts_pb2.ExecutionWaiting():
+                yield engine.AwaitPlace()
             case facts_pb2.ExecutionStateChanged():
                 yield engine.ChangeState(fact.state, fact.principal)
             case facts_pb2.SignalAwaited():

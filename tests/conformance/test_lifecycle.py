@@ -189,6 +189,19 @@ def test_no_more_nodes_run_at_once_than_allowed(run: Run) -> None:
     assert all(before[1] <= after[0] for before, after in pairwise(spans))
 
 
+_ALONE = {"flightlog.concurrency/key": "conformance", "flightlog.concurrency/key-max": "1"}
+
+
+@differs("Flyte has no limits of a user's own")
+@runs(
+    Start("lifecycle.four_stamps", annotations=_ALONE, max_parallelism=4),
+    Start("lifecycle.four_stamps", annotations=_ALONE, max_parallelism=5),
+)
+def test_executions_with_the_same_key_run_one_after_another(runs: list[Run]) -> None:
+    spans = sorted((min(map(min, run.succeed().output)), max(map(max, run.output))) for run in runs)
+    assert all(before[1] <= after[0] for before, after in pairwise(spans))
+
+
 @rows(17)
 @runs(Start("lifecycle.meeting", max_parallelism=1))
 def test_a_map_counts_as_one_node(run: Run) -> None:
