@@ -21,6 +21,15 @@ from flightlog_protos.execution.v1 import facts_pb2 as facts
 from services.catalog import subjects
 from services.catalog.lineage.publishing import Publisher
 from services.catalog.lineage.settings import OpenLineageSettings
+from services.scheduler.deliveries.delivery import State
+from services.scheduler.deliveries.lineage import Lineage
+from services.scheduler.deliveries.queues import Queues
+from services.scheduler.deliveries.settings import OpenLineageSettings as SinkSettings
+from services.scheduler.deliveries.sources import Following
+from services.scheduler.deliveries.subjects import QueueKey
+from services.scheduler.deliveries.webhook import HttpSink
+from tests.integration.scheduler.delivering import sending, settled
+from tests.integration.scheduler.receivers import answering, fine, web_server
 from tests.unit.catalog.lineage.library import file, told
 from tests.unit.engine.story import Flow, From, Story
 
@@ -161,3 +170,24 @@ async def test_data_that_is_gone_is_no_reason_to_tell_nothing(log: Log, blobs: B
     await publisher.take(await log.append(written.subject, [started], head=first.head, cause=CAUSE))
     (event,) = await written.events()
     assert json.loads(event.json)["inputs"] == []
+
+
+async def test_a_receiver_that_fails_at_first_gets_all_of_it_in_order(log: Log, blobs: BlobStore) -> None:
+    written = Told(log, blobs, story(blobs))
+    await written.write()
+    publisher = Publisher(log, blobs, SETTINGS, service="catalog")
+    for record in written.records:
+        await publisher.take(record)
+    async with web_server() as receiver:
+        given = {"name": f"l{uuid4().hex[:12]}", "url": receiver.url, "api_key": "secret"}
+        sink = SinkSettings.model_validate(given)
+        following = Following(log, Queues(log), Lineage([sink]))
+        for record in await log.load(subjects.lineage(written.key)):
+            await following.take(record)
+        receiver.answers = [answering(503), fine, answering(500)]
+        async with sending(log, HttpSink(sink)):
+            queue = QueueKey(sink.name, *written.key)
+            assert set((await settled(log, queue, len(ALL))).values()) == {State.DELIVERED}
+        assert [post.headers["Authorization"] for post in receiver.taken] == ["Bearer secret"] * len(ALL)
+        told_of = [json.loads(post.body) for post in receiver.taken]
+        assert told_of == [json.loads(event.json) for event in await written.events()]
