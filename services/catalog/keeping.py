@@ -41,22 +41,27 @@ def told_already(actor: Actor) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
-    """What has been read of an entry: its fold, up to where, and because of which events it was decided about."""
+class Kept:
+    """What has been read of an entry: its fold, up to where, and because of which events it was decided about.
+
+    Of those only such as may come again: what a client asks for is asked once, and one that extends its reservation
+    does so a hundred thousand times.
+    """
 
     head: Head = Head.EMPTY
     entry: Entry = _EMPTY
     causes: frozenset[str] = frozenset()
 
-    def on(self, records: Iterable[Recorded]) -> _Read:
+    def on(self, records: Iterable[Recorded]) -> Kept:
         """With the records that follow."""
         head, entry, causes = self.head, self.entry, set[str]()
         for record in records:
             head = record.head
-            causes.add(record.envelope.causation_id)
+            if record.envelope.actor.subject == SERVICE and record.envelope.actor.method == "service":
+                causes.add(record.envelope.causation_id)
             for fact in record.facts:
                 entry = entries.evolve(entry, fact)
-        return _Read(head, entry, self.causes | causes) if causes else self
+        return Kept(head, entry, self.causes | causes if causes else self.causes) if head != self.head else self
 
 
 class Entries:
@@ -72,7 +77,7 @@ class Entries:
         self._log = log
         self.rules = rules
         self._looking = asyncio.Semaphore(at_once)
-        self._read: OrderedDict[str, _Read] = OrderedDict()
+        self._read: OrderedDict[str, Kept] = OrderedDict()
 
     async def entry(self, key: CacheKey) -> Entry:
         """An entry as it is now. Raises `LogError`."""
@@ -107,21 +112,21 @@ class Entries:
         if cause.causation_id in read.causes:
             records = await self._log.load(subject)
             before = takewhile(lambda record: record.envelope.causation_id != cause.causation_id, records)
-            return entries.decide(_Read().on(before).entry, key, requests, at, self.rules)
+            return entries.decide(Kept().on(before).entry, key, requests, at, self.rules)
         outcome = entries.decide(read.entry, key, requests, at, self.rules)
         if outcome.facts:
             recorded = await self._log.append(subject, outcome.facts, head=read.head, cause=cause)
             self._keep(subject, read.on([recorded]))
         return outcome
 
-    async def _latest(self, subject: Subject) -> _Read:
-        read = self._read.get(subject.text, _Read())
+    async def _latest(self, subject: Subject) -> Kept:
+        read = self._read.get(subject.text, Kept())
         latest = read.on(await self._log.load(subject, after=read.head))
         if latest is not read:
             self._keep(subject, latest)
         return latest
 
-    def _keep(self, subject: Subject, read: _Read) -> None:
+    def _keep(self, subject: Subject, read: Kept) -> None:
         self._read[subject.text] = read
         self._read.move_to_end(subject.text)
         if len(self._read) > _KEPT:

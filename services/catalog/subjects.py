@@ -22,10 +22,9 @@ ExecutionKey = tuple[str, str, str]
 
 
 def entry(key: CacheKey) -> Subject:
-    """The subject of a cache entry. A key that no subject can spell out is named by its hash."""
+    """The subject of a cache entry."""
     named = key.dataset
-    parts = (named.project, named.domain, named.name, named.version, key.tag)
-    return _spelled("entry", parts) or Subject.of(CATALOG, "entry", sha256(_bytes(key)).hexdigest())
+    return _named("entry", named.project, named.domain, named.name, named.version, key.tag)
 
 
 def lineage(execution: ExecutionKey) -> Subject:
@@ -48,6 +47,11 @@ def artifact(identifier: Identifier, artifact_id: str) -> Subject:
     return _named("artifact", identifier.project, identifier.domain, identifier.name, identifier.version, artifact_id)
 
 
+def hash_of(*parts: str) -> bytes:
+    """What stands for a name where it may be too long; names of other parts have another one."""
+    return sha256("".join(f"{len(part)}:{part}" for part in parts).encode()).digest()
+
+
 def alarm(key: CacheKey) -> Subject:
     """The name of the alarm of an entry that somebody waits for."""
     return Subject.of("ALARM", ALARM_KIND, *entry(key).parts)
@@ -55,20 +59,16 @@ def alarm(key: CacheKey) -> Subject:
 
 def execution(key: ExecutionKey) -> Subject | None:
     """The subject of an execution; None when none can have this name."""
-    return Subject.of(EXECUTION, *key) if all(key) and sum(map(len, key)) <= _LONGEST_BYTES else None
+    return _spelled(EXECUTION, *key)
 
 
 def _named(kind: str, *parts: str) -> Subject:
     """The subject of something, by its name, or by the hash of it where no subject can spell it out."""
-    return _spelled(kind, parts) or Subject.of(CATALOG, kind, sha256("\0".join(parts).encode()).hexdigest())
+    return _spelled(CATALOG, kind, *parts) or Subject.of(CATALOG, kind, hash_of(*parts).hex())
 
 
-def _spelled(kind: str, parts: tuple[str, ...]) -> Subject | None:
+def _spelled(stream: str, *parts: str) -> Subject | None:
     if not all(parts) or sum(map(len, parts)) > _LONGEST_BYTES:
         return None
-    subject = Subject.of(CATALOG, kind, *parts)
+    subject = Subject.of(stream, *parts)
     return subject if len(subject.text) <= _LONGEST_BYTES else None
-
-
-def _bytes(key: CacheKey) -> bytes:
-    return key.SerializeToString(deterministic=True)

@@ -11,7 +11,7 @@ from flyteidl.core.literals_pb2 import LiteralMap
 from google.protobuf.message import DecodeError, Message
 
 from flightlog_blobs import BlobMissing, BlobStore, BlobTooLarge
-from flightlog_log import Log, Subject
+from flightlog_log import Log
 from flightlog_protos.catalog.v1.cache_pb2 import CachedResult
 from flightlog_protos.catalog.v1.catalog_service_pb2 import NodeOrElement
 from flightlog_protos.log.v1.envelope_pb2 import DataRef
@@ -23,7 +23,6 @@ from services.catalog.looking.stories import Story, UnknownNode, story
 
 _LARGEST: Final = 32 << 20
 """Bytes of data that is looked into."""
-_LONGEST_NAME: Final = 2000
 
 
 class Nodes:
@@ -119,8 +118,8 @@ class Nodes:
         parts = (execution.project, execution.domain, execution.name)
         if not all(parts) or any("\0" in part for part in parts):
             raise invalid(f"{_shown(execution)!r} is no name of an execution")
-        subject = Subject.of(subjects.EXECUTION, *parts)
-        if len(subject.text) > _LONGEST_NAME:
+        subject = subjects.execution(parts)
+        if subject is None:
             return []
         return [fact for record in await self._log.load(subject) for fact in record.facts]
 

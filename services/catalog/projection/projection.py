@@ -16,7 +16,7 @@ class CatalogProjection:
 
     name = "catalog"
     stream = "CATALOG"
-    version = 1
+    version = 2
 
     def ddl(self) -> str:
         """Tables and indexes, with unqualified names."""

@@ -11,38 +11,39 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from flightlog_protos.catalog.v1.cache_pb2 import CachedResult, CacheKey
 from flightlog_protos.log.v1.envelope_pb2 import DataRef
+from services.catalog.subjects import hash_of
 
 _LONGEST_BYTES: Final = 400
+_SHOWN_BYTES: Final = 300
 
 
 def clipped(text: str) -> str:
     """Text as a column of the tables has it: without NUL characters, and short enough for an index.
 
-    Whoever compares with a column clips what it compares.
+    Whoever compares with a column clips what it compares. What cannot stay as it is ends with its hash: different texts
+    stay different.
     """
-    storable = text.replace("\0", "")
-    data = storable.encode()
-    return storable if len(data) <= _LONGEST_BYTES else data[:_LONGEST_BYTES].decode(errors="ignore")
+    data = text.encode()
+    if len(data) <= _LONGEST_BYTES and "\0" not in text:
+        return text
+    shown = data.replace(b"\0", b"")[:_SHOWN_BYTES].decode(errors="ignore")
+    return f"{shown}…{sha256(data).hexdigest()}"
 
 
 def dataset_key(dataset: Identifier) -> bytes:
     """The key of a dataset's row."""
-    return _hash(dataset.project, dataset.domain, dataset.name, dataset.version)
+    return hash_of(dataset.project, dataset.domain, dataset.name, dataset.version)
 
 
 def artifact_key(dataset: Identifier, artifact_id: str) -> bytes:
     """The key of an artifact's row."""
-    return _hash(dataset.project, dataset.domain, dataset.name, dataset.version, artifact_id)
+    return hash_of(dataset.project, dataset.domain, dataset.name, dataset.version, artifact_id)
 
 
 def entry_key(key: CacheKey) -> bytes:
     """The key of an entry's row."""
     dataset = key.dataset
-    return _hash(dataset.project, dataset.domain, dataset.name, dataset.version, key.tag)
-
-
-def _hash(*parts: str) -> bytes:
-    return sha256("\0".join(part.replace("\0", "\0\0") for part in parts).encode()).digest()
+    return hash_of(dataset.project, dataset.domain, dataset.name, dataset.version, key.tag)
 
 
 def instant(stamp: Timestamp) -> datetime:

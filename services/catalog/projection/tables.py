@@ -96,9 +96,10 @@ CREATE INDEX entries_by_time ON entries (cached_at, id);
 CREATE INDEX entries_by_name ON entries (name, cached_at, id);
 -- what an execution made
 CREATE INDEX entries_by_source ON entries (source_execution, source_project, source_domain);
--- tags of an artifact; of a dataset
+-- tags of an artifact
 CREATE INDEX entries_by_artifact ON entries (artifact_id);
-CREATE INDEX entries_of_dataset ON entries (dataset_key, tag);
+-- of a tag, newest first: results for the same inputs
+CREATE INDEX entries_by_tag ON entries (tag, cached_at, id);
 -- of a dataset, newest first
 CREATE INDEX entries_of_dataset_by_time ON entries (dataset_key, cached_at, id);
 

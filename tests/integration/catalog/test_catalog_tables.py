@@ -190,6 +190,11 @@ async def test_rows_are_found_by_index_with_plans_made_for_empty_tables(connecti
             "USING (dataset_key, artifact_id)",
             "'{x}', '{x}'",
         ),
+        "tagged": (
+            "SELECT * FROM entries e WHERE NOT e.evicted AND e.project = $1 AND e.domain = $2 AND e.name = $3 "
+            "AND e.tag = $4 ORDER BY e.cached_at DESC, e.id DESC LIMIT 1000",
+            "'x', 'x', 'x', 'x'",
+        ),
         "used": ("SELECT * FROM uses WHERE artifact_id = $1 ORDER BY used_at DESC LIMIT 9", "'x'"),
     }
     for table in (DATASETS, ARTIFACTS, ENTRIES):
@@ -202,3 +207,4 @@ async def test_rows_are_found_by_index_with_plans_made_for_empty_tables(connecti
         shown = "\n".join(row[0] for row in rows)
         assert "Seq Scan" not in shown, shown
         assert "Index" in shown, shown
+        assert name != "tagged" or "entries_by_tag" in shown, shown

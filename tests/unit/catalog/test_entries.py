@@ -16,6 +16,7 @@ from flightlog_protos.catalog.v1.cache_pb2 import CacheAnswer, CachedResult, Cac
 from flightlog_protos.log.v1.envelope_pb2 import DataRef
 from services.catalog import subjects
 from services.catalog.entries import Entry, Rules, decide, evolve, fold, refusals
+from services.catalog.projection.rows import clipped
 from services.catalog.requests import (
     Asker,
     Change,
@@ -333,3 +334,27 @@ def test_entries_are_named_by_their_key() -> None:
         other = CacheKey(dataset=odd.dataset, tag="another")
         assert len(str(subjects.entry(odd))) < 2000
         assert subjects.entry(odd) != subjects.entry(other)
+
+
+TEXTS = st.text(st.sampled_from("a\0:1é"), max_size=3)
+
+
+@given(st.lists(TEXTS, min_size=2, max_size=3), st.lists(TEXTS, min_size=2, max_size=3))
+def test_different_names_have_different_hashes(here: list[str], there: list[str]) -> None:
+    assert (subjects.hash_of(*here) == subjects.hash_of(*there)) == (here == there)
+
+
+@pytest.mark.parametrize(
+    ("here", "there"), [("a\0", "a"), ("a\0b", "ab"), ("é" * 1000, "é" * 1001), ("a" * 400 + "b", "a" * 400 + "c")]
+)
+def test_different_texts_are_different_in_the_tables(here: str, there: str) -> None:
+    assert clipped(here) != clipped(there)
+    assert clipped(clipped(here)) == clipped(here)
+    assert "\0" not in clipped(here)
+    assert len(clipped(here).encode()) <= 400
+
+
+def test_no_execution_has_a_name_that_no_subject_can_have() -> None:
+    assert subjects.execution(("p", "d", "x")) is not None
+    for name in ("", "é" * 1500, "x" * 3000):
+        assert subjects.execution(("p", "d", name)) is None
