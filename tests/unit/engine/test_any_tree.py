@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 from datetime import timedelta
 from random import Random
+from typing import Any
 
 from flyteidl.core.execution_pb2 import WorkflowExecution
 from flyteidl.core.identifier_pb2 import TaskExecutionIdentifier, WorkflowExecutionIdentifier
@@ -35,6 +36,7 @@ X, XS = From("", "x"), From("", "xs")
 INPUTS = {"x": 4, "xs": [5, 5, 6]}
 SETTINGS = engine.EngineSettings(max_system_failures=1, retry_backoff_base=timedelta())
 ROOT = "root"
+ALONE: dict[str, Any] = {"cache": "1", "serialize": True}
 
 
 class Trees:
@@ -45,6 +47,8 @@ class Trees:
         self.flows: dict[str, Flow] = {}
         # What dynamic tasks ask for, by the names of their tasks.
         self.asked: dict[str, Flow] = {}
+        # Workflows that one node at a time runs, by how deep they go; each is a launch plan as well.
+        self._shared: dict[int, Flow] = {}
         self._made = 0
         self.flows[ROOT] = self._flow(3)
 
@@ -64,6 +68,7 @@ class Trees:
         kinds = ["task", "task", "alone", "alone", "alone", "map", "echo"]
         if depth:
             kinds += ["launch", "map launch"] * depth + ["sub"] + ([] if inside else ["dynamic"])
+            kinds += ["shared sub", "shared launch", "shared map launch"]
         kind = random.choice(kinds)
         # In a dynamic workflow nothing is bound to inputs.
         x, xs = (4, [5, 5, 6]) if inside else (X, XS)
@@ -87,6 +92,15 @@ class Trees:
                 else:
                     bound = {"x": xs, "xs": xs}
                     flow.map(node_id, bound, bound=("xs",), launch_plan=plan, original=True, after=after)
+            case "shared sub":
+                flow.sub(node_id, self._shared_flow(depth - 1), after=after, **ALONE)
+            case "shared launch":
+                plan = self._shared_flow(depth - 1).name
+                flow.launches(node_id, {"x": 5, "xs": [5, 6]}, launch_plan=plan, after=after, **ALONE)
+            case "shared map launch":
+                plan = self._shared_flow(depth - 1).name
+                bound = {"x": [5, 5], "xs": [5, 6]}
+                flow.map(node_id, bound, bound=("xs",), launch_plan=plan, original=True, after=after, **ALONE)
             case "sub":
                 flow.sub(node_id, self._flow(0, inside=inside), {} if inside else {"x": X, "xs": XS}, after=after)
             case "dynamic":
@@ -94,6 +108,13 @@ class Trees:
                 self.asked[flow.tasks[node_id].id.name] = self._flow(depth - 1, inside=True)
             case _:
                 flow.task(node_id, {"a": x}, after=after, retries=random.choice([0, 1]))
+
+    def _shared_flow(self, depth: int) -> Flow:
+        if depth not in self._shared:
+            flow = self._flow(depth, inside=True)
+            flow.task("last", {"a": 5}, after=[node.id for node in flow.nodes]).returns(o0=From("last"))
+            self._shared[depth] = self.flows[flow.name] = flow
+        return self._shared[depth]
 
     @staticmethod
     def _share(template: TaskTemplate, name: str) -> None:
