@@ -108,7 +108,8 @@ def explain(
         return _hit(story, key, results)
     if story.lost:
         return Explanation(
-            ExplainNodeResponse.OUTPUTS_LOST, "There was a result, but its outputs are gone: it was made again"
+            ExplainNodeResponse.OUTPUTS_LOST,
+            "There was a result, but its outputs are gone, or not such as this node gives: it was made again",
         )
     if story.asked_at is None:
         return Explanation(

@@ -11,7 +11,11 @@ from flyteidl.core.identifier_pb2 import LAUNCH_PLAN, TASK, WORKFLOW, Identifier
 from flyteidl.core.interface_pb2 import TypedInterface
 from flyteidl.core.literals_pb2 import LiteralMap
 from flyteidl.core.tasks_pb2 import TaskTemplate
+from flyteidl.core.types_pb2 import LiteralType
 from flyteidl.core.workflow_pb2 import NodeMetadata, WorkflowTemplate
+
+from flightlog_types.casting import castable
+from flightlog_types.literals import literal_type_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,20 @@ class Cache:
     ignored: frozenset[str] = frozenset()
     # Inputs that the results depend on and the node need not give: what a launch plan itself gives.
     given: LiteralMap = field(default_factory=LiteralMap)
+
+    def gives(self, outputs: LiteralMap, *, of_element: bool) -> bool:
+        """Whether outputs may be this node's: all that it declares, nothing else, and of types that it declares.
+
+        Clients put results under any key, of any kind (engine-semantics §4.7).
+
+        Args:
+            of_element: they are of one element; a task that was registered as a map declares lists of these.
+        """
+        declared = self.interface.outputs.variables
+        return outputs.literals.keys() == declared.keys() and all(
+            _is_of(literal_type_of(literal), declared[name].type, of_element)
+            for name, literal in outputs.literals.items()
+        )
 
 
 def of_task(node: NodeMetadata, template: TaskTemplate) -> Cache | None:
@@ -80,6 +98,11 @@ def _cache(
     if not version.strip(" ") or not interface.outputs.variables:
         return None
     return Cache(entity, interface, version, serializes, ignored, given or LiteralMap())
+
+
+def _is_of(given: LiteralType, declared: LiteralType, of_element: bool) -> bool:
+    listed = of_element and declared.HasField("collection_type")
+    return castable(given, declared) or (listed and castable(given, declared.collection_type))
 
 
 def _identifier(identifier: Identifier, resource_type: ResourceType) -> Identifier:

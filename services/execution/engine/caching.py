@@ -140,7 +140,7 @@ def _looked_up(turn: Turn, state: NodeState, answer: CacheAnswer) -> None:
     queued.CopyFrom(asked)
     if answer.kind == CacheAnswer.FOUND:
         try:
-            outputs = turn.literals(answer.result.outputs.uri)
+            outputs = _found(turn, state, answer)
         except DataMissing:
             return
         except DataLost:
@@ -155,12 +155,22 @@ def _looked_up(turn: Turn, state: NodeState, answer: CacheAnswer) -> None:
     turn.missed.append(queued)
 
 
+def _found(turn: Turn, state: NodeState, answer: CacheAnswer) -> LiteralMap:
+    """The outputs of a result. Raises DataMissing, and DataLost where they are gone or cannot be this node's."""
+    cache = turn.node(state).cache
+    assert cache is not None
+    outputs = turn.literals(answer.result.outputs.uri)
+    if not cache.gives(outputs, of_element=state.element is not None):
+        raise DataLost(f"[{answer.result.outputs.uri}] holds other outputs than the node has")
+    return outputs
+
+
 def _reserved(turn: Turn, state: NodeState, answer: CacheAnswer) -> None:
     held = facts.ReservationHeld(node_id=state.node_id, occurred_at=turn.now)
     match answer.kind:
         case CacheAnswer.FOUND:
             try:
-                outputs = turn.literals(answer.result.outputs.uri)
+                outputs = _found(turn, state, answer)
             except DataMissing:
                 return
             except DataLost:

@@ -187,6 +187,27 @@ def test_what_is_found_but_lost_is_made_again_and_takes_its_place() -> None:
     assert [known.name for known in put.input_hashes] == ["a"]
 
 
+@pytest.mark.parametrize(
+    "outputs",
+    [{}, {"o0": 1, "o1": 2}, {"o1": 1}, {"o0": "text"}, {"o0": [1]}],
+    ids=["none", "more", "else", "text", "list"],
+)
+@pytest.mark.parametrize("waits", [False, True])
+def test_what_cannot_be_the_nodes_is_made_again_and_takes_its_place(outputs: dict[str, Any], waits: bool) -> None:
+    """Clients put results there that nobody has looked into."""
+    story = started(chain(serialize=waits))
+    if waits:
+        answers(story, "n0", "NOT_FOUND")
+        answers(story, "n0", "AWAITING")
+    told = answer(story, "n0", "FOUND")
+    told.result.outputs.CopyFrom(story.put("s3://bucket/a/clients.pb", literal_map(outputs)))
+    story.does(engine.AnswerCache((told,)))
+    assert story.phases()["n0"] == "RUNNING"
+    story.succeeds("n0")
+    assert story.last(facts.CachePutRequested).overwrites
+    assert answers(story, "n0", "STORED")[0] == "NodeSucceeded n0"
+
+
 def test_late_and_repeated_answers_change_nothing() -> None:
     story = started(chain())
     assert story.does(engine.AnswerCache((answer(story, "n0", "STORED"),))) == []
