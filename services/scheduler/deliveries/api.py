@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
+from urllib.parse import quote
 
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -32,6 +33,7 @@ from services.scheduler.deliveries.subjects import QueueKey
 MOST_LISTED: Final = 1000
 _DEFAULT_LISTED: Final = 100
 _LONGEST_NAMES: Final = 2000
+"""As they are written in subjects of the log."""
 _SERVICE: Final = "/flightlog.scheduler.v1.DeliveryService/"
 
 
@@ -64,14 +66,15 @@ class DeliveryApi:
         selection = request.selection
         if selection.state not in ("", "parked"):
             raise invalid("only parked deliveries can be retried")
-        by_queue: defaultdict[QueueKey, list[str]] = defaultdict(list)
-        for row in await self._reads.all_of(_wanted(selection, state="parked")):
-            project, domain, execution, sink, event_id = row.key
-            by_queue[QueueKey(sink, project, domain, execution)].append(event_id)
-        cause = call.cause()
-        return RetryDeliveriesResponse(
-            count=sum([await self._queues.retry(key, event_ids, cause) for key, event_ids in by_queue.items()])
-        )
+        cause, count = call.cause(), 0
+        async for rows in self._reads.all_of(_wanted(selection, state="parked")):
+            by_queue: defaultdict[QueueKey, list[str]] = defaultdict(list)
+            for row in rows:
+                project, domain, execution, sink, event_id = row.key
+                by_queue[QueueKey(sink, project, domain, execution)].append(event_id)
+            for key, event_ids in by_queue.items():
+                count += await self._queues.retry(key, event_ids, cause)
+        return RetryDeliveriesResponse(count=count)
 
     async def replay(self, request: ReplayDeliveriesRequest, call: CallContext) -> ReplayDeliveriesResponse:
         """What the log has of a range, or of an execution, is queued once more for the sinks there are now."""
@@ -92,7 +95,7 @@ def _wanted(selection: DeliverySelection, state: str = "") -> Wanted:
     if selection.state not in ("", *STATES):
         raise invalid(f"[{selection.state}] is no state of a delivery; those are {', '.join(STATES)}")
     names = (selection.sink, selection.project, selection.domain, selection.execution)
-    if any("\0" in name for name in names) or sum(map(len, names)) > _LONGEST_NAMES:
+    if any("\0" in name for name in names) or sum(len(quote(name, safe="")) for name in names) > _LONGEST_NAMES:
         raise invalid("no execution and no sink has such a name")
     if selection.execution and not (selection.project and selection.domain):
         raise invalid("an execution is named with its project and domain")

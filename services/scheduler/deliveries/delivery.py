@@ -204,9 +204,10 @@ def settle(queue: Queue, event_id: str, outcome: Outcome, at: datetime, policy: 
 
 def pause(policy: Policy, tries: int, asked: timedelta | None) -> timedelta:
     """How long to wait after so many failed tries: doubling, and never less than the receiver asked for."""
-    doubling = policy.longest_pause
-    if tries < 64:
-        doubling = min(policy.longest_pause, policy.first_pause * 2 ** (tries - 1))
+    doublings = 2 ** min(tries - 1, 62)
+    # What is too long to be a timedelta is not computed.
+    grows = policy.first_pause < policy.longest_pause / doublings
+    doubling = policy.first_pause * doublings if grows else policy.longest_pause
     return doubling if asked is None else max(doubling, min(asked, policy.longest_asked))
 
 

@@ -45,6 +45,7 @@ class ExecutionEvent:
     happened_at: datetime
     error: ExecutionError | None = None
     abort: AbortRequested | None = None
+    """Why it was aborted, for those who hear of it."""
     traceparent: str = ""
 
     @property
@@ -58,7 +59,6 @@ def event_of(
     fact: Message,
     created: ExecutionCreated,
     *,
-    abort: AbortRequested | None = None,
     traceparent: str = "",
 ) -> ExecutionEvent | None:
     """The event that a fact is, or None.
@@ -66,7 +66,6 @@ def event_of(
     Args:
         event_id: of the fact's envelope.
         created: the execution's first fact.
-        abort: why it was aborted, if it was.
     """
     phase = PHASES.get(type(fact))
     if phase is None:
@@ -74,7 +73,7 @@ def event_of(
     stamp = fact.created_at if isinstance(fact, ExecutionCreated) else getattr(fact, "occurred_at")  # noqa: B009  # typed as Message
     error = fact.error if isinstance(fact, ExecutionFailed) else None
     moment: datetime = stamp.ToDatetime(UTC)
-    return ExecutionEvent(event_id, created, phase, moment, error, abort, traceparent)
+    return ExecutionEvent(event_id, created, phase, moment, error, traceparent=traceparent)
 
 
 def delivery_id(event_id: str, sink: str, part: str) -> str:

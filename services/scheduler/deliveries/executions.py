@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from flightlog_log import Log, Recorded, encode_token
+from dataclasses import replace
+
+from flightlog_log import Log, LogUnavailable, Recorded, encode_token
 from flightlog_protos.execution.v1.facts_pb2 import AbortRequested, ExecutionAborted, ExecutionCreated, ExecutionStarted
 from flightlog_protos.scheduler.v1.deliveries_pb2 import DeliveryQueued
 from services.scheduler.deliveries import cloudevents, notifications, subjects
@@ -41,19 +43,21 @@ class Executions:
         return found
 
     async def deliveries(self, recorded: Recorded) -> list[tuple[str, DeliveryQueued]]:
-        """Raises as `Log.first` and `Log.load`."""
+        """Raises as `Log.first` and `Log.load`; `LogUnavailable` when the replica asked does not know how it began."""
         facts = [fact for fact in recorded.facts if fact.DESCRIPTOR.name in self.facts]
         created = await self._created(recorded) if facts else None
         if created is None:
             return []
         found: list[tuple[str, DeliveryQueued]] = []
         for fact in facts:
-            abort = await self._abort(recorded.subject) if isinstance(fact, ExecutionAborted) else None
-            event = event_of(recorded.event_id, fact, created, abort=abort, traceparent=recorded.traceparent)
+            event = event_of(recorded.event_id, fact, created, traceparent=recorded.traceparent)
             if event is None:
                 continue
             found += ((self._email, queued) for queued in notifications.emails(event, self._settings))
-            for webhook in self._settings.webhooks:
+            wanting = [webhook for webhook in self._settings.webhooks if cloudevents.wants(webhook, event)]
+            if wanting and isinstance(fact, ExecutionAborted):
+                event = replace(event, abort=await self._abort(recorded.subject))
+            for webhook in wanting:
                 host = host_of(webhook.url.get_secret_value())
                 posts = cloudevents.posts(event, webhook, source=self._settings.source, host=host)
                 found += ((webhook.name, queued) for queued in posts)
@@ -61,13 +65,12 @@ class Executions:
 
     async def _created(self, recorded: Recorded) -> ExecutionCreated | None:
         first = recorded if recorded.envelope.position == 1 else await self._log.first(recorded.subject)
-        facts = first.facts if first is not None else ()
-        return next((fact for fact in facts if isinstance(fact, ExecutionCreated)), None)
+        if first is None:
+            raise LogUnavailable(f"{recorded.subject}: the nearest replica lags")
+        return next((fact for fact in first.facts if isinstance(fact, ExecutionCreated)), None)
 
     async def _abort(self, subject: str) -> AbortRequested | None:
-        """Why an execution was aborted, for those webhooks that hear of it."""
-        if not self._settings.webhooks:
-            return None
+        """Why an execution was aborted."""
         history = (fact for record in await self._log.load(subject) for fact in record.facts)
         return next((fact for fact in history if isinstance(fact, AbortRequested)), None)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,6 +10,8 @@ from flightlog_log import Log
 from flightlog_read import Database, Page, Projector, SqlWhere
 from services.scheduler.deliveries import subjects
 from services.scheduler.deliveries.projection import STATES, Row
+
+_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +56,13 @@ class Reads:
         """Newest first. Raises `flightlog_read.StaleRead` when the tables lag too long."""
         return await self._rows(wanted.where, f"queued_sequence DESC, queued_index DESC {page.sql}")
 
-    async def all_of(self, wanted: Wanted) -> Iterable[Row]:
-        """All that there are, oldest first."""
-        return await self._rows(wanted.where, "queued_sequence, queued_index")
+    async def all_of(self, wanted: Wanted) -> AsyncIterator[list[Row]]:
+        """All that there are, oldest first, some at a time: there may be more than memory holds."""
+        behind = SqlWhere()
+        while rows := await self._rows(wanted.where & behind, f"queued_sequence, queued_index LIMIT {_AT_ONCE}"):
+            yield rows
+            last = rows[-1].queued_sequence, rows[-1].queued_index
+            behind = SqlWhere("(queued_sequence, queued_index) > ($1, $2)", last)
 
     async def _rows(self, where: SqlWhere, order: str) -> list[Row]:
         await self._projector.wait_for(await self._log.stream_sequence(subjects.SCHEDULER))

@@ -73,9 +73,14 @@ class HttpSinkSettings(_Settings):
     @field_validator("url")
     @classmethod
     def _http(cls, url: SecretStr) -> SecretStr:
-        parts = urlsplit(url.get_secret_value())
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("an address is http://… or https://…")
+        try:
+            parts = urlsplit(url.get_secret_value())
+            right = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            # Its text repeats the address.
+            right = False
+        if not right:
+            raise ValueError("an address is http://… or https://…, with a host and at most a port")
         return url
 
     @field_validator("headers")
@@ -127,7 +132,7 @@ class DeliverySettings(_Settings):
     source: str = Field("/flightlog", min_length=1, description="`source` of CloudEvents: which deployment this is")
     most_tries: int = Field(30, gt=0, description="Then a delivery is parked: after about two hours")
     first_pause: timedelta = Field(timedelta(seconds=1), gt=timedelta())
-    longest_pause: timedelta = Field(timedelta(minutes=5), gt=timedelta())
+    longest_pause: timedelta = Field(timedelta(minutes=5), gt=timedelta(), le=timedelta(days=30))
 
     @model_validator(mode="after")
     def _distinct(self) -> DeliverySettings:

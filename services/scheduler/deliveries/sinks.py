@@ -45,7 +45,8 @@ def host_of(url: str) -> str:
     """What people are told of an address: its paths, queries and accounts may be secrets."""
     parts = urlsplit(url)
     port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{parts.hostname}{port}"
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{parts.scheme}://{host}{port}"
 
 
 def presentable(text: str, secrets: Iterable[str]) -> str:

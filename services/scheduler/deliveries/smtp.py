@@ -21,8 +21,10 @@ from services.scheduler.deliveries.sinks import presentable
 
 NO_SERVER: Final = "no SMTP server is configured"
 EVENT_HEADER: Final = "X-Flightlog-Event"
-_ADDRESS: Final = re.compile(r"[^\s@<>,;:]+@[^\s@<>,;:]+")
+_WORD: Final = r"[^\s@<>,;:\"()\[\]\\\x00-\x1f\x7f]+"
+_ADDRESS: Final = re.compile(f"{_WORD}@{_WORD}")
 _NO_MAILBOX: Final = 553
+_UNKNOWN_LETTERS: Final = SMTPResponse(_NO_MAILBOX, "the server takes no addresses with letters beyond ASCII")
 
 
 class EmailSink:
@@ -51,7 +53,7 @@ class EmailSink:
             return self._refused(refused, wanted)
         try:
             async with asyncio.timeout(self._settings.timeout_seconds):
-                answers, said = await self._hand_over(message(queued, recipients, self._settings.sender), recipients)
+                answers, said = await self._hand_over(queued, recipients)
         except aiosmtplib.SMTPRecipientsRefused as error:
             refused.update((one.recipient, (one.code, one.message)) for one in error.recipients)
             return self._refused(refused, wanted)
@@ -69,7 +71,7 @@ class EmailSink:
     async def close(self) -> None:
         """Nothing is kept open."""
 
-    async def _hand_over(self, written: EmailMessage, recipients: list[str]) -> tuple[dict[str, SMTPResponse], str]:
+    async def _hand_over(self, queued: DeliveryQueued, recipients: list[str]) -> tuple[dict[str, SMTPResponse], str]:
         """Who was refused, and what the server said of the message that all others get."""
         settings = self._settings
         client = aiosmtplib.SMTP(
@@ -83,7 +85,22 @@ class EmailSink:
             password=settings.password.get_secret_value() if settings.user else None,
         )
         async with client:
-            return await client.send_message(written, sender=settings.sender, recipients=recipients)
+            try:
+                return await client.send_message(
+                    message(queued, recipients, settings.sender), sender=settings.sender, recipients=recipients
+                )
+            except aiosmtplib.SMTPNotSupported:
+                # Some are not ASCII, which this server has no words for: the others get it all the same.
+                others = [one for one in recipients if one.isascii()]
+                if len(others) == len(recipients):
+                    raise
+            answers = {one: _UNKNOWN_LETTERS for one in recipients if one not in others}
+            if not others:
+                return answers, ""
+            refused, said = await client.send_message(
+                message(queued, others, settings.sender), sender=settings.sender, recipients=others
+            )
+            return {**answers, **refused}, said
 
     def _refused(self, refused: Mapping[str, tuple[int, str]], wanted: Iterable[str]) -> Failed:
         """The others have got it. Another try helps unless all refusals are final."""

@@ -60,22 +60,21 @@ class Following:
         self._queues = queues
         self._source = source
         self._clock = clock
+        self._after = 0
 
     async def run(self) -> None:
         """Queue until cancelled."""
-        began = await self.began()
-
-        async def take(recorded: Recorded) -> None:
-            if recorded.sequence > began:
-                await self.take(recorded)
-
-        await self._log.consume(self._source.stream, DURABLE, take, facts=self._source.facts)
+        self._after = await self.began()
+        await self._log.consume(self._source.stream, DURABLE, self.take, facts=self._source.facts)
 
     async def take(self, recorded: Recorded) -> None:
         """Queue what is to be told of one envelope, and before it of earlier ones; on the log when this returns."""
+        if recorded.sequence <= self._after:
+            return
         found: list[tuple[str, DeliveryQueued]] = []
         for one in (*await self._source.earlier(recorded), recorded):
-            found += await self._source.deliveries(one)
+            if one.sequence > self._after:
+                found += await self._source.deliveries(one)
         await self.queue(found, Cause.service(SERVICE, recorded))
 
     async def queue(self, found: list[tuple[str, DeliveryQueued]], cause: Cause) -> int:

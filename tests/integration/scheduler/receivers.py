@@ -167,6 +167,7 @@ async def mail_server(
     password: str = "",
     certificate: ssl.SSLContext | None = None,
     tls: str = "none",
+    utf8: bool = True,
 ) -> AsyncIterator[Mailbox]:
     """A receiver of e-mails on this machine. `tls` is "none", "starttls" or "tls"."""
     mailbox = Mailbox(user=user, password=password)
@@ -180,6 +181,7 @@ async def mail_server(
         auth_required=bool(user),
         tls_context=certificate if tls == "starttls" else None,
         require_starttls=tls == "starttls",
+        enable_SMTPUTF8=utf8,
     )
     context = certificate if tls == "tls" else None
     server = await asyncio.get_running_loop().create_server(controller.factory, "127.0.0.1", port, ssl=context)

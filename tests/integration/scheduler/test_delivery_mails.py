@@ -17,7 +17,7 @@ from flyteidl.admin.common_pb2 import EmailNotification, Notification
 from flyteidl.core.execution_pb2 import WorkflowExecution
 
 from flightlog_log import Log, Recorded
-from flightlog_protos.scheduler.v1.deliveries_pb2 import DeliveryFailed
+from flightlog_protos.scheduler.v1.deliveries_pb2 import DeliveryFailed, DeliveryParked
 from services.scheduler.deliveries import subjects
 from services.scheduler.deliveries.delivery import Policy, State
 from services.scheduler.deliveries.settings import SmtpSettings
@@ -129,6 +129,30 @@ async def test_recipients_who_got_it_get_it_once_while_others_are_tried_again(lo
     parked = (await history(log, execution.queue(name)))[-1]
     assert "gone@h.example: 550 no such user" in str(parked)
     assert "nonsense: 553" in str(parked)
+
+
+@pytest.mark.parametrize("utf8", [True, False])
+async def test_addresses_that_nobody_can_write_to_keep_nobody_from_the_mail(log: Log, *, utf8: bool) -> None:
+    name = f"m{uuid4().hex[:12]}"
+    odd = ["a\nBcc: eve@h.example", "(*'+@).", "nul\0@h.example", '"quoted" a@h.example', "zoë@h.example", "a@b@c"]
+    async with mail_server(utf8=utf8) as mailbox, sending(log, EmailSink(smtp(mailbox.port), name=name)):
+        execution = await failing(log, name, "ada@h.example", *odd)
+        assert set((await settled(log, execution.queue(name))).values()) == {State.PARKED}
+    ((recipients, _),) = mailbox.mails
+    assert recipients == (("ada@h.example", "zoë@h.example") if utf8 else ("ada@h.example",))
+    parked = (await history(log, execution.queue(name)))[-1]
+    assert isinstance(parked, DeliveryParked)
+    assert parked.tries == 1
+    assert sorted(parked.reached) == sorted(recipients)
+    assert ("beyond ASCII" in parked.reason) is not utf8
+
+
+async def test_when_nobody_can_be_written_to_it_is_parked_at_once(log: Log) -> None:
+    name = f"m{uuid4().hex[:12]}"
+    async with mail_server(utf8=False) as mailbox, sending(log, EmailSink(smtp(mailbox.port), name=name)):
+        execution = await failing(log, name, "zoë@h.example")
+        assert set((await settled(log, execution.queue(name))).values()) == {State.PARKED}
+    assert not mailbox.mails
 
 
 async def test_a_mail_server_that_comes_back_gets_what_waited(log: Log) -> None:
