@@ -50,7 +50,7 @@ class Explanation:
 class Inputs:
     """The inputs of a node, or of the array that it is an element of; `literals` is None where they are gone.
 
-    `interface` is what the node's task takes and gives, where that is known.
+    `interface` is what the node takes and gives, where that is known.
     """
 
     literals: LiteralMap | None

@@ -17,7 +17,8 @@ from flightlog_protos.catalog.v1.catalog_service_pb2 import NodeOrElement
 from flightlog_protos.log.v1.envelope_pb2 import DataRef
 from flightlog_rpc import invalid, missing, not_found
 from services.catalog import subjects
-from services.catalog.looking import uncached, values
+from services.catalog.looking import values
+from services.catalog.looking.compiled import compiled
 from services.catalog.looking.explaining import Inputs
 from services.catalog.looking.stories import Story, UnknownNode, story
 
@@ -71,13 +72,13 @@ class Nodes:
             return Inputs(None)
 
     async def interface(self, told: Story) -> TypedInterface | None:
-        """What the node's task takes and gives; None where that is not known."""
+        """What the node takes and gives; None where that is not known."""
         closure = await self.closure(told)
-        task = None if closure is None else uncached.task_of(told, closure)
-        return None if task is None else task.interface
+        found = None if closure is None else compiled(closure, told.way)
+        return None if found is None else found.interface
 
     async def interface_of(self, result: CachedResult) -> TypedInterface | None:
-        """What the task took and gave that made a result."""
+        """What the node took and gave that made a result."""
         maker = result.source.node_execution_id
         if not maker.node_id:
             return None
@@ -87,8 +88,8 @@ class Nodes:
             return None
 
     async def closure(self, told: Story) -> CompiledWorkflowClosure | None:
-        """What the node's task was compiled into; None where it is gone, or the node never came so far."""
-        data = None if told.scheduled is None else await self._data(told.scheduled.closure, _LARGEST)
+        """What the node was compiled into; None where it is gone."""
+        data = None if told.closure is None else await self._data(told.closure, _LARGEST)
         try:
             return None if data is None else CompiledWorkflowClosure.FromString(data)
         except DecodeError:
@@ -103,11 +104,8 @@ class Nodes:
             return None
 
     async def _data(self, ref: DataRef, limit: int) -> bytes | None:
-        # Clients may have named it. What is not in our bucket may take for ever, or be nobody's business.
-        ours = self._blobs.uri("")
-        if not ref.uri.startswith(ours) or any(
-            part in ("", ".", "..") for part in ref.uri.removeprefix(ours).split("/")
-        ):
+        # Clients may have named it.
+        if not self._blobs.has_room_for(ref.uri):
             return None
         try:
             return await self._blobs.get(ref.uri, limit=limit)

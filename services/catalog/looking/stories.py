@@ -46,7 +46,9 @@ class Story:
     succeeded: facts.NodeSucceeded | None = None
     recovered: facts.NodeRecovered | None = None
     over: bool = False
-    scheduled: facts.AttemptScheduled | None = None
+    # The compiled workflow that has it, and the way to it in there: ids of nodes that lie in one another.
+    closure: DataRef | None = None
+    way: tuple[str, ...] = ()
     # Of an array: how many elements it has, and how those that ended used the cache.
     size: int = 0
     elements: dict[str, CatalogCacheStatus] = field(default_factory=dict[str, CatalogCacheStatus])
@@ -87,6 +89,7 @@ def story(history: Iterable[Message], node_id: str, element: int | None = None) 
     if wanted not in nodes:
         raise UnknownNode(_missing(nodes, wanted))
     told = Story(wanted)
+    told.closure, told.way = _place(known, nodes, wanted)
     for fact in known:
         _tell(told, fact)
     if told.element is not None and told.inputs is None:
@@ -120,8 +123,6 @@ def _tell(told: Story, fact: Message) -> None:
             told.lost = told.lost or fact.overwrites
         case facts.CachePutRequested() if fact.node_id == told.node_id:
             told.put = fact
-        case facts.AttemptScheduled() if fact.node_id == told.node_id:
-            told.scheduled = fact
         case facts.NodeSucceeded() if fact.node_id == told.node_id:
             told.succeeded, told.awaits = fact, False
         case facts.NodeRecovered() if fact.node_id == told.node_id:
@@ -145,6 +146,29 @@ def _queued(fact: Message) -> facts.NodeQueued | None:
     if isinstance(fact, facts.CacheAsked):
         return fact.node
     return fact if isinstance(fact, facts.NodeQueued) else None
+
+
+def _place(
+    history: Iterable[Message], nodes: dict[str, facts.NodeQueued], node_id: str
+) -> tuple[DataRef | None, tuple[str, ...]]:
+    """In which closure a node is, and the way to it: the execution's, or one that a dynamic node around it has."""
+    closure: DataRef | None = None
+    plans: dict[tuple[str, str], DataRef] = {}
+    for fact in history:
+        if isinstance(fact, facts.ExecutionCreated):
+            closure = fact.closure
+        elif isinstance(fact, facts.DynamicPlanned):
+            plans[fact.node_id, str(fact.attempt)] = fact.closure
+    way: list[str] = []
+    node = nodes.get(node_id)
+    while node is not None:
+        way.append(node.spec_node_id)
+        asked_for = plans.get((node.parent_node_id, node.retry_group))
+        if asked_for is not None:
+            closure = asked_for
+            break
+        node = nodes.get(node.parent_node_id)
+    return closure, tuple(reversed(way))
 
 
 def _element(nodes: dict[str, facts.NodeQueued], array: str, element: int) -> str:

@@ -1,27 +1,28 @@
-"""Why the result of a node is not cached at all, from its task and its workflow. Pure (engine-semantics §4.1)."""
+"""Why the result of a node is not cached at all, from what it runs and its workflow. Pure (engine-semantics §4.1)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final
 
 from flyteidl.core.catalog_pb2 import CatalogCacheStatus
 from flyteidl.core.compiler_pb2 import CompiledWorkflowClosure
 from flyteidl.core.literals_pb2 import LiteralMap
 from flyteidl.core.tasks_pb2 import TaskTemplate
-from flyteidl.core.workflow_pb2 import Node, NodeMetadata
+from flyteidl.core.workflow_pb2 import NodeMetadata
 
 from flightlog_protos.execution.v1 import facts_pb2 as facts
 from flightlog_types import cache_keys
+from services.catalog.looking.compiled import Compiled, compiled
 from services.catalog.looking.stories import Story
 
-_ASKED_FOR: Final = {facts.SUB_WORKFLOW: "sub-workflow", facts.LAUNCH_PLAN: "launch plan"}
 _KINDS: Final = {
     facts.START: "the start of a workflow",
     facts.END: "the end of a workflow",
     facts.BRANCH: "a conditional",
     facts.GATE: "a gate",
 }
+_ASKED_FOR: Final = "with_overrides(cache=Cache(version=...))"
+_NOTHING_TOLD: Final = "No caching is asked for here, or the node did not get far enough to tell"
 
 
 def array_reason(story: Story) -> str:
@@ -37,70 +38,61 @@ def reason(story: Story, closure: CompiledWorkflowClosure | None, inputs: Litera
     """Why a node has no key.
 
     Args:
-        closure: what the node's task was compiled into; None where that is not known.
+        closure: what the node was compiled into; None where that is not known.
         inputs: the node's; None where they are not known.
     """
     if story.kind == facts.ARRAY:
         return array_reason(story)
     if story.kind in _KINDS:
         return f"This is {_KINDS[story.kind]}, which has no result to be cached"
-    if story.kind in _ASKED_FOR:
-        how = "with_overrides(cache=Cache(version=...))"
-        return f"What a {_ASKED_FOR[story.kind]} gives is cached only where its node asks for that: {how}"
-    task = None if closure is None else task_of(story, closure)
-    if closure is None or task is None:
-        return "No caching is asked for here, or the node did not get far enough to tell"
-    metadata = _overrides(closure, story)
-    name, of_task = task.id.name, task.metadata
-    if not (metadata.cacheable if metadata.HasField("cacheable") else of_task.discoverable):
-        if of_task.discoverable:
-            return f"Caching of {name} is off for this node (with_overrides)"
-        return f"Task {name} is not cached: it is declared without cache=True and a cache_version"
-    version = metadata.cache_version if metadata.HasField("cache_version") else of_task.discovery_version
+    found = None if closure is None else compiled(closure, story.way)
+    if found is None:
+        return _NOTHING_TOLD
+    version, refusal = _of_task(found.node.metadata, found.task) if found.task is not None else _of_node(found)
+    if refusal:
+        return refusal
+    what = f"{_kind(found).capitalize()} {found.name}"
     if not version.strip(" "):
-        return f"Task {name} has no cache_version, without which there is no key"
-    if not task.interface.outputs.variables:
-        return f"Task {name} has no outputs, so there is nothing to be cached"
-    if inputs is not None and not _has_hash(inputs):
+        return f"{what} has no cache_version, without which there is no key"
+    if found.interface is None:
+        return f"What {_kind(found)} {found.name} gives was not compiled into this workflow; a new version of it has it"
+    if not found.interface.outputs.variables:
+        return f"{what} has no outputs, so there is nothing to be cached"
+    if inputs is not None and not _have_hashes(inputs, found):
         return "The inputs hold a value that has no hash, which nothing can be equal to"
     return "Caching is off on this server (FLIGHTLOG_EXECUTION__CACHING)"
 
 
-def task_of(story: Story, closure: CompiledWorkflowClosure) -> TaskTemplate | None:
-    """The task that a node runs; None where it never came so far."""
-    if story.scheduled is None:
-        return None
-    wanted = story.scheduled.task_id
-    return next((task.template for task in closure.tasks if task.template.id == wanted), None)
+def _of_task(node: NodeMetadata, task: TaskTemplate) -> tuple[str, str]:
+    """The version of the cache, and why there is none."""
+    name, said = task.id.name, task.metadata
+    version = node.cache_version if node.HasField("cache_version") else said.discovery_version
+    if node.cacheable if node.HasField("cacheable") else said.discoverable:
+        return version, ""
+    if said.discoverable:
+        return version, f"Caching of {name} is off for this node (with_overrides)"
+    return version, f"Task {name} is not cached: it is declared without cache=True and a cache_version"
 
 
-def _overrides(closure: CompiledWorkflowClosure, story: Story) -> NodeMetadata:
-    """What the workflow says of the node; nothing where several nodes of that id run other tasks."""
-    assert story.scheduled is not None
-    workflows = (closure.primary, *closure.sub_workflows)
-    found = [
-        node.metadata
-        for workflow in workflows
-        for node in _with_arms(workflow.template.nodes)
-        if node.id == story.spec_node_id and node.task_node.reference_id == story.scheduled.task_id
-    ]
-    return found[0] if found else NodeMetadata()
+def _of_node(found: Compiled) -> tuple[str, str]:
+    """Likewise, of what runs no task: only the node can ask for it."""
+    metadata = found.node.metadata
+    if metadata.cacheable:
+        return metadata.cache_version, ""
+    return "", f"What a {_kind(found)} gives is cached only where its node asks for that: {_ASKED_FOR}"
 
 
-def _with_arms(nodes: Iterable[Node]) -> Iterable[Node]:
-    for node in nodes:
-        yield node
-        if node.HasField("branch_node"):
-            if_else = node.branch_node.if_else
-            arms = [block.then_node for block in (if_else.case, *if_else.other)]
-            if if_else.HasField("else_node"):
-                arms.append(if_else.else_node)
-            yield from _with_arms(arms)
+def _kind(found: Compiled) -> str:
+    if found.task is not None:
+        return "task"
+    return "launch plan" if found.node.workflow_node.HasField("launchplan_ref") else "sub-workflow"
 
 
-def _has_hash(inputs: LiteralMap) -> bool:
+def _have_hashes(inputs: LiteralMap, found: Compiled) -> bool:
+    ignored = () if found.task is None else found.task.metadata.cache_ignore_input_vars
     try:
-        cache_keys.tag(inputs)
+        cache_keys.tag(inputs, ignored)
+        cache_keys.tag(found.given)
     except ValueError:
         return False
     return True

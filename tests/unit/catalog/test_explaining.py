@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -25,12 +26,15 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from flightlog_protos.catalog.v1.cache_pb2 import CachedResult, CacheKey, InputHash, ResultCached
 from flightlog_protos.catalog.v1.catalog_service_pb2 import CachedEntry, CacheEvent, ExplainNodeResponse
 from flightlog_protos.execution.v1 import facts_pb2 as facts
+from flightlog_protos.log.v1.envelope_pb2 import DataRef
 from flightlog_types import cache_keys
 from flightlog_types.object_hash import encoded
 from services.catalog.entries import Rules
 from services.catalog.looking import uncached
+from services.catalog.looking.compiled import compiled
 from services.catalog.looking.explaining import Explanation, Inputs, explain, with_values
 from services.catalog.looking.stories import Story, UnknownNode, story
+from tests.unit.engine.story import INPUT, Flow, From, when
 
 TASK_ID = Identifier(resource_type=TASK, project="p", domain="d", name="train", version="v1")
 Outcome = ExplainNodeResponse
@@ -372,6 +376,15 @@ def test_a_node_that_is_not_there_is_a_clear_error(node_id: str, element: int | 
         story(history, node_id, element)
 
 
+def with_sub(**said: Any) -> Flow:
+    inner = Flow("inner").task("t", {"a": INPUT}).returns(o0=From("t"))
+    return Flow().sub("n0", inner, {"x": INPUT}, **said)
+
+
+def with_launch_plan(**said: Any) -> Flow:
+    return Flow().launches("n0", {"x": INPUT}, launch_plan="inner", **said)
+
+
 class TestUncached:
     """A node that has no key."""
 
@@ -381,8 +394,7 @@ class TestUncached:
         compiled.task_node.reference_id.CopyFrom(TASK_ID)
         for name, value in overrides.items():
             setattr(compiled.metadata, name, value)
-        told = Story("n0", kind=facts.TASK, name="train", spec_node_id="n0")
-        told.scheduled = facts.AttemptScheduled(node_id="n0", task_id=TASK_ID)
+        told = Story("n0", kind=facts.TASK, name="train", spec_node_id="n0", way=("n0",))
         return uncached.reason(told, closure, inputs)
 
     def task(self, *, cached: bool = True, version: str = "1", outputs: bool = True) -> CompiledTask:
@@ -418,6 +430,93 @@ class TestUncached:
     def test_kinds_that_have_no_result(self, kind: facts.NodeKind) -> None:
         assert "no result to be cached" in uncached.reason(Story("n0", kind=kind), None, None)
 
-    @pytest.mark.parametrize("kind", [facts.SUB_WORKFLOW, facts.LAUNCH_PLAN])
-    def test_kinds_that_are_cached_only_where_they_ask(self, kind: facts.NodeKind) -> None:
-        assert "only where its node asks" in uncached.reason(Story("n0", kind=kind), None, None)
+    @pytest.mark.parametrize("kind", [facts.TASK, facts.SUB_WORKFLOW, facts.LAUNCH_PLAN])
+    def test_what_is_not_known_any_more_is_not_guessed(self, kind: facts.NodeKind) -> None:
+        assert "did not get far enough to tell" in uncached.reason(Story("n0", kind=kind), None, None)
+
+
+OF_NODES = pytest.mark.parametrize("flow", [with_sub, with_launch_plan])
+
+
+def of_node(flow: Flow, inputs: LiteralMap | None = None) -> str:
+    """Why what runs no task has no key."""
+    kind = facts.SUB_WORKFLOW if flow.subs else facts.LAUNCH_PLAN
+    return uncached.reason(Story("n0", kind=kind, way=("n0",)), flow.closure(), inputs)
+
+
+class TestUncachedNodes:
+    """Sub-workflows and launch plans, which are cached only where their nodes ask for it."""
+
+    @OF_NODES
+    def test_a_node_that_does_not_ask_for_it(self, flow: Callable[..., Flow]) -> None:
+        assert "only where its node asks" in of_node(flow())
+
+    @OF_NODES
+    def test_a_node_without_a_version(self, flow: Callable[..., Flow]) -> None:
+        assert "inner has no cache_version" in of_node(flow(cache=" "))
+
+    @OF_NODES
+    def test_inputs_without_a_hash(self, flow: Callable[..., Flow]) -> None:
+        inputs = LiteralMap()
+        inputs.literals["x"].scalar.generic.fields["y"].number_value = float("inf")
+        assert "no hash" in of_node(flow(cache="1"), inputs)
+
+    @OF_NODES
+    def test_a_server_that_caches_nothing(self, flow: Callable[..., Flow]) -> None:
+        assert "FLIGHTLOG_EXECUTION__CACHING" in of_node(flow(cache="1"), literals(x=1))
+
+    def test_a_sub_workflow_without_outputs(self) -> None:
+        assert "Sub-workflow inner has no outputs" in of_node(Flow().sub("n0", Flow("inner").task("t"), cache="1"))
+
+    def test_a_launch_plan_of_which_the_workflow_does_not_know_what_it_gives(self) -> None:
+        flow = with_launch_plan(cache="1")
+        flow.launch_plans.clear()
+        assert "was not compiled into this workflow" in of_node(flow)
+
+    def test_what_a_launch_plan_gives_by_itself_may_have_no_hash(self) -> None:
+        flow = with_launch_plan(cache="1")
+        given = flow.launch_plans["inner"].template.fixed_inputs.literals["y"]
+        given.scalar.generic.fields["y"].number_value = float("inf")
+        assert "no hash" in of_node(flow, literals(x=1))
+
+
+def nested() -> Flow:
+    """Nodes of the same id, one cached and one not, in workflows that lie in one another."""
+    last = Flow("last").task("n0", {"a": 1})
+    last.tasks["n0"].metadata.discoverable = True
+    arm = Flow("arm").sub("n0", Flow("inner").task("n0", {"a": 1}).sub("n1", last))
+    return Flow().branch("n0", (when(INPUT, "GT", 1), arm)).map("n1", {"a": [1]}).map_task("n2", {"a": [1]}, size=1)
+
+
+@pytest.mark.parametrize(
+    ("way", "name"),
+    [
+        (("n0", "n0-0", "n0"), "inner.n0"),
+        (("n0", "n0-0", "n1", "n0"), "last.n0"),
+        (("n1", "n0"), "main.n1"),
+        (("n2", "n4"), "main.n2"),
+        (("n0", "n0-0", "n9"), None),
+        (("n9",), None),
+        (("n0",), None),
+    ],
+)
+def test_a_node_is_found_in_its_own_workflow(way: tuple[str, ...], name: str | None) -> None:
+    closure = nested().closure()
+    arm = closure.primary.template.nodes[2].branch_node.if_else.case.then_node.id
+    found = compiled(closure, tuple(arm if one == "n0-0" else one for one in way))
+    assert (None if found is None else found.name) == name
+
+
+def test_a_story_says_where_the_node_was_compiled() -> None:
+    ours, planned, other = (DataRef(uri=f"s3://bucket/{name}") for name in ("ours", "planned", "other"))
+    history = [
+        facts.ExecutionCreated(closure=ours),
+        facts.NodeQueued(node_id="n0", spec_node_id="n0", kind=facts.TASK),
+        facts.DynamicPlanned(node_id="n0", attempt=0, closure=other),
+        facts.DynamicPlanned(node_id="n0", attempt=1, closure=planned),
+        facts.NodeQueued(node_id="s", spec_node_id="dn0", parent_node_id="n0", retry_group="1"),
+        facts.NodeQueued(node_id="t", spec_node_id="n4", parent_node_id="s", retry_group="0"),
+    ]
+    outer, inner = story(history, "n0"), story(history, "t")
+    assert (outer.closure, outer.way) == (ours, ("n0",))
+    assert (inner.closure, inner.way) == (planned, ("dn0", "n4"))
