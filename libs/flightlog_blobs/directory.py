@@ -144,7 +144,7 @@ class DirectoryDriver:
         return
 
     def _file(self, bucket: str, key: str) -> str:
-        if any(part in ("", ".", "..") for part in key.split("/")):
+        if any(part in ("", ".", "..") for part in (bucket, *key.split("/"))):
             raise BlobError(f"s3://{bucket}/{key}: a folder cannot hold an object of that name")
         return f"{self._root}/{bucket}/{key}"
 

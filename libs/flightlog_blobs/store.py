@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from hashlib import sha256
+from typing import Final
 
 from flightlog_protos.log.v1.envelope_pb2 import DataRef
 
@@ -14,6 +15,11 @@ from .errors import BlobCorrupt, BlobError, BlobMissing
 from .s3 import S3Driver
 from .settings import BlobSettings
 from .signing import Signer
+
+_LONGEST_KEY: Final = 1024
+"""Bytes, in S3."""
+_LONGEST_PART: Final = 255
+"""Bytes between two slashes, in a folder."""
 
 
 class BlobStore:
@@ -41,6 +47,22 @@ class BlobStore:
     def uri(self, *parts: str) -> str:
         """`s3://<our bucket>/<parts joined by />`."""
         return f"s3://{self.settings.bucket}/{'/'.join(parts)}"
+
+    def has_room_for(self, uri: str) -> bool:
+        """Whether a URI can name an object of our bucket.
+
+        To be asked of what users name: anything else may take for ever, or be nobody's business.
+        """
+        ours = self.uri("")
+        return (
+            uri.startswith(ours)
+            and "\0" not in uri
+            and all(
+                part not in ("", ".", "..") and len(part.encode()) <= _LONGEST_PART
+                for part in uri.removeprefix(ours).split("/")
+            )
+            and len(uri.encode()) - len(ours.encode()) <= _LONGEST_KEY
+        )
 
     async def put(self, uri: str, data: bytes) -> DataRef:
         """Write an object, whole or not at all, over one that may be there."""

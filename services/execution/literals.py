@@ -48,9 +48,8 @@ class LiteralCache(Mapping[str, _Value]):
 
 async def load_offloaded(blobs: BlobStore, uri: str, limit: int) -> Literal | str:
     """An offloaded literal of at most `limit` bytes, or why it can never be had. Raises BlobError."""
-    # Users name these. What is not in our bucket may take for ever, or be nobody's business.
-    ours = blobs.uri("")
-    if not uri.startswith(ours) or any(part in ("", ".", "..") for part in uri.removeprefix(ours).split("/")):
+    # Users name these.
+    if not blobs.has_room_for(uri):
         return "it names no object of this store"
     try:
         data = await blobs.get_or_none(uri, limit=limit)

@@ -47,6 +47,9 @@ class Cache:
         """Raises INVALID_ARGUMENT, and ALREADY_EXISTS where there is a result and it is not to be overwritten."""
         key = key_of(request.key)
         result = await self._result(request)
+        if key.HasField("dataset") and request.output.HasField("output_uri"):
+            # Nodes will read it.
+            await self._data.check(result.outputs, "output_uri")
         outcome = await self._entries.change(key, [Put(None, result, overwrites=request.overwrite)], call.cause())
         if not outcome.facts:
             raise already_exists(f'cache entry "{request.key}" already exists')

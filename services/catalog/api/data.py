@@ -9,12 +9,14 @@ from flyteidl.core.literals_pb2 import Literal, LiteralMap
 from flyteidl.datacatalog.datacatalog_pb2 import ArtifactData
 from google.protobuf.message import DecodeError
 
-from flightlog_blobs import BlobCorrupt, BlobMissing, BlobStore
+from flightlog_blobs import BlobCorrupt, BlobMissing, BlobStore, BlobTooLarge
 from flightlog_protos.log.v1.envelope_pb2 import DataRef
-from flightlog_rpc import already_exists, internal
+from flightlog_rpc import already_exists, internal, invalid
 
 PREFIX: Final = "catalog/data"
 """Where clients' data are in the object store, each under the hash of its bytes."""
+_LARGEST: Final = 32 << 20
+"""Bytes of outputs that nodes may take from where a client says they are."""
 
 
 class ArtifactsData:
@@ -49,6 +51,18 @@ class ArtifactsData:
         if not literals:
             raise internal(f"artifact {artifact_id} does not have artifact data associated")
         return [ArtifactData(name=name, value=literals[name]) for name in sorted(literals)]
+
+    async def check(self, reference: DataRef, field: str) -> None:
+        """Raises INVALID_ARGUMENT where somebody says that there are literals, and there are none that can be read."""
+        try:
+            known = self._blobs.has_room_for(reference.uri)
+            data = await self._blobs.get_or_none(reference.uri, limit=_LARGEST) if known else None
+            if data is not None:
+                LiteralMap.FromString(data)
+        except (BlobTooLarge, DecodeError) as error:
+            raise invalid(f"{field} names no literals: {error}") from None
+        if data is None:
+            raise invalid(f"{field} names no object of this store")
 
     def is_own(self, reference: DataRef) -> bool:
         """Whether a client sent the data, and they were put here."""

@@ -17,16 +17,17 @@ def key_of(key: str) -> CacheKey:
     """The entry of a key.
 
     `<project>/<domain>/<dataset name>/<dataset version>/<tag>` with a tag of the engine's is the engine's entry; any
-    other text is an entry of its own.
+    other text is an entry of its own, without a dataset. Cache versions may have slashes in them.
 
     Raises:
         RpcError: INVALID_ARGUMENT without a key.
     """
     if not key:
         raise invalid("key is required")
-    parts = key.split("/")
-    if len(parts) == 5 and all(parts) and parts[4].startswith(ENGINE):
-        project, domain, name, version, tag = parts
+    named, _, tag = key.rpartition("/")
+    parts = named.split("/", 3)
+    if len(parts) == 4 and all(parts) and tag.startswith(ENGINE):
+        project, domain, name, version = parts
         dataset = Identifier(resource_type=DATASET, project=project, domain=domain, name=name, version=version)
         return CacheKey(dataset=dataset, tag=tag)
     return CacheKey(tag=key)

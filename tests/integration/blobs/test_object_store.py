@@ -173,6 +173,9 @@ async def test_folder_is_never_left(blob_settings: BlobSettings, key: str) -> No
     for attempt in (store.get(store.uri(key)), store.put(store.uri(key), b"x"), store.delete(store.uri(key))):
         with pytest.raises(BlobError, match="folder cannot hold"):
             await attempt
+    for bucket in (".", ".."):
+        with pytest.raises(BlobError, match="folder cannot hold"):
+            await store.get(f"s3://{bucket}/{key.strip('./')}")
 
 
 async def test_store_that_is_away_is_an_error_with_its_reason(blob_settings: BlobSettings) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -74,6 +75,30 @@ def test_data_may_lie_where_a_client_has_put_them(cache: Any, key: str) -> None:
     output = pb.CachedOutput(output_uri="s3://elsewhere/outputs.pb")
     cache.Put(pb.PutCacheRequest(key=key, output=output))
     assert get(cache, key).output_uri == "s3://elsewhere/outputs.pb"
+
+
+def test_what_nodes_will_read_must_be_there(cache: Any, stack: StackProcess) -> None:
+    key = f"tests/development/flyte_task-t/1-aaaaaaaa-bbbbbbbb/flyte_cached-{uuid4().hex}"
+    put(cache, key, 1)
+    directory = Path(stack.endpoints["object_directory"])
+    (folder,) = (found.parent for found in directory.glob("*/catalog"))
+    (folder / "text").write_bytes(b"no literals")
+    (folder / "outputs.pb").write_bytes(literals(2).SerializeToString())
+    missing, no_literals = "names no object of this store", "names no literals: "
+    for name, reason in (
+        ("elsewhere/outputs.pb", missing),
+        (f"{folder.name}/not/../outputs.pb", missing),
+        (f"{folder.name}/not/there.pb", missing),
+        (f"{folder.name}/{'x' * 300}", missing),
+        (f"{folder.name}/text", no_literals),
+    ):
+        output = pb.CachedOutput(output_uri=f"s3://{name}")
+        code, message = refusal(cache.Put, pb.PutCacheRequest(key=key, output=output, overwrite=True))
+        assert (code, message.startswith(f"output_uri {reason}")) == (INVALID, True)
+    assert get(cache, key).output_literals == literals(1)
+    output = pb.CachedOutput(output_uri=f"s3://{folder.name}/outputs.pb")
+    cache.Put(pb.PutCacheRequest(key=key, output=output, overwrite=True))
+    assert get(cache, key).output_uri == output.output_uri
 
 
 def test_what_is_put_is_whole(cache: Any, key: str) -> None:

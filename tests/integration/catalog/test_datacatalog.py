@@ -385,6 +385,13 @@ def test_any_text_can_be_a_name(catalog: Any) -> None:
     tag(catalog, odd, artifact_id, "t" * 5000)
     assert by_tag(catalog, odd, "t" * 5000).id == artifact_id
     assert by_id(catalog, odd, artifact_id).tags[0].name == "t" * 5000
+    alike = pb.Artifact(id=f"{artifact_id}.", dataset=odd, data=data(o0=2))
+    catalog.CreateArtifact(pb.CreateArtifactRequest(artifact=alike))
+    assert not by_id(catalog, odd, alike.id).tags
+    assert numbers(catalog.GetArtifact(pb.GetArtifactRequest(artifact_id=artifact_id)).artifact) == {"o0": 1}
+    wanted = pb.SinglePropertyFilter(tag_filter=pb.TagPropertyFilter(tag_name="t" * 5001))
+    request = pb.ListArtifactsRequest(dataset=odd, filter=pb.FilterExpression(filters=[wanted]))
+    assert not catalog.ListArtifacts(request).artifacts
 
 
 def test_data_that_are_lost_are_an_internal_error(catalog: Any, made: pb.DatasetID, stack: Any) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from flightlog_blobs import BlobError, BlobSettings, split
+from flightlog_blobs import BlobError, BlobSettings, BlobStore, split
 
 _ACCESS = {"bucket": "b", "endpoint": "http://h:1", "access_key": "k", "secret_key": "very secret"}
 
@@ -21,6 +21,31 @@ def test_uri_is_split_into_bucket_and_key(bucket: str, key: str) -> None:
 def test_what_is_no_uri_of_an_object_is_refused(uri: str) -> None:
     with pytest.raises(BlobError, match=r"is not s3://"):
         split(uri)
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        ("s3://b/a/b.pb", True),
+        ("s3://b/a b/ü", True),
+        ("s3://b/", False),
+        ("s3://b", False),
+        ("s3://c/a", False),
+        ("s3://bb/a", False),
+        ("s3a://b/a", False),
+        ("gs://b/a", False),
+        ("s3://b/a/../c", False),
+        ("s3://b/a//c", False),
+        ("s3://b/./c", False),
+        ("s3://b/a\0", False),
+        (f"s3://b/{'x' * 255}", True),
+        (f"s3://b/{'ü' * 128}", False),
+        (f"s3://b/{'x/' * 512}x", False),
+    ],
+)
+def test_users_may_name_objects_of_our_bucket(uri: str, expected: bool) -> None:
+    settings = BlobSettings.model_validate({**_ACCESS, "driver": "directory", "directory": "/data"})
+    assert BlobStore.open(settings).has_room_for(uri) == expected
 
 
 def test_driver_directory_needs_its_folder() -> None:
