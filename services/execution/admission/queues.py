@@ -95,15 +95,18 @@ class Queues:
     async def look(self, place: Place) -> Queue:
         """The queue as the log has it now. Raises as `give`."""
         subject = subjects.queue(place)
-        if place not in self._lanes and not await self._log.last_sequence(subject):
+        sequence = await self._log.last_sequence(subject)
+        if not sequence:
             # Anybody may look anywhere: what is not there is not kept at hand.
             return Queue()
         lane = self._lane(place)
-        async with lane.lock:
-            head = await self._known(subject, lane)
-            if not await self._is_current(subject, head):
-                await self._catch_up(subject, lane, head)
-            return lane.queue
+        # Many look while they wait: where nothing is new, they keep nobody from his turn.
+        if lane.head is None or lane.head.sequence < sequence:
+            async with lane.lock:
+                head = await self._known(subject, lane)
+                if head.sequence < sequence:
+                    await self._catch_up(subject, lane, head)
+        return lane.queue
 
     def _with_state(self, decision: Decision, lane: _Lane) -> Sequence[Message]:
         due = lane.since >= max(_BETWEEN_SNAPSHOTS, len(decision.queue.members))
