@@ -4,7 +4,6 @@ A fact of a kind this release does not know changes nothing, so that an older en
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from datetime import UTC
 from typing import Any
 
@@ -14,6 +13,7 @@ from google.protobuf.message import Message
 
 from flightlog_protos.execution.v1 import facts_pb2 as facts
 from flightlog_protos.log.v1.envelope_pb2 import DataRef
+from services.execution.engine.copies import replace
 from services.execution.engine.state import (
     ArrayState,
     AttemptPhase,
@@ -342,7 +342,7 @@ def _element_failed(state: Execution, array_id: str) -> Execution:
 
 def _no_longer_waiting(state: Execution, order: int) -> Execution:
     waiting = state.waiting.delete(order)
-    start = state.waiting_from
+    start = state.waiting_from if waiting else state.queued
     while start < state.queued and start not in waiting:
         start += 1
     return replace(state, waiting=waiting, waiting_from=start)
