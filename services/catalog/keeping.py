@@ -57,7 +57,7 @@ class Kept:
         head, entry, causes = self.head, self.entry, set[str]()
         for record in records:
             head = record.head
-            if record.envelope.actor.subject == SERVICE and record.envelope.actor.method == "service":
+            if record.envelope.actor.method == "service":
                 causes.add(record.envelope.causation_id)
             for fact in record.facts:
                 entry = entries.evolve(entry, fact)
