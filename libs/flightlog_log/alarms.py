@@ -21,12 +21,14 @@ from .subjects import Subject, encode_token
 
 _DUE = "Flightlog-Due"
 _TRACEPARENT = "traceparent"
-# What fired is dropped after this time, handled or not: the timer's fact, not the alarm, is the truth.
+# What fired is dropped after this time, handled or not, unless it is to last.
 _KEPT = "720h"
 _Alarm = TypeVar("_Alarm", bound=Message)
 
 
-async def schedule(connection: Connection, key: Subject, due: datetime, message: Message, traceparent: str) -> None:
+async def schedule(
+    connection: Connection, key: Subject, due: datetime, message: Message, traceparent: str, *, lasting: bool
+) -> None:
     """See `Log.schedule`."""
     if key.stream != "ALARM":
         raise ValueError(f"{key}: the key of an alarm is a subject of the stream ALARM")
@@ -36,9 +38,10 @@ async def schedule(connection: Connection, key: Subject, due: datetime, message:
     headers = {
         "Nats-Schedule": f"@at {moment}",
         "Nats-Schedule-Target": "alarmed." + text.partition(".")[2],
-        "Nats-Schedule-TTL": _KEPT,
         _DUE: moment,
     }
+    if not lasting:
+        headers["Nats-Schedule-TTL"] = _KEPT
     if traceparent:
         headers[_TRACEPARENT] = traceparent
     data = message.SerializeToString()

@@ -181,13 +181,17 @@ class Log:
             return 0
         return int(info["ack_floor"].get("stream_seq", 0))
 
-    async def schedule(self, key: Subject, due: datetime, message: Message, *, traceparent: str = "") -> None:
+    async def schedule(
+        self, key: Subject, due: datetime, message: Message, *, traceparent: str = "", lasting: bool = False
+    ) -> None:
         """Have `message` delivered to the alarm consumers of the key's kind (its first part) at `due`.
 
         The key is a subject of the stream ALARM: `Subject.of("ALARM", kind, …)`. Scheduling a key again moves its
-        alarm; what is due already fires at once. `traceparent` is the trace that goes on then. Raises `LogUnavailable`.
+        alarm; what is due already fires at once. `traceparent` is the trace that goes on then. `lasting`: what fired is
+        kept until the key's next alarm fires, however long nobody is there to take it; else for thirty days. Raises
+        `LogUnavailable`.
         """
-        await alarms.schedule(self._connection, key, due, message, traceparent)
+        await alarms.schedule(self._connection, key, due, message, traceparent, lasting=lasting)
 
     async def consume_alarms(
         self,

@@ -41,6 +41,9 @@ from services.scheduler.schedules.ticks import execution_request
 
 _INSTANT: Final = timedelta(microseconds=1)
 _LONGEST_ID: Final = 63
+_FIRST_YEAR: Final = 1900
+_MOST_AT_ONCE: Final = 1000
+"""Each envelope lists the ticks that run, and the first one asks for as many executions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +283,10 @@ def _requested(command: CreateBackfill) -> BackfillRequested:
             Refusal.INVALID,
             f"the range ends before it begins: from {command.begin.isoformat()} to {command.end.isoformat()}",
         )
+    if command.begin.year < _FIRST_YEAR:
+        raise Refused(Refusal.INVALID, f"there are no ticks before the year {_FIRST_YEAR}")
+    if command.parallelism > _MOST_AT_ONCE:
+        raise Refused(Refusal.INVALID, f"at most {_MOST_AT_ONCE} runs of a backfill go on at once")
     request = BackfillRequested(
         id=command.id,
         launch_plan=command.launch_plan,

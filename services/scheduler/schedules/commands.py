@@ -63,6 +63,8 @@ class Activate:
     """Of the envelope on the stream REGISTRY. One that is not later than what was taken in changes nothing."""
     refused: str = ""
     """A sentence when the version's schedule cannot be kept, whatever it says; "" when it may be."""
+    superseded: bool = False
+    """The registry has decided something else since, which is told next: nothing is considered before that is known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,11 @@ class LaunchPlans:
         fact = None if record is None else decided(record)
         return fact.id if isinstance(fact, LaunchPlanActivated) else None
 
+    async def last_activation(self, key: ScheduleKey) -> int:
+        """Sequence in the stream REGISTRY of what was decided last about a name; 0 when nothing was."""
+        subject = subjects.activation(key)
+        return 0 if subject is None else await self._log.last_sequence(subject)
+
     async def activations(self, key: ScheduleKey, after: int) -> list[Recorded]:
         """What was decided about a name behind a sequence of the stream REGISTRY, in order."""
         subject = subjects.activation(key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from flyteidl.admin.schedule_pb2 import Schedule
 from flyteidl.core.identifier_pb2 import LAUNCH_PLAN, Identifier
@@ -15,6 +15,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from flightlog_protos.scheduler.v1 import schedules_pb2 as facts
 from flightlog_protos.scheduler.v1.schedules_pb2 import SchedulePolicy
 from services.scheduler.schedules.naming import tick_name
+
+MOST_FOLLOWED: Final = 1000
+"""Runs of one schedule whose ends are waited for, the latest ones: each envelope lists them. Runs go on unlisted."""
 
 
 class ScheduleKey(NamedTuple):
@@ -78,7 +81,7 @@ class Position:
     considered: datetime | None = None
     """The latest nominal time that was ever considered: whatever the clock does, no tick before it is again."""
     running: tuple[Tick, ...] = ()
-    """Whose executions were asked for and have not ended, in that order."""
+    """Whose executions were asked for and have not ended, in that order; at most `MOST_FOLLOWED`."""
     stopping: frozenset[Tick] = frozenset()
     """Those of them that are being terminated."""
     waiting: tuple[Waiting, ...] = ()
@@ -162,9 +165,11 @@ def _tick(position: Position, fact: Message) -> Position:
             tick = Tick(fact.launch_plan.version, _moment(fact.due))
             if all(waiting.tick != tick for waiting in position.waiting):
                 position = _considered(position, tick.due)
+            running = (*position.running, tick)[-MOST_FOLLOWED:]
             return replace(
                 position,
-                running=(*position.running, tick),
+                running=running,
+                stopping=position.stopping.intersection(running),
                 waiting=_not_waiting(position.waiting, tick),
                 last_due=tick.due,
                 last_execution=fact.execution_id.name,

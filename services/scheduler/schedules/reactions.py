@@ -54,6 +54,7 @@ _FINAL: Final = frozenset(
         WorkflowExecution.TIMED_OUT,
     }
 )
+_REMEMBERED: Final = 65_536
 # An alarm that comes early: the log's clock is ahead of ours.
 _EARLY: Final = timedelta(seconds=1)
 
@@ -80,6 +81,8 @@ class Reactions:
         self._launch_plans = launch_plans
         self._policy = policy
         self._max_in_flight = max_in_flight
+        # Up to where in the stream REGISTRY it is known of a name that everything is taken in.
+        self._followed: dict[ScheduleKey, int] = {}
 
     async def run(self) -> None:
         """Reacts until cancelled."""
@@ -108,23 +111,29 @@ class Reactions:
     async def follow(self, key: ScheduleKey) -> None:
         """Takes in what the registry decided about a name and its schedule does not know yet, in order.
 
-        Whoever calls this, and however late or often, the registry's order decides which version wins.
+        Whoever calls this, and however late or often, the registry's order decides which version wins. Before anything
+        fires this is called: a version that was deactivated while no scheduler ran must not tick because its alarm is
+        handled before its deactivation.
 
         Raises:
             LogUnavailable: some of it may not be taken in.
         """
+        last = await self._launch_plans.last_activation(key)
+        known = self._followed.get(key, 0)
+        if last <= known:
+            return
         position = await self._shell.position(key)
-        after = 0 if position is None else position.registry_sequence
-        decisions = await self._launch_plans.activations(key, after)
+        decisions = await self._launch_plans.activations(key, max(known, position.registry_sequence if position else 0))
         for record in decisions:
             fact = decided(record)
             if fact is None:
                 continue
             spec = await self._launch_plans.spec(fact.id) if isinstance(fact, LaunchPlanActivated) else None
-            command = self._command(fact.id, spec, record)
-            # A version that another one has taken the place of by now must not tick up to now.
-            as_of = None if record is decisions[-1] else min(command.at, self._shell.clock())
-            await self._shell.tell(key, command, Cause.service(SERVICE, record), as_of=as_of)
+            command = self._command(fact.id, spec, record, superseded=record is not decisions[-1])
+            await self._shell.tell(key, command, Cause.service(SERVICE, record))
+        self._followed[key] = decisions[-1].sequence if decisions else last
+        if len(self._followed) > _REMEMBERED:
+            del self._followed[next(iter(self._followed))]
 
     async def caught_up(self) -> bool:
         """Waits until all that the registry has decided by now is taken in; False when that takes too long.
@@ -143,7 +152,9 @@ class Reactions:
             delay = min(delay * 2, _LONGEST_POLL_SECONDS)
         return True
 
-    def _command(self, launch_plan: Identifier, spec: LaunchPlanSpec | None, record: Recorded) -> Activate | Deactivate:
+    def _command(
+        self, launch_plan: Identifier, spec: LaunchPlanSpec | None, record: Recorded, *, superseded: bool
+    ) -> Activate | Deactivate:
         at, sequence = record.occurred_at, record.sequence
         schedule = None if spec is None else spec.entity_metadata.schedule
         if spec is None or schedule is None or schedule.WhichOneof("ScheduleExpression") is None:
@@ -152,8 +163,10 @@ class Reactions:
             policy = schedule_policy(spec.annotations.values, self._policy)
         except BadPolicy as error:
             # The registry refuses such a version; one that was registered before it did says so for good.
-            return Activate(launch_plan, schedule, self._policy, at, sequence, refused=str(error))
-        return Activate(launch_plan, schedule, policy, at, sequence)
+            return Activate(
+                launch_plan, schedule, self._policy, at, sequence, refused=str(error), superseded=superseded
+            )
+        return Activate(launch_plan, schedule, policy, at, sequence, superseded=superseded)
 
     async def on_stands(self, recorded: Recorded) -> None:
         """A schedule has gone on: its alarm is armed."""
@@ -166,6 +179,7 @@ class Reactions:
         key = ScheduleKey(alarm.project, alarm.domain, alarm.name)
         actor = Actor(subject=SERVICE, method="service")
         cause = Cause(actor, alarm.correlation_id, alarm.causation_id, alarm.traceparent)
+        await self.follow(key)
         if await self._shell.tell(key, Wake(), cause) is not None:
             return  # and its envelope arms the next alarm
         early = due - self._shell.clock()
@@ -202,6 +216,7 @@ class Reactions:
         key = subjects.key_of(requested_by)
         cause = Cause.service(SERVICE, recorded)
         if isinstance(key, ScheduleKey):
+            await self.follow(key)
             await self._shell.tell(key, command, cause)
         elif key is not None:
             await self._shell.tell_backfill(key, command, cause)

@@ -162,7 +162,11 @@ class _Turn:
                     registry_sequence=command.registry_sequence,
                 )
             )
-        self.go_on()
+        if self.position.paused:
+            # Or each version that comes and goes meanwhile would have to be kept until it is resumed.
+            self._pass(command.at, TicksSkipped.PAUSED)
+        elif not command.superseded:
+            self.go_on()
 
     def _taken(self, until: datetime) -> Iterator[datetime]:
         """Nominal times up to which ticks were considered, or are left to the versions before."""

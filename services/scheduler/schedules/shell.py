@@ -46,13 +46,8 @@ class Shell:
         record = None if subject is None else await self._log.last(subject)
         return None if record is None else fold(record.facts)
 
-    async def tell(
-        self, key: ScheduleKey, command: Command, cause: Cause, *, as_of: datetime | None = None
-    ) -> Recorded | None:
+    async def tell(self, key: ScheduleKey, command: Command, cause: Cause) -> Recorded | None:
         """Gives a command to a schedule; returns what was appended, None when there was nothing to do.
-
-        Args:
-            as_of: decide as at that moment of the past; now unless told.
 
         Raises:
             Refused: it cannot be granted.
@@ -64,7 +59,7 @@ class Shell:
 
         def decide(record: Recorded | None) -> Sequence[Message]:
             position = Position() if record is None else fold(record.facts)
-            return schedule.decide(position, key, command, as_of or self.clock(), self._limits)
+            return schedule.decide(position, key, command, self.clock(), self._limits)
 
         return await self._decide(subject, decide, cause)
 
@@ -111,7 +106,7 @@ class Shell:
                 causation_id=cause.causation_id,
                 traceparent=cause.traceparent,
             )
-            await self._log.schedule(subjects.alarm(key), due, alarm, traceparent=cause.traceparent)
+            await self._log.schedule(subjects.alarm(key), due, alarm, traceparent=cause.traceparent, lasting=True)
             if await self._log.last_sequence(subject) == record.sequence:
                 return due
 

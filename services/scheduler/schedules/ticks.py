@@ -22,13 +22,20 @@ def expression_of(span: Span) -> Expression:
 def firing(span: Span) -> Callable[[datetime], datetime]:
     """When a tick fires: its nominal time, the offset, and jitter that is always the same for the same tick.
 
-    When another version has taken over, what is left fires without jitter.
+    Jitter ends where the next tick begins: ticks fire in order, and one that had to wait for another's would count as
+    missed. When another version has taken over, what is left fires without jitter.
     """
-    offset = expression_of(span).offset
-    most = span.policy.jitter.ToTimedelta()
+    expression = expression_of(span)
+    offset, most = expression.offset, span.policy.jitter.ToTimedelta()
     if span.until is not None or most <= timedelta():
         return lambda due: due + offset
-    return lambda due: due + offset + _jitter(span.launch_plan, due, most)
+
+    def fires(due: datetime) -> datetime:
+        following = expression.next_after(due)
+        longest = most if following is None else min(most, following - due)
+        return due + offset + _jitter(span.launch_plan, due, longest)
+
+    return fires
 
 
 def execution_request(

@@ -119,6 +119,25 @@ async def test_alarm_due_while_the_server_was_down_rings_when_it_is_back(
     assert (alarm.timer_id, said) == ("t1", due)
 
 
+async def test_alarm_that_is_to_last_does_so_until_somebody_takes_it(log: Log, own_nats: OwnNats) -> None:
+    key, other = (Subject.of("ALARM", uuid4().hex, name) for name in ("lasting", "other"))
+    now = datetime.now(UTC)
+    await log.schedule(key, now, Alarm(), lasting=True)
+    await log.schedule(other, now, Alarm())
+
+    async with await own_nats.client() as client:
+        stream = client.jetstream()
+
+        async def fired(key: Subject) -> dict[str, str]:
+            """Headers, as the server keeps it."""
+            pulled = await stream.pull_subscribe("alarmed." + str(key).partition(".")[2], stream="ALARM")
+            (message,) = await pulled.fetch(1, timeout=20)
+            return (await stream.get_msg("ALARM", message.metadata.sequence.stream)).headers or {}
+
+        assert "Nats-TTL" in await fired(other)
+        assert "Nats-TTL" not in await fired(key)
+
+
 async def test_key_of_another_stream_is_refused(log: Log) -> None:
     with pytest.raises(ValueError, match="ALARM"):
         await log.schedule(Subject.of("EXECUTION", "p", "d", "n"), datetime.now(UTC), Alarm())

@@ -70,9 +70,15 @@ class SimulatedLog:
     dies_at: int = -1
     after: bool = False
     effects: int = 0
+    loaded: list[str] = field(default_factory=list[str])
+    """Subjects whose histories were read."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.log, name)
+
+    async def load(self, subject: Subject | str, **named: Any) -> list[Recorded]:
+        self.loaded.append(str(subject))
+        return await self.log.load(subject, **named)
 
     async def append(self, *arguments: Any, **named: Any) -> Any:
         return await self._effect(lambda: self.log.append(*arguments, **named))
@@ -80,7 +86,7 @@ class SimulatedLog:
     async def publish(self, *arguments: Any, **named: Any) -> Any:
         return await self._effect(lambda: self.log.publish(*arguments, **named))
 
-    async def schedule(self, key: Subject, due: datetime, message: Message, *, traceparent: str = "") -> None:
+    async def schedule(self, key: Subject, due: datetime, message: Message, **_: Any) -> None:
         async def arm() -> None:
             self.alarms[str(key)] = due, message
 
@@ -346,10 +352,13 @@ class World:
                 return
 
     async def finish(self, name: str) -> None:
-        """Lets a lasting execution end."""
+        """Lets a lasting execution end, and all hear of it."""
+        await self.end(name)
+        await self.react()
+
+    async def end(self, name: str) -> None:
         key = PROJECT, DOMAIN, name
         await self.scheduler.executions.dispatch(key, SetSignal("go", literal(1), "somebody"), CAUSE)
-        await self.react()
 
     async def position(self, key: ScheduleKey) -> Position:
         found = await self.scheduler.shell.position(key)

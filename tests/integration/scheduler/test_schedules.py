@@ -11,6 +11,7 @@ from flightlog_log import Head, Subject
 from flightlog_protos.execution.v1.requests_pb2 import ExecutionRequested, TerminationRequested
 from flightlog_protos.scheduler.v1 import schedules_pb2 as facts
 from flightlog_protos.scheduler.v1.alarms_pb2 import ScheduleAlarm
+from services.execution import subjects as execution_subjects
 from services.scheduler import subjects
 from services.scheduler.schedules.commands import Pause, Refused, Resume
 from services.scheduler.schedules.naming import tick_name
@@ -170,6 +171,43 @@ async def test_activations_of_a_time_when_nobody_was_there_are_taken_in_as_they_
     world.now = FIRST + 4 * HOUR
     await world.until(FIRST + 5 * HOUR)
     assert sorted(await world.ticks(key)) == sorted([*hours(1, 2), *minutes(150, 210, 270)])
+
+
+@pytest.mark.parametrize("overlap", ["allow", "wait"])
+async def test_nothing_fires_before_it_is_known_what_the_registry_has_decided(world: World, overlap: str) -> None:
+    """After downtime the alarm and the end of a run may come before the deactivation from the time in between."""
+    world.lasting = True
+    key = await scheduled(world, "0 * * * *", overlap=overlap)
+    await world.until(FIRST + 2 * HOUR)
+    (first, *_) = list(await world.runs(key))
+    before = await world.runs(key)
+    await world.deactivate(key.version("v1"))
+    world.now = FIRST + DAY
+    world.live()
+    if overlap == "wait":
+        await world.end(first)
+        subject = execution_subjects.execution((PROJECT, DOMAIN, first))
+        await world.scheduler.reactions.on_end((await world.log.load(str(subject)))[-1])
+    else:
+        due, alarm = world.log.alarms.pop(str(subjects.alarm(key)))
+        assert isinstance(alarm, ScheduleAlarm)
+        await world.scheduler.reactions.on_alarm(alarm, due)
+    await world.react()
+    assert await world.runs(key) == before
+    assert (await world.position(key)).active is None
+
+
+async def test_what_was_decided_about_a_name_is_read_once(world: World) -> None:
+    """Whatever is registered with `--activate-launchplans` at every commit, with or without a schedule."""
+    key = world.name()
+    plan = await world.register(key, "v1", None)
+    recorded = [await world.activate(plan) for _ in range(5)]
+    for record in recorded:
+        await world.scheduler.reactions.on_activation(record)
+    assert world.log.loaded.count(str(subjects.activation(key))) == 1
+    await world.activate(await world.register(key, "v2", "0 * * * *"), before=plan)
+    await world.until(FIRST + HOUR)
+    assert await world.ticks(key) == hours(1)
 
 
 async def test_a_version_without_a_schedule_ends_the_schedule_of_its_name(world: World) -> None:

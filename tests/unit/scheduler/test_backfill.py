@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from flyteidl.admin.schedule_pb2 import HOUR, FixedRate, Schedule
@@ -209,6 +209,8 @@ def test_the_same_one_again_is_one_backfill_and_another_one_is_refused() -> None
             "the launch plan's schedule cannot be backfilled: [0 0 30 2 *] names no day that exists",
         ),
         (replace(MORNING, schedule=Schedule()), "the launch plan's schedule cannot be backfilled: "),
+        (replace(MORNING, begin=datetime(1, 1, 1, tzinfo=UTC)), "there are no ticks before the year 1900"),
+        (replace(MORNING, parallelism=1001), "at most 1000 runs of a backfill go on at once"),
         (replace(MORNING, id=""), "the id of a backfill has 1 to 63 characters"),
     ],
 )

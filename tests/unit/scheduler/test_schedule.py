@@ -7,6 +7,7 @@ from itertools import islice
 
 import pytest
 from flyteidl.admin.execution_pb2 import ExecutionMetadata
+from flyteidl.admin.schedule_pb2 import DAY as RATE_DAY
 from flyteidl.admin.schedule_pb2 import HOUR, FixedRate, Schedule
 from flyteidl.core.execution_pb2 import WorkflowExecution
 from google.protobuf.message import Message
@@ -25,7 +26,7 @@ from services.scheduler.schedules.commands import (
     RunRefused,
     Wake,
 )
-from services.scheduler.schedules.position import Position, fold
+from services.scheduler.schedules.position import MOST_FOLLOWED, Position, Tick, fold
 from services.scheduler.schedules.schedule import decide, next_alarm, next_ticks
 from tests.unit.scheduler.keeping import DAY, KEY, Kept, at, cron, moment, plan, policy
 
@@ -383,12 +384,58 @@ def test_a_takeover_in_the_midst_of_a_catch_up_finishes_it_first() -> None:
 
 
 def test_a_takeover_that_is_dated_back_leaves_no_tick_to_two_versions() -> None:
-    kept = Kept()
+    kept = Kept(Limits(fired_at_once=1))
     kept.activate(HOURLY, DAY, version="old")
-    kept.tell(Pause(), at("00:10"))
     kept.activate(HOURLY, at("06:30"), version="new")
     kept.activate(HOURLY, at("03:30"), version="old")
-    assert [span.considered for span in kept.position.spans] == [DAY, at("06:30"), at("06:30")]
+    assert [span.considered for span in kept.position.spans] == [at("02:00"), at("06:30"), at("06:30")]
+
+
+def test_versions_that_come_and_go_during_a_pause_are_not_kept() -> None:
+    kept = Kept()
+    kept.activate(HOURLY, DAY, version="a")
+    kept.tell(Pause(), at("00:30"))
+    assert kept.activate(HOURLY, at("02:30"), version="b") == [
+        "activated b",
+        "skipped 01:00-02:00 (2) paused",
+        "over a",
+    ]
+    assert kept.activate(HOURLY, at("02:40"), version="c") == ["activated c", "over b"]
+    assert len(kept.position.spans) == 1
+    assert kept.tell(Resume(), at("04:30")) == ["skipped 03:00-04:00 (2) paused", "resumed"]
+
+
+@pytest.mark.parametrize(
+    ("catch_up", "happened"),
+    [
+        (CatchUp.CATCH_UP_ALL, ["fired 01:00 late", "fired 02:00 late", "over a", "over b"]),
+        (CatchUp.CATCH_UP_LATEST, ["skipped 01:00 missed", "fired 02:00 late", "over a", "over b"]),
+        (CatchUp.CATCH_UP_NONE, ["skipped 01:00-02:00 (2) missed", "over a", "over b"]),
+    ],
+)
+def test_what_was_due_just_before_a_takeover_that_nobody_saw_was_missed(catch_up: CatchUp, happened: list[str]) -> None:
+    """It is hours ago when the takeover is taken in, whatever the time between the two."""
+    kept = Kept()
+    how = policy(catch_up=catch_up)
+    kept.activate(HOURLY, DAY, how, version="a")
+    superseded = Activate(plan("b"), cron("0 12 * * *"), how, at("02:00:30"), 2, superseded=True)
+    assert kept.tell(superseded, at("09:30")) == ["activated b"]
+    last = Activate(plan("c"), cron("0 12 * * *"), how, at("05:00"), 3)
+    assert kept.tell(last, at("09:30")) == ["activated c", *happened]
+
+
+def test_runs_that_never_end_do_not_make_envelopes_grow_without_end() -> None:
+    kept = Kept()
+    position = fold(decide(Position(), KEY, Activate(plan("v"), cron("@every 1s"), policy(), DAY, 1), DAY))
+    for _ in range(15):
+        envelope = decide(position, KEY, Wake(), at("01:00"))
+        position = fold(envelope[-1:])
+    assert len(position.running) == MOST_FOLLOWED < 15 * kept.limits.fired_at_once
+    # The latest ones are followed; the end of an earlier one is nobody's business any more.
+    assert position.running[-1].due == DAY + timedelta(seconds=15 * kept.limits.fired_at_once)
+    first = KEY.execution(Tick("v", DAY + timedelta(seconds=1)))
+    facts = decide(position, KEY, RunEnded(first, WorkflowExecution.SUCCEEDED), at("00:30"))
+    assert facts == ()
 
 
 def test_what_the_registry_said_before_changes_nothing() -> None:
@@ -409,7 +456,7 @@ def test_what_the_registry_said_before_changes_nothing() -> None:
     [
         (Schedule(rate=FixedRate(value=0, unit=HOUR)), "a rate of 0 hours has no next time"),
         (cron("0 0 31 2 *"), "[0 0 31 2 *] names no day that exists"),
-        (Schedule(rate=FixedRate(value=4_000_000_000, unit=2)), "[every 4000000000 days] has no next time"),
+        (Schedule(rate=FixedRate(value=4_000_000_000, unit=RATE_DAY)), "[every 4000000000 days] has no next time"),
         (Schedule(), "the launch plan's schedule says no time"),
     ],
 )
@@ -435,12 +482,12 @@ def test_a_refusal_of_the_one_who_asks_is_recorded() -> None:
 
 
 def test_jitter_is_always_the_same_for_a_tick_and_never_lets_one_overtake_another() -> None:
-    jitter = timedelta(minutes=10)
+    jitter = timedelta(minutes=1)
     each_minute, end = cron("* * * * *"), at("04:00")
     woken, fired = woken_by_alarm(policy(jitter=jitter), each_minute, end)
     assert (woken, fired) == woken_by_alarm(policy(jitter=jitter), each_minute, end)
     assert fired == [DAY + timedelta(minutes=minute) for minute in range(1, len(fired) + 1)]
-    assert fired[-1] > end - jitter
+    assert fired[-1] >= end - jitter
     # Alone, each tick fires at a moment of its own.
     delays = list[timedelta]()
     for minute in range(100):
@@ -450,6 +497,14 @@ def test_jitter_is_always_the_same_for_a_tick_and_never_lets_one_overtake_anothe
         delays.append(kept.alarm - DAY - timedelta(minutes=minute + 1))
     assert all(timedelta() <= delay < jitter for delay in delays)
     assert max(delays) - min(delays) > jitter * 0.9
+
+
+def test_jitter_that_is_longer_than_the_time_between_ticks_makes_none_count_as_missed() -> None:
+    how = policy(catch_up=CatchUp.CATCH_UP_NONE, jitter=timedelta(hours=3))
+    woken, fired = woken_by_alarm(how, HOURLY, at("20:00"))
+    assert fired == [DAY + timedelta(hours=number) for number in range(1, len(fired) + 1)]
+    assert fired[-1] >= at("18:00")
+    assert all(due <= moment < due + timedelta(hours=1) for moment, due in zip(woken, fired, strict=True))
 
 
 def test_a_takeover_cuts_jitter_short() -> None:
