@@ -29,7 +29,7 @@ from services.execution import metrics, subjects
 from services.execution.admission.queue import Decision, Enter, Leave, Queue, Take
 from services.execution.admission.queues import Queues
 from services.execution.admission.words import of_limit
-from services.execution.creation.limits import own_limits, refuses
+from services.execution.creation.limits import own_limits
 from services.execution.engine import (
     AwaitPlace,
     Execution,
@@ -63,19 +63,16 @@ class Admission:
         self._queues = queues
         self._unclaimed_after = unclaimed_after
 
-    async def take(self, key: ExecutionKey, limits: Sequence[ConcurrencyLimit], cause: Cause) -> bool:
-        """Takes a place for an execution that is about to be created, if it is one to be refused without.
+    async def take(self, key: ExecutionKey, limits: Sequence[ConcurrencyLimit], cause: Cause) -> None:
+        """Takes a place for an execution that is about to be created and is one to be refused without.
 
-        Returns:
-            Whether there is something to give back, by `give_back`, when it cannot be created.
+        It is given back, by `give_back`, when that cannot be created.
 
         Raises:
             RpcError: ALREADY_EXISTS when there is no room, in Flyte's words.
             LogUnavailable: it is not known whether there is. Trying again, with the same name, is safe.
         """
         own = own_limits(limits)
-        if not refuses(own):
-            return False
         project, domain, name = key
         decision = await self._queues.give((project, domain), Take(name, own, records=False), cause)
         if decision.full is not None:
@@ -86,7 +83,6 @@ class Admission:
         if decision.full is not None:
             full = decision.full
             raise already_exists(f"concurrency limit ({full.max}) reached for {of_limit(full)}; skipping execution")
-        return decision.standing == "taken"
 
     async def _let_go(self, project: str, domain: str, refused: Decision, cause: Cause) -> None:
         """Whoever has ended leaves the limit that has no room."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -52,7 +52,7 @@ class Execution:
         self.id = WorkflowExecutionIdentifier(project="tests", domain="development", name=f"a{uuid4().hex}")
         self.subject = Subject.of("EXECUTION", self.id.project, self.id.domain, self.id.name)
         self._head = Head.EMPTY
-        self._created = facts.ExecutionCreated(
+        self.created = facts.ExecutionCreated(
             id=self.id, notifications=NotificationList(notifications=notifications), created_at=stamp()
         )
 
@@ -68,7 +68,7 @@ class Execution:
             error = ExecutionError(code="Bad", message=fails, kind=ExecutionError.USER)
             end = facts.ExecutionFailed(error=error, occurred_at=stamp())
         return [
-            await self.says(self._created),
+            await self.says(self.created),
             await self.says(facts.ExecutionStarted(occurred_at=stamp())),
             await self.says(end),
         ]
@@ -90,7 +90,7 @@ def heard_of(log: Log, *webhooks: WebhookSettings, email: str = "nobody") -> tup
 
 
 @asynccontextmanager
-async def sending(log: Log, *sinks: Sink, policy: Policy = SOON) -> AsyncIterator[Queues]:
+async def sending(log: Log, *sinks: Sink, policy: Policy = SOON) -> AsyncGenerator[Queues]:
     """Senders at work."""
     queues = Queues(log)
     tasks = [asyncio.create_task(Sender(log, queues, sink, policy).run()) for sink in sinks]

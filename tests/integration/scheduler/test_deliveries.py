@@ -11,6 +11,7 @@ import pytest
 
 from flightlog_blobs import BlobStore
 from flightlog_log import Log, LogSettings, LogUnavailable, Recorded
+from flightlog_protos.execution.v1 import facts_pb2 as facts
 from flightlog_protos.scheduler.v1.deliveries_pb2 import DeliveryFailed, DeliveryParked, DeliveryQueued
 from services.scheduler.deliveries import delivery
 from services.scheduler.deliveries.delivery import Outcome, Policy, State
@@ -28,6 +29,7 @@ from tests.integration.scheduler.delivering import (
     hook,
     sending,
     settled,
+    stamp,
 )
 from tests.integration.scheduler.receivers import (
     Receiver,
@@ -117,6 +119,26 @@ async def test_what_was_before_the_beginning_is_not_told_with_what_came_after(lo
             await following.take(recorded)
         await settled(log, execution.queue(webhook.name), 2)
     assert [json.loads(post.body)["data"]["phase"] for post in receiver.posts] == ["RUNNING", "SUCCEEDED"]
+
+
+async def test_one_that_never_started_is_told_of_with_who_stopped_it(log: Log, receiver: Receiver) -> None:
+    webhook = hook(receiver.url, phases=["RUNNING", "ABORTED"])
+    deaf = hook(receiver.url, phases=["ABORTED"], projects=["another"])
+    _, following = heard_of(log, webhook, deaf)
+    execution = Execution(log)
+    await execution.says(execution.created)
+    await execution.says(facts.ExecutionWaiting(limits=["key/gpu"], occurred_at=stamp()))
+    ended = await execution.says(
+        facts.AbortRequested(cause="enough", principal="ada", occurred_at=stamp()),
+        facts.ExecutionAborted(queued=True, occurred_at=stamp()),
+    )
+    async with sending(log, HttpSink(webhook)):
+        await following.take(ended)
+        await settled(log, execution.queue(webhook.name))
+    (post,) = receiver.posts
+    data = json.loads(post.body)["data"]
+    assert (data["phase"], data["abort"]) == ("ABORTED", {"cause": "enough", "principal": "ada"})
+    assert not await history(log, execution.queue(deaf.name))
 
 
 async def test_an_end_is_not_passed_over_because_a_replica_lags(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
