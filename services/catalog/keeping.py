@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import takewhile
+from weakref import WeakValueDictionary
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -77,12 +78,15 @@ class Entries:
         self._log = log
         self.rules = rules
         self._looking = asyncio.Semaphore(at_once)
+        # Who reads a long history reads it for all others who want the same entry.
+        self._lanes: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._read: OrderedDict[str, Kept] = OrderedDict()
 
     async def entry(self, key: CacheKey) -> Entry:
         """An entry as it is now. Raises `LogError`."""
-        async with self._looking:
-            return (await self._latest(subjects.entry(key))).entry
+        subject = subjects.entry(key)
+        async with self._lane(subject), self._looking:
+            return (await self._latest(subject)).entry
 
     async def change(
         self, key: CacheKey, requests: Sequence[Request], cause: Cause, *, at: Timestamp | None = None
@@ -98,16 +102,21 @@ class Entries:
         Raises:
             LogError: the entry cannot be read, or takes no facts.
         """
-        async with self._looking:
+        subject = subjects.entry(key)
+        async with self._lane(subject), self._looking:
             while True:
                 try:
-                    return await self._decide(key, requests, cause, at or now())
+                    return await self._decide(subject, key, requests, cause, at or now())
                 except Conflict:
                     continue
 
-    async def _decide(self, key: CacheKey, requests: Sequence[Request], cause: Cause, at: Timestamp) -> Outcome:
-        """Raises `Conflict` when another envelope came first."""
-        subject = subjects.entry(key)
+    def _lane(self, subject: Subject) -> asyncio.Lock:
+        return self._lanes.setdefault(subject.text, asyncio.Lock())
+
+    async def _decide(
+        self, subject: Subject, key: CacheKey, requests: Sequence[Request], cause: Cause, at: Timestamp
+    ) -> Outcome:
+        """Raises `Conflict` when another envelope came first: of another process."""
         read = await self._latest(subject)
         if cause.causation_id in read.causes:
             records = await self._log.load(subject)

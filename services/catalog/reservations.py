@@ -64,7 +64,9 @@ class Reservations:
         except LogUnavailable:
             raise
         except LogError as error:
+            # Whoever waits goes on once it can be read again.
             _log.error("reservation.unreadable", subject=str(subjects.entry(alarm.key)), reason=str(error))
+            await self._arm(alarm.key, datetime.now(UTC) + self._entries.rules.heartbeat, alarm.correlation_id)
             return
         if entry.waiters:
             await self._watch(alarm.key, entry, alarm.correlation_id)
@@ -79,5 +81,8 @@ class Reservations:
         due = datetime.now(UTC) + self._entries.rules.heartbeat
         if isinstance(entry.holder, Owner):
             due = min(due, entry.holder.expires_at.ToDatetime(UTC))
+        await self._arm(key, due, correlation_id)
+
+    async def _arm(self, key: CacheKey, due: datetime, correlation_id: str) -> None:
         alarm = ReservationAlarm(key=key, alarm_id=str(uuid4()), correlation_id=correlation_id)
         await self._log.schedule(subjects.alarm(key), due, alarm)

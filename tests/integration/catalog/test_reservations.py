@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import nats
+import pytest
 import pytest_asyncio
 
 from flightlog_blobs import BlobSettings, BlobStore
-from flightlog_log import Cause, Log, LogSettings, Subject
+from flightlog_log import Cause, Head, Log, LogSettings, Recorded, Subject
 from flightlog_protos.catalog.v1.artifacts_pb2 import ArtifactUpdated
-from flightlog_protos.catalog.v1.cache_pb2 import CachedResult, CacheKey, ReservationEnded
+from flightlog_protos.catalog.v1.cache_pb2 import CachedResult, CacheKey, ReservationAlarm, ReservationEnded
 from flightlog_protos.execution.v1 import facts_pb2 as facts
 from flightlog_protos.log.v1.envelope_pb2 import DataRef
 from services.catalog import subjects
@@ -229,14 +230,46 @@ async def test_several_who_decide_about_an_entry_see_one_anothers_decisions(runn
     assert (await other.entry(key)) == (await running.entries.entry(key))
 
 
+async def test_a_long_history_is_read_once_for_all_who_ask(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    key, started_anew, read = new_key(), Entries(running.log, Rules()), list[int]()
+    for number in range(20):
+        await running.claim(key, str(number % 2), timedelta(microseconds=1))
+    load = running.log.load
+
+    async def counted(subject: Subject, *, after: Head = Head.EMPTY) -> list[Recorded]:
+        records = await load(subject, after=after)
+        read.append(len(records))
+        return records
+
+    monkeypatch.setattr(running.log, "load", counted)
+    found = await asyncio.gather(*(started_anew.entry(key) for _ in range(50)))
+    assert len(set(map(str, found))) == 1
+    assert [count for count in read if count] == [len(await load(subjects.entry(key)))]
+
+
+async def test_whoever_waits_is_looked_after_although_the_entry_cannot_be_read(
+    running: Running, log_settings: LogSettings
+) -> None:
+    key = new_key()
+    await spoil(log_settings, subjects.entry(key))
+    alarm = ReservationAlarm(key=key, alarm_id="a", correlation_id="c")
+    await Reservations(running.log, Entries(running.log, Rules())).on_alarm(alarm, datetime.now(UTC))
+    assert await running.log.last_sequence(subjects.alarm(key))
+
+
+async def spoil(log_settings: LogSettings, subject: Subject) -> None:
+    """Puts something on a subject that nobody can read."""
+    password = log_settings.password
+    assert password is not None
+    client = await nats.connect(log_settings.nats_url, user=log_settings.user, password=password.get_secret_value())
+    await client.jetstream().publish(str(subject), b"no envelope")
+    await client.close()
+
+
 async def test_an_execution_nobody_can_read_holds_nothing(running: Running, log_settings: LogSettings) -> None:
     key, holder, waiter = new_key(), running.execution(), running.execution()
     await holder.says(created(), reserving(key))
     await running.told(holder, 1)
     await waiter.says(created(), reserving(key))
-    password = log_settings.password
-    assert password is not None
-    client = await nats.connect(log_settings.nats_url, user=log_settings.user, password=password.get_secret_value())
-    await client.jetstream().publish(str(Subject.of("EXECUTION", *holder.parts)), b"no envelope")
-    await client.close()
+    await spoil(log_settings, Subject.of("EXECUTION", *holder.parts))
     assert await running.told(waiter, 2) == ["AWAITING", "RESERVED"]
