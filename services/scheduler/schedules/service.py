@@ -43,7 +43,9 @@ class Schedules:
         self.projector = Projector(database, log, SchedulesProjection())
         queries = Queries(log, database, self.projector)
         self._schedules = ScheduleCalls(self.shell, self.reactions, queries)
-        self._backfills = Backfills(self.shell, launch_plans, queries, settings.policy, settings.backfill_ticks)
+        self._backfills = Backfills(
+            self.shell, self.reactions, launch_plans, queries, settings.policy, settings.backfill_ticks
+        )
 
     async def run(self) -> None:
         """Keep schedules and backfills going, and the tables, until cancelled."""

@@ -23,6 +23,7 @@ from flightlog_cli.stack_process import StackProcess
 from flightlog_protos.scheduler.v1 import schedule_service_pb2 as calls
 from flightlog_rpc import METHODS
 from services.scheduler.schedules.naming import tick_name
+from tests.integration.flytekit.test_pyflyte_commands import execution_name
 
 Command = Callable[..., Any]
 Pyflyte = Callable[..., subprocess.CompletedProcess[str]]
@@ -30,6 +31,7 @@ PROJECT, DOMAIN = "flytesnacks", "development"
 PLACE = ("--project", PROJECT, "--domain", DOMAIN)
 SERVICE = "/flightlog.scheduler.v1.ScheduleService/"
 SECOND = timedelta(seconds=1)
+POLL = timedelta(milliseconds=100)
 
 
 class Calls:
@@ -120,7 +122,7 @@ def test_a_schedule_runs_from_its_activation_to_its_deactivation(
     name = "scheduled.every_second"
     pyflyte("launchplan", *PLACE, "--activate", name, versions[0])
     until(lambda: len(flyte.executions(name)) >= 3)
-    pyflyte("launchplan", *PLACE, "--deactivate", name, versions[0])
+    flyte.activate(name, versions[0], launch_plan_pb2.INACTIVE)
     found = flyte.schedule(name, upcoming=3, past=1000)
     assert (found.schedule.active, list(found.next)) == (False, [])
     # It is inactive: what was asked for by now is all that there will be.
@@ -245,6 +247,46 @@ def test_a_backfill_runs_its_range_once_and_again_when_it_overwrites(
     assert [one["id"] for one in as_json(command, "backfill", "ls")][:3] == ["over", "again", "may"]
     assert "no more" not in shown
     flyte.activate("scheduled.daily", version, launch_plan_pb2.INACTIVE)
+
+
+def test_pyflyte_s_own_backfill_runs_a_range_one_after_another(
+    pyflyte: Pyflyte, remote: Any, versions: tuple[str, str]
+) -> None:
+    """It registers a workflow with a launch-plan node for each tick."""
+    printed = pyflyte(
+        "backfill", *PLACE, "--from-date", "2024-05-01", "--to-date", "2024-05-04", "--serial",
+        "--version", "backfill-serial", "scheduled.daily", versions[0],
+    )  # fmt: skip
+    children = backfilled(remote, remote.fetch_execution(name=execution_name(printed.stdout)))
+    began = [child.closure.started_at for child in children]
+    ended = [child.closure.started_at + child.closure.duration for child in children]
+    assert all(end <= start for end, start in zip(ended, began[1:], strict=False))
+
+
+def test_flytekit_s_own_backfill_runs_a_range_side_by_side(remote: Any, versions: tuple[str, str]) -> None:
+    execution = remote.launch_backfill(
+        PROJECT,
+        DOMAIN,
+        from_date=datetime(2024, 5, 1),  # as the command gives it
+        to_date=datetime(2024, 5, 4),
+        launchplan="scheduled.daily",
+        launchplan_version=versions[0],
+        version="backfill-parallel",
+        parallel=True,
+    )
+    backfilled(remote, execution)
+
+
+def backfilled(remote: Any, execution: Any) -> list[Any]:
+    """The children of the workflow that runs a range of three days."""
+    done = remote.wait(execution, timeout=timedelta(seconds=120), poll_interval=POLL, sync_nodes=True)
+    assert done.is_successful
+    children = [node.workflow_executions[0] for name, node in sorted(done.node_executions.items()) if name[0] == "n"]
+    assert [child.inputs["kickoff"] for child in children] == [
+        datetime(2024, 5, day, 3, tzinfo=UTC) for day in (1, 2, 3)
+    ]
+    assert all(child.is_successful for child in children)
+    return children
 
 
 def test_a_backfill_is_cancelled(flyte: Calls, versions: tuple[str, str], command: Command) -> None:

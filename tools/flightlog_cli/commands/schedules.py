@@ -1,7 +1,7 @@
 """`flightlog schedules`: what ticks when, and what became of it."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from flightlog_protos.scheduler.v1.schedules_pb2 import CatchUp, Overlap
 
 SERVICE = "flightlog.scheduler.v1.ScheduleService"
 _PAGE = 500
+_LISTED = 10
 
 
 async def listed(data: Path, project: str, domain: str, *, limit: int, as_json: bool) -> None:
@@ -181,9 +182,15 @@ def _properties(schedule: Schedule) -> Iterable[tuple[str, str]]:
     if schedule.last_execution:
         yield "last", f"{local(schedule.last_due)} {schedule.last_execution}"
     if schedule.running:
-        yield "running", ", ".join(schedule.running)
+        yield "running", _some(schedule.running)
     if schedule.waiting:
-        yield "waiting", ", ".join(local(due) for due in schedule.waiting)
+        yield "waiting", _some([local(due) for due in schedule.waiting])
+
+
+def _some(found: Sequence[str]) -> str:
+    """The first of many, and how many more there are."""
+    more = len(found) - _LISTED
+    return ", ".join(found[:_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _word(name: str, prefix: str) -> str:

@@ -39,6 +39,7 @@ from services.scheduler.schedules.commands import CancelBackfill, CreateBackfill
 from services.scheduler.schedules.launch_plans import LaunchPlans
 from services.scheduler.schedules.position import ScheduleKey
 from services.scheduler.schedules.projection.queries import Queries
+from services.scheduler.schedules.reactions import Reactions
 from services.scheduler.schedules.shell import Shell
 from services.scheduler.subjects import BackfillKey
 
@@ -62,9 +63,16 @@ class Backfills:
     """
 
     def __init__(
-        self, shell: Shell, launch_plans: LaunchPlans, queries: Queries, policy: SchedulePolicy, most_ticks: int
+        self,
+        shell: Shell,
+        reactions: Reactions,
+        launch_plans: LaunchPlans,
+        queries: Queries,
+        policy: SchedulePolicy,
+        most_ticks: int,
     ) -> None:
         self._shell = shell
+        self._reactions = reactions
         self._launch_plans = launch_plans
         self._queries = queries
         self._policy = policy
@@ -145,6 +153,7 @@ class Backfills:
 
     async def _since(self, launch_plan: Identifier) -> datetime | None:
         """When a version became the active one, which it still is: what its fixed rates count from."""
+        await self._reactions.follow(_name(launch_plan))
         position = await self._shell.position(_name(launch_plan))
         span = None if position is None else position.active
         return span.since if span is not None and span.launch_plan.version == launch_plan.version else None
