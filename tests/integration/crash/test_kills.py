@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from flightlog_cli.commands.rebuild import PROJECTIONS
+
 RUNS = 50
 PARTS = ("nats", "postgres", "registry", "execution", "k8s_launcher", "catalog")
 SUCCEEDED = 4
@@ -71,6 +73,6 @@ def test_clean_stop_and_start_on_the_same_folder_goes_on(own_stack: Any, client:
 def assert_rebuild_is_byte_equal(stack: Any) -> None:
     """`flightlog rebuild` loads every table anew from the log and compares it with the live one."""
     projections = stack.cli_json("rebuild")
-    assert {projection["name"] for projection in projections} == {"registry", "execution"}
+    assert {projection["name"] for projection in projections} == set(PROJECTIONS)
     for projection in projections:
         assert projection["equal"], projection
