@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from hashlib import sha256
 from uuid import NAMESPACE_OID, uuid5
 
 import structlog
@@ -132,11 +133,13 @@ class Catalog:
             execution = answer.node.execution_id
             by_execution.setdefault((execution.project, execution.domain, execution.name), []).append(answer)
         for execution, told in by_execution.items():
+            # What is decided otherwise when it comes again, as an entry has changed meanwhile, is told too.
+            digest = sha256(b"".join(answer.SerializeToString(deterministic=True) for answer in told)).hexdigest()
             await self._log.publish(
                 subjects.answers(execution),
                 told,
                 cause=Cause.service(SERVICE, recorded),
-                message_id="/".join((recorded.event_id, *execution)),
+                message_id="/".join((recorded.event_id, *execution, digest)),
             )
             for answer in told:
                 _answered.labels(CacheAnswer.Kind.Name(answer.kind)).inc()

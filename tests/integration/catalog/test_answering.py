@@ -22,6 +22,7 @@ from flightlog_protos.log.v1.envelope_pb2 import DataRef
 from services.catalog import subjects
 from services.catalog.entries import Rules
 from services.catalog.keeping import Entries
+from services.catalog.requests import Evict
 from services.catalog.shell import Catalog
 
 CAUSE = Cause.service("test")
@@ -140,6 +141,20 @@ async def test_one_envelope_again_records_nothing_again(log: Log) -> None:
     await catalog.take(said)
     await Catalog(log).take(said)
     assert await entry_facts(log, key) == before == ["ReservationGranted", "ResultCached"]
+
+
+async def test_nobody_is_given_a_reservation_without_being_told(log: Log) -> None:
+    """An envelope comes again whose answer needed no fact, and the entry is another one by now."""
+    entries, key, maker, finder = Entries(log, Rules()), new_key(), Execution(log), Execution(log)
+    await Catalog(log).take(await maker.says(put(key)))
+    said = await finder.says(reserving(key))
+    await Catalog(log).take(said)
+    await Catalog(log).take(said)
+    assert await finder.heard() == [("n0", "FOUND")]
+    await entries.change(key, [Evict()], CAUSE)
+    for _ in range(2):
+        await Catalog(log).take(said)
+        assert await finder.heard() == [("n0", "FOUND"), ("n0", "RESERVED")]
 
 
 async def test_those_who_wait_are_told_although_the_catalog_died_before_it_told_them(log: Log, dying: Log) -> None:
