@@ -73,8 +73,8 @@ def _complete(inputs: LiteralMap, given: LiteralMap) -> LiteralMap:
 def reserves(turn: Turn, state: NodeState) -> bool:
     """Asks for the reservation that a node needs before it runs; False when it may run.
 
-    It is asked for with a place to run in hand, and the place is given back while another node makes the result. So no
-    node ever holds a reservation and waits for a place that is taken by those who wait for its result.
+    It is asked for with a place to run in hand, and the place is given back while another node makes the result. So
+    nobody who has a place waits for the result of a node that waits for one.
     """
     use = state.cache
     if use is None or not use.serializes or use.overwrites or state.reservation is not Reservation.NONE:
@@ -178,6 +178,9 @@ def _reserved(turn: Turn, state: NodeState, answer: CacheAnswer) -> None:
             else:
                 _hit(turn, state.node_id, outputs, answer)
                 return
+        case CacheAnswer.AWAITING if slots.kept(turn, state):
+            # Running twice is better than not at all: who makes the result may wait for the array's place.
+            turn.emit(facts.ReservationReleased(node_id=state.node_id, key=answer.key, occurred_at=turn.now))
         case CacheAnswer.AWAITING:
             if state.reservation is Reservation.ASKED:
                 turn.emit(facts.ReservationAwaited(node_id=state.node_id, occurred_at=turn.now))
@@ -187,11 +190,11 @@ def _reserved(turn: Turn, state: NodeState, answer: CacheAnswer) -> None:
             pass
         case _:
             return
-    if slots.lacking(turn, state):
-        slots.await_again(turn, state)
-        return
     turn.emit(held)
-    turn.resumed.append(state.node_id)
+    if slots.lacking(turn, state):
+        turn.emit(facts.SlotAwaited(node_id=state.node_id, occurred_at=turn.now))
+    else:
+        turn.resumed.append(state.node_id)
 
 
 def _hit(turn: Turn, node_id: str, outputs: LiteralMap, answer: CacheAnswer) -> None:

@@ -46,18 +46,13 @@ def ask(turn: Turn, node_id: str) -> None:
 
 
 def lacking(turn: Turn, state: NodeState) -> bool:
-    """Whether a node that is to run first has to wait for a place: it left its own while another made its result."""
+    """Whether a node that is to run first has to wait for a place: it left its own while it waited for a result."""
     return turn.slots_at is not None and state.element is None and state.takes_slot and not state.holds_slot
 
 
-def await_again(turn: Turn, state: NodeState) -> None:
-    """A node that was granted a reservation gives it back and waits for a place.
-
-    Whoever has a place may be waiting for the result, so nobody waits for a place with a reservation in hand.
-    """
-    assert state.cache is not None
-    turn.emit(facts.ReservationReleased(node_id=state.node_id, key=state.cache.key, occurred_at=turn.now))
-    turn.emit(facts.SlotAwaited(node_id=state.node_id, occurred_at=turn.now))
+def kept(turn: Turn, state: NodeState) -> bool:
+    """Whether a place in a tree stays taken while this node waits for a result: its array has it for all elements."""
+    return turn.slots_at is not None and state.element is not None and state.kind == facts.TASK
 
 
 def take(turn: Turn, command: TakeSlots) -> None:

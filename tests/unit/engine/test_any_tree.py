@@ -76,10 +76,13 @@ class Trees:
             case "echo":
                 flow.echo(node_id, x, after=after)
             case "map":
-                flow.map(node_id, {"a": xs}, after=after, array={"parallelism": random.choice([0, 1])})
-                if random.random() < 0.5:
-                    flow.nodes[-1].array_node.node.task_node.reference_id.name = "mapped"
-                    self._share(flow.tasks[node_id], "mapped")
+                array = {"parallelism": random.choice([0, 1])}
+                flow.map(node_id, {"a": xs}, after=after, original=random.random() < 0.5, array=array)
+                if random.random() < 0.7:
+                    # With the interface of one that is not mapped, it makes the same results.
+                    name = "alone" if flow.nodes[-1].array_node.is_original_sub_node_interface.value else "mapped"
+                    flow.nodes[-1].array_node.node.task_node.reference_id.name = name
+                    self._share(flow.tasks[node_id], name)
             case "alone":
                 flow.task(node_id, {"a": 5}, after=after)
                 flow.nodes[-1].task_node.reference_id.name = "alone"

@@ -606,6 +606,54 @@ def asked(story: Story) -> list[str]:
     return [fact.node_id for fact in story.history if isinstance(fact, facts.ReservationAsked)]
 
 
+def in_tree(created: facts.ExecutionCreated) -> None:
+    """Its max_parallelism was asked for, and holds for all executions below as well."""
+    created.config.max_parallelism = 1
+    created.config.parallelism_root.CopyFrom(created.id)
+
+
+def same(count: int) -> Flow:
+    """Nodes that want the same result, one at a time of which makes it."""
+    flow = Flow()
+    for number in range(count):
+        flow.task(f"n{number}", {"a": INPUT}, cache="1", serialize=True)
+        flow.nodes[-1].task_node.reference_id.name = flow.tasks[f"n{number}"].id.name = "same"
+        flow.tasks[f"n{number}"].metadata.discoverable = True
+    return flow.fails_after()
+
+
+def test_in_a_tree_a_node_keeps_the_reservation_while_it_waits_for_a_place() -> None:
+    """Passing it on to others that have no place either, they would do so for ever."""
+    story = Story(same(3), {"x": 4}, change=in_tree)
+    story.start()
+    for number in range(3):
+        answers(story, f"n{number}", "NOT_FOUND")
+    answers(story, "n0", "RESERVED")
+    story.fails("n0")
+    answers(story, "n1", "AWAITING")
+    answers(story, "n2", "RESERVED")
+    assert answers(story, "n1", "RESERVED") == ["ReservationHeld n1", "SlotAwaited n1"]
+    ended = story.fails("n2")
+    assert ended[ended.index("ReservationReleased n2") :][-2:] == ["AttemptScheduled n1#0", "NodeStarted n1"]
+    assert not any("ReservationAsked" in line for line in ended)
+    story.succeeds("n1", outputs={"o0": 9})
+    answers(story, "n1", "STORED")
+    assert story.phase == "FAILED"
+
+
+def test_in_a_tree_an_element_waits_for_nobodys_result() -> None:
+    """Its array has a place for all of its elements, and whoever makes the result may wait for that."""
+    flow = Flow().map("n0", {"a": From("", "xs")}, cache="1", serialize=True).returns(o0=From("n0"))
+    flow.tasks["n0"].metadata.cache_serializable = flow.tasks["n0"].metadata.discoverable = True
+    flow.tasks["n0"].metadata.discovery_version = "1"
+    story = Story(flow, {"xs": [4]}, change=in_tree)
+    story.start()
+    (element,) = (node_id for node_id in story.phases() if node_id.startswith("n0-"))
+    answers(story, element, "NOT_FOUND")
+    ran = answers(story, element, "AWAITING")
+    assert ran[:3] == [f"ReservationReleased {element}", f"ReservationHeld {element}", f"AttemptScheduled {element}#0"]
+
+
 def test_every_history_folds_to_the_state_it_was_decided_in() -> None:
     """The story checks it after each command; here once more from the very beginning."""
     story = started(chain(serialize=True))
