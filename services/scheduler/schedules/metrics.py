@@ -23,13 +23,20 @@ _late: Final = Histogram(
 )
 
 
-def count(decided: Iterable[Message]) -> None:
-    """Takes note of what was appended."""
+def count(decided: Iterable[Message], before: Iterable[Message] = ()) -> None:
+    """Takes note of what was appended, after an envelope with the facts `before`."""
+    waited = {
+        (waiting.version, due.seconds)
+        for fact in before
+        if isinstance(fact, facts.ScheduleStands)
+        for waiting in fact.waiting
+        for due in waiting.due
+    }
     for fact in decided:
         match fact:
             case facts.TickFired():
                 _ticks.labels("fired").inc()
-                if not fact.caught_up:
+                if not fact.caught_up and (fact.launch_plan.version, fact.due.seconds) not in waited:
                     late = fact.occurred_at.ToDatetime(UTC) - fact.due.ToDatetime(UTC)
                     _late.observe(max(0.0, late.total_seconds()))
             case facts.TickWaiting():

@@ -123,6 +123,6 @@ class Shell:
                 appended = await self._log.append(subject, facts, head=head, cause=cause)
             except Conflict:
                 continue
-            metrics.count(facts)
+            metrics.count(facts, () if record is None else record.facts)
             return appended
         raise LogUnavailable(f"{subject} is changed by others all the time")

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import cast
 from uuid import uuid4
 
-from flyteidl.admin.schedule_pb2 import CronSchedule, Schedule
+from flyteidl.admin.schedule_pb2 import HOUR, CronSchedule, FixedRate, Schedule
 
+from flightlog_log import Log
 from flightlog_protos.execution.v1.facts_pb2 import AbortRequested
 from flightlog_protos.execution.v1.requests_pb2 import TerminationRequested
+from flightlog_protos.scheduler.v1.backfills_pb2 import BackfillRunRequested
+from flightlog_protos.scheduler.v1.schedule_service_pb2 import CreateBackfillRequest
+from flightlog_rpc import CallContext
 from services.execution import subjects as execution_subjects
+from services.scheduler.schedules.api.backfills import Backfills
 from services.scheduler.schedules.backfill import Progress
 from services.scheduler.schedules.commands import CancelBackfill, CreateBackfill
+from services.scheduler.schedules.launch_plans import LaunchPlans
+from services.scheduler.schedules.projection.queries import Queries
 from services.scheduler.subjects import BackfillKey
 from tests.integration.scheduler.simulated import DOMAIN, PROJECT, World
 
@@ -32,6 +40,28 @@ async def wanted(world: World) -> CreateBackfill:
         begin=BEGIN,
         end=BEGIN + timedelta(days=4),
     )
+
+
+async def test_fixed_rates_count_from_an_activation_of_just_now(world: World) -> None:
+    """The scheduler's consumer may not have heard of it."""
+    key = world.name()
+    plan = await world.register(key, "v1", Schedule(rate=FixedRate(value=1, unit=HOUR)))
+    await world.until(BEGIN + timedelta(days=90, minutes=20))
+    await world.activate(plan)
+    log, reactions = cast("Log", world.log), world.scheduler.reactions
+    calls = Backfills(
+        world.scheduler.shell, reactions, LaunchPlans(log), cast("Queries", None), world.settings.policy, 10_000
+    )
+    request = CreateBackfillRequest(launch_plan=plan)
+    getattr(request, "from").FromDatetime(BEGIN)
+    request.to.FromDatetime(BEGIN + timedelta(hours=2))
+    created = await calls.create(request, CallContext.of((), "ipv4:127.0.0.1:1"))
+    (asked,) = await asked_for(world, BackfillKey(PROJECT, DOMAIN, created.backfill.id))
+    assert asked == BEGIN + timedelta(minutes=20)
+
+
+async def asked_for(world: World, key: BackfillKey) -> list[datetime]:
+    return [fact.due.ToDatetime(UTC) for fact in await world.history(key) if isinstance(fact, BackfillRunRequested)]
 
 
 async def progress(world: World, key: BackfillKey) -> Progress:

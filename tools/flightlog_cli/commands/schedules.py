@@ -134,7 +134,11 @@ def local(stamp: Timestamp) -> str:
 
 
 def _time(tick: Tick, field: str) -> str:
-    return f"{getattr(tick, field).ToDatetime(UTC).astimezone():%H:%M:%S}" if tick.HasField(field) else ""
+    """With the day where that is another one than the tick's."""
+    if not tick.HasField(field):
+        return ""
+    moment, due = (stamp.ToDatetime(UTC).astimezone() for stamp in (getattr(tick, field), tick.due))
+    return f"{moment:%H:%M:%S}" if moment.date() == due.date() else f"{moment:%Y-%m-%d %H:%M:%S}"
 
 
 def _table(found: Iterable[Schedule]) -> Table:
@@ -182,12 +186,12 @@ def _properties(schedule: Schedule) -> Iterable[tuple[str, str]]:
     if schedule.last_execution:
         yield "last", f"{local(schedule.last_due)} {schedule.last_execution}"
     if schedule.running:
-        yield "running", _some(schedule.running)
+        yield "running", some(schedule.running)
     if schedule.waiting:
-        yield "waiting", _some([local(due) for due in schedule.waiting])
+        yield "waiting", some([local(due) for due in schedule.waiting])
 
 
-def _some(found: Sequence[str]) -> str:
+def some(found: Sequence[str]) -> str:
     """The first of many, and how many more there are."""
     more = len(found) - _LISTED
     return ", ".join(found[:_LISTED]) + (f" and {more} more" if more > 0 else "")
