@@ -21,6 +21,7 @@ one aggregate. So at no point of its history are there more than a limit allows.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
@@ -241,12 +242,13 @@ class _Turn:
         # Limits that somebody further ahead waits for, and places that the first in line keeps.
         closed: set[str] = set()
         kept: dict[str, int] = {}
+        wanted = self._wanted() if replacing else Counter[str]()
         for place, (_, execution) in enumerate(line):
             member = self.queue.members[execution]
             if not member.in_line:
                 continue
             if _replaces(member):
-                self._reclaim(member, closed, kept)
+                self._reclaim(member, closed, kept, wanted)
             lacking = [limit for limit in member.limits if limit.name in closed or not self._has_room(limit, kept)]
             if not lacking:
                 self._record(
@@ -265,10 +267,16 @@ class _Turn:
         held = self.queue.held.get(limit.name, 0) + kept.get(limit.name, 0)
         return held - sum(1 for member in gone if _needs(member, limit.name)) < limit.max
 
-    def _reclaim(self, member: Member, closed: set[str], kept: dict[str, int]) -> None:
+    def _wanted(self) -> Counter[str]:
+        """How many need a limit and are not terminated, by its name."""
+        staying = (member for member in self.queue.members.values() if member.created and not member.reclaimed_by)
+        return Counter(limit.name for member in staying for limit in member.limits)
+
+    def _reclaim(self, member: Member, closed: set[str], kept: dict[str, int], wanted: Counter[str]) -> None:
         """Has older ones terminated in whose stead this one comes, unless it would have to wait all the same."""
         bound = [limit for limit in member.limits if limit.behavior != ConcurrencyLimit.REPLACE]
-        if any(limit.name in closed for limit in bound):
+        crowded = any(wanted[limit.name] > limit.max for limit in member.limits if limit not in bound)
+        if not crowded or any(limit.name in closed for limit in bound):
             return
         replaced: dict[str, tuple[Member, ConcurrencyLimit]] = {}
         for limit in member.limits:
@@ -289,6 +297,7 @@ class _Turn:
         if not all(self._has_room(limit, kept, going) for limit in bound):
             return
         for other, limit in replaced.values():
+            wanted.subtract(own.name for own in other.limits)
             self._record(
                 facts.PlaceReclaimed(execution=other.execution, by=member.execution, limit=limit, occurred_at=self.at)
             )
