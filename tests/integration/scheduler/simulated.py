@@ -55,6 +55,7 @@ from tests.unit.engine.story import Flow, literal
 
 CAUSE = Cause.service("test")
 PROJECT, DOMAIN = "schedules", "development"
+CONSUMERS = ("schedules", "execution")
 
 
 class Died(Exception):
@@ -219,7 +220,8 @@ class World:
         while moved:
             moved = False
             for subject in list(self.followed):
-                for record in await self.log.log.load(subject):
+                handled = min(self._handled.get((consumer, str(subject)), 0) for consumer in CONSUMERS)
+                for record in await self.log.log.load(subject, after=Head(handled, 0, b"")):
                     moved |= await self._hand_out(record)
         self.followed -= self.over
 
@@ -276,7 +278,7 @@ class World:
     async def _hand_out(self, record: Recorded) -> bool:
         """Gives a message to every consumer that has not had it; whether one had not."""
         moved = False
-        for consumer in ("schedules", "execution"):
+        for consumer in CONSUMERS:
             key = consumer, record.subject
             if self._handled.get(key, 0) >= record.sequence:
                 continue
