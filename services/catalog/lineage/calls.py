@@ -43,6 +43,7 @@ class LineageCalls:
             self._index,
             executions=settings.executions,
             mentions=settings.mentions,
+            reads=settings.reads,
             value_bytes=settings.value_bytes,
         )
         try:

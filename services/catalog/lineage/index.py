@@ -21,12 +21,14 @@ _OF_ADDRESS = f"""SELECT {_COLUMNS} FROM unnest($1::text[]) AS wanted (address) 
     SELECT * FROM lineage.addresses a
     WHERE left(a.address, {INDEXED}) = left(wanted.address, {INDEXED}) COLLATE "C" AND a.address = wanted.address
     AND a.role = ANY($2::smallint[]) AND ($3 = 0 OR a.sequence < $3) ORDER BY a.sequence DESC LIMIT $4) a"""
-_BELOW = f"""SELECT {_COLUMNS} FROM unnest($1::text[]) AS wanted (address) CROSS JOIN LATERAL (
+# Of very many addresses, each with very many users, the last users of all.
+_USERS_OF_ADDRESS = f"{_OF_ADDRESS.replace('SELECT', 'SELECT DISTINCT', 1)} ORDER BY a.sequence DESC LIMIT $4"
+_BELOW = f"""SELECT DISTINCT {_COLUMNS} FROM unnest($1::text[]) AS wanted (address) CROSS JOIN LATERAL (
     SELECT * FROM lineage.addresses a
     WHERE left(a.address, {INDEXED}) >= left(wanted.address || '/', {INDEXED}) COLLATE "C"
     AND left(a.address, {INDEXED}) <= left(wanted.address || '/', {INDEXED}) || chr(1114111) COLLATE "C"
     AND starts_with(a.address, wanted.address || '/')
-    AND a.role = ANY($2::smallint[]) ORDER BY a.sequence DESC LIMIT $3) a"""
+    AND a.role = ANY($2::smallint[]) ORDER BY a.sequence DESC LIMIT $3) a ORDER BY a.sequence DESC LIMIT $3"""
 _REUSES = """SELECT source_node_id, execution_project, execution_domain, execution_name, node_id FROM lineage.reuses
     WHERE source_project = $1 AND source_domain = $2 AND source_name = $3 ORDER BY sequence DESC, number LIMIT $4"""
 
@@ -53,13 +55,13 @@ class Index:
         return Makers(owners, [_mention(row) for row in found if row["role"] != Role.OWNS])
 
     async def users(self, addresses: Collection[str], limit: int) -> list[Mention]:
-        """As `Sources.users`; of each address, at most `limit`."""
+        """As `Sources.users`, the last `limit`."""
         given = [address for address in addresses if "\0" not in address]
         roles = [Role.GIVEN, Role.GAVE]
-        rows = await self._fetch(_OF_ADDRESS, given, roles, 0, limit)
+        rows = await self._fetch(_USERS_OF_ADDRESS, given, roles, 0, limit)
         rows += await self._fetch(_BELOW, [address.rstrip("/") for address in given], roles, limit)
         rows.sort(key=lambda row: row["sequence"])
-        return list(dict.fromkeys(map(_mention, rows)))
+        return list(dict.fromkeys(map(_mention, rows)))[-limit:]
 
     async def reuses(self, execution: ExecutionKey, limit: int) -> list[Reuse]:
         """As `Sources.reuses`, the last `limit`."""

@@ -57,6 +57,8 @@ class Links:
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
         self._made: dict[tuple[str, int], list[Origin]] = {}
+        # By execution: who took which of its results.
+        self._reused_by: dict[ExecutionKey, dict[Value, list[Consumption]]] = {}
 
     async def literal(self, value: Value) -> Literal | None:
         """A value itself; None when it is gone, or when it is something that no variable names."""
@@ -167,7 +169,7 @@ class Links:
                 for settled in await self.settled(origin):
                     found[Input(label_of(var, settled), settled.value)] = None
         taken = {one.value for one in found}
-        for address in node.addresses:
+        for address in node.addresses[:MOST_ADDRESSES]:
             for origin in await self.at_address(address, trace.run.sequence):
                 value = origin.value
                 if value not in taken and (value.execution, value.node_id) != (trace.run.key, node.id):
@@ -257,7 +259,13 @@ class Links:
         return found
 
     async def _reuses(self, trace: Trace, value: Value) -> list[Consumption]:
-        found: list[Consumption] = []
+        key = trace.run.key
+        if key not in self._reused_by:
+            self._reused_by[key] = await self._all_reuses(trace)
+        return self._reused_by[key].get(value, [])
+
+    async def _all_reuses(self, trace: Trace) -> dict[Value, list[Consumption]]:
+        found: dict[Value, list[Consumption]] = {}
         for reuse in await self._sources.reuses(trace.run.key):
             user = await self._sources.trace(reuse.execution)
             node = None if user is None else user.run.nodes.get(reuse.user)
@@ -265,12 +273,11 @@ class Links:
             if user is None or node is None or literals is None or user.step_of(node) is not node:
                 continue
             for var in sorted(literals.literals):
+                given = Input(var, Value(reuse.execution, node.id, OUTPUTS, var))
                 for origin in trace.value(reuse.node_id, OUTPUTS, var):
                     for settled in await self.settled(origin):
-                        if settled.value == value:
-                            given = Input(var, Value(reuse.execution, node.id, OUTPUTS, var))
-                            step = StepId(reuse.execution, node.id)
-                            found.append(Consumption(step, label_of(var, settled), [given]))
+                        taken = Consumption(StepId(reuse.execution, node.id), label_of(var, settled), [given])
+                        found.setdefault(settled.value, []).append(taken)
         return found
 
     async def _outside(self, trace: Trace, value: Value) -> list[Consumption]:

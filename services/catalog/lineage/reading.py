@@ -31,17 +31,27 @@ class Reading:
     Args:
         executions: most executions that are looked into.
         mentions: most executions that are looked up of one address, or of one whose results were taken.
+        reads: most literal maps that are read and looks that are taken into the index, together.
         value_bytes: literal maps and compiled workflows larger than that are not read.
     """
 
     def __init__(
-        self, log: Log, blobs: BlobStore, index: Index, *, executions: int, mentions: int, value_bytes: int
+        self,
+        log: Log,
+        blobs: BlobStore,
+        index: Index,
+        *,
+        executions: int,
+        mentions: int,
+        reads: int,
+        value_bytes: int,
     ) -> None:
         self._log = log
         self._blobs = blobs
         self._index = index
         self._executions = executions
         self._mentions = mentions
+        self._reads_left = reads
         self._value_bytes = value_bytes
         self._traces: dict[ExecutionKey, Trace | None] = {}
         self._literals: dict[str, LiteralMap | None] = {}
@@ -64,6 +74,8 @@ class Reading:
         if reference is None or not reference.uri:
             return None
         if reference.uri not in self._literals:
+            if not self._may_read():
+                return None
             data = await self._data(reference.uri)
             self._literals[reference.uri] = None if data is None else _parsed(LiteralMap(), data)
         return self._literals[reference.uri]
@@ -72,11 +84,15 @@ class Reading:
         """As `Sources.makers`."""
         key = (address, before)
         if key not in self._makers:
+            if not self._may_read():
+                return Makers([], [])
             self._makers[key] = await self._index.makers(address, before)
         return self._makers[key]
 
     async def users(self, addresses: Collection[str]) -> list[Mention]:
         """As `Sources.users`."""
+        if not self._may_read():
+            return []
         found = await self._index.users(addresses, self._mentions)
         self.exhausted = self.exhausted or len(found) >= self._mentions
         return found
@@ -84,9 +100,16 @@ class Reading:
     async def reuses(self, execution: ExecutionKey) -> list[Reuse]:
         """As `Sources.reuses`."""
         if execution not in self._reuses:
+            if not self._may_read():
+                return []
             found = self._reuses[execution] = await self._index.reuses(execution, self._mentions)
             self.exhausted = self.exhausted or len(found) >= self._mentions
         return self._reuses[execution]
+
+    def _may_read(self) -> bool:
+        self._reads_left -= 1
+        self.exhausted = self.exhausted or self._reads_left < 0
+        return self._reads_left >= 0
 
     async def _traced(self, execution: ExecutionKey) -> Trace | None:
         if not all(execution):

@@ -13,6 +13,7 @@ class LineageSettings(BaseModel):
     size: int = Field(2000, gt=0, description="Most artifacts and steps of an answer; more are cut off, and it says so")
     executions: int = Field(200, gt=0, description="Most executions that are looked into for one question")
     mentions: int = Field(1000, gt=0, description="Most executions that are looked up of one address")
+    reads: int = Field(20_000, gt=0, description="Most literal maps and looks into the index for one question")
     value_bytes: int = Field(64 << 20, gt=0, description="Larger literal maps and compiled workflows are not read")
 
 

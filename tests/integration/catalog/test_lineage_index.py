@@ -15,10 +15,12 @@ from google.protobuf.message import Message
 from flightlog_blobs import BlobSettings, BlobStore
 from flightlog_log import Cause, Head, Log, LogSettings, Subject
 from flightlog_protos.execution.v1 import facts_pb2 as facts
+from flightlog_protos.log.v1.envelope_pb2 import DataRef
 from flightlog_read import Database, DatabaseSettings, Projector
 from services.catalog.lineage import index as statements
 from services.catalog.lineage.index import Index
 from services.catalog.lineage.projection import LineageProjection
+from services.catalog.lineage.reading import Reading
 from services.catalog.subjects import ExecutionKey
 
 CAUSE = Cause.service("test")
@@ -27,8 +29,9 @@ CAUSE = Cause.service("test")
 class Written:
     """An index, and a log to write executions to."""
 
-    def __init__(self, log: Log, index: Index) -> None:
+    def __init__(self, log: Log, blobs: BlobStore, index: Index) -> None:
         self._log = log
+        self._blobs = blobs
         self.index = index
 
     async def execution(self, *said: Message) -> tuple[ExecutionKey, int]:
@@ -37,6 +40,12 @@ class Written:
         recorded = await self._log.append(Subject.of("EXECUTION", *key), said, head=Head.EMPTY, cause=CAUSE)
         await self.index.wait()
         return key, recorded.sequence
+
+    def reading(self, reads: int) -> Reading:
+        """For one question, which may read so much."""
+        return Reading(
+            self._log, self._blobs, self.index, executions=10, mentions=10, reads=reads, value_bytes=1_000_000
+        )
 
     async def owners(self, address: str, before: int = 0) -> list[tuple[ExecutionKey, str]]:
         return [(one.execution, one.node_id) for one in (await self.index.makers(address, before)).owners]
@@ -58,7 +67,7 @@ async def written(
     projector = Projector(database, log, LineageProjection())
     following = asyncio.ensure_future(projector.run())
     await projector.wait_until_serving()
-    yield Written(log, Index(log, database, projector))
+    yield Written(log, blobs, Index(log, database, projector))
     following.cancel()
     with suppress(asyncio.CancelledError):
         await following
@@ -91,6 +100,37 @@ async def test_users_are_found_by_what_they_were_given_and_by_folders_around_it(
     assert await written.users(f"{given}/a/") == [(key, f"{given}/a/b")]
     assert set(await written.users(given, f"{given}/ab")) == {(key, f"{given}/a/b"), (key, f"{given}/ab")}
     assert await written.users(f"{given}/a/b/c", f"{given}/", "\0") == [(key, f"{given}/a/b"), (key, f"{given}/ab")]
+
+
+async def test_of_many_users_of_many_addresses_the_last_ones_are_found(written: Written) -> None:
+    given = prefix()
+    users = [
+        await written.execution(facts.ExecutionCreated(addresses=[f"{given}/{number}", f"{given}/x/{number}"]))
+        for number in range(4)
+    ]
+    asked = [f"{given}/{number}" for number in range(4)]
+    for addresses, most in ((asked, 3), ([given], 3), ([given, f"{given}/x"], 5)):
+        found = await written.index.users(addresses, most)
+        assert len(found) == most
+        assert found[-1].execution == users[-1][0]
+
+
+async def test_a_question_reads_so_much_and_no_more(written: Written) -> None:
+    own = prefix()
+    key, _ = await written.execution(
+        facts.ExecutionCreated(addresses=[own]), facts.AttemptScheduled(node_id="n0", raw_output_prefix=own)
+    )
+    reading = written.reading(2)
+    for _ in range(3):
+        assert (await reading.makers(own, 0)).owners
+    assert await reading.users([own])
+    assert not reading.exhausted
+    assert await reading.reuses(key) == []
+    assert reading.exhausted
+    assert not (await reading.makers(f"{own}/other", 0)).owners
+    assert await reading.users([own]) == []
+    assert await reading.literals(DataRef(uri="s3://bucket/other")) is None
+    assert (await reading.makers(own, 0)).owners
 
 
 async def test_addresses_may_be_of_any_length(written: Written) -> None:

@@ -347,6 +347,25 @@ async def test_recovered_node_leads_to_the_one_that_ran() -> None:
     assert lines(backward) | {"first/n0.outputs.o0 -> first/n1 (a)"} == forward
 
 
+async def test_who_took_the_results_of_an_execution_is_looked_up_once() -> None:
+    """However many of them somebody asks about."""
+    count, flow = 20, Flow()
+    for number in range(count):
+        flow.task(f"n{number}", {"a": From("", "x")})
+    flow.task("last", {"a": 1}, after=[f"n{number}" for number in range(count)])
+    first = told(flow, "first", {"x": 1})
+    first.start()
+    for number in range(count):
+        first.succeeds(f"n{number}")
+    first.fails("last")
+    again = first.recovered()
+    again.start()
+    library = Library(first, again)
+    graph = await library.ask("", "x", execution="first", direction=FORWARD)
+    assert {f"first/n{number}.outputs.o0 -> rfirs/n{number} (o0)" for number in range(count)} <= lines(graph)
+    assert library.reads < 10 * count
+
+
 async def test_depth_and_size_are_limited() -> None:
     flow = Flow()
     for number in range(10):
