@@ -106,7 +106,8 @@ def nginx_owner(conf: str, path: str) -> str | None:
 
 
 def test_nginx_sends_every_method_to_its_owner() -> None:
-    conf = edge.nginx_conf({service: f"{service}:8089" for service in ("registry", "execution", "catalog", "scheduler")})
+    services = ("registry", "execution", "catalog", "scheduler")
+    conf = edge.nginx_conf({service: f"{service}:8089" for service in services})
     assert {name: nginx_owner(conf, name) for name in OWNERS} == dict(OWNERS)
     assert nginx_owner(conf, "/flyteidl.service.AdminService/GetTaskX") is None
     assert conf.count("{") == conf.count("}")
