@@ -373,6 +373,9 @@ class AnyHistory(RuleBasedStateMachine):
     def something_is_delivered_again(self, data: st.DataObject) -> None:
         command = data.draw(st.sampled_from(self.given))
         if not isinstance(command, engine.TerminateExecution | engine.SetSignal):
+            if self.watch.lost:
+                # Whatever comes first finds out that the workflow is gone.
+                self.give(command)
             assert self.story.decided(command) == ()
 
     @rule(data=st.data())
