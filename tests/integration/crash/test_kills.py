@@ -1,4 +1,4 @@
-"""kill -9 of any part, at random moments of 30 runs: nothing acknowledged is lost, nothing runs twice at once."""
+"""kill -9 of any part, at random moments of 20 runs: nothing acknowledged is lost, nothing runs twice at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from flightlog_cli.commands.rebuild import PROJECTIONS
 
-RUNS = 30
+RUNS = 20
 PARTS = ("nats", "postgres", "registry", "execution", "k8s_launcher", "catalog")
 SUCCEEDED = 4
 
