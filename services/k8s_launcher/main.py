@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 from flightlog_blobs import BlobStore
 from flightlog_log import Log
 from flightlog_service import Ready, run_until_stopped, running
-from services.k8s_launcher.plans import Planner
+from services.k8s_launcher.process.plans import Planner
 from services.k8s_launcher.process.runtime import ProcessRuntime
 from services.k8s_launcher.settings import Settings
 from services.k8s_launcher.shell import DURABLE, SERVICE, Launcher, Observer

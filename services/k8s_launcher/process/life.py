@@ -23,12 +23,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from flightlog_blobs import BlobError
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved, Exit, Usage
-from services.k8s_launcher.plans import NotLaunchable, Plan, Planner
 from services.k8s_launcher.process import adoption
 from services.k8s_launcher.process.attempts import Aborting, Claim, Ended, Record
 from services.k8s_launcher.process.capacity import CPU, MEMORY, Capacity, Grant, Request
 from services.k8s_launcher.process.code import CodeCache, with_own_destination
 from services.k8s_launcher.process.devices import Device, visible_devices
+from services.k8s_launcher.process.plans import Plan, Planner
 from services.k8s_launcher.process.secret_requests import Granted, Secrets
 from services.k8s_launcher.process.workers import (
     EnvironmentBroken,
@@ -40,6 +40,7 @@ from services.k8s_launcher.process.workers import (
     start_program,
 )
 from services.k8s_launcher.runtime import Origin, Report, Scheduled
+from services.k8s_launcher.task_templates import NotLaunchable
 
 _T = TypeVar("_T")
 

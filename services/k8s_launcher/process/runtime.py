@@ -22,12 +22,12 @@ from prometheus_client import Gauge
 from flightlog_telemetry import span_from
 from flightlog_types import quantities
 from services.k8s_launcher.environment import inherited_environment
-from services.k8s_launcher.plans import Planner
 from services.k8s_launcher.process.attempts import Aborting, Claim, Record, open_records
 from services.k8s_launcher.process.capacity import Capacity
 from services.k8s_launcher.process.code import CodeCache
 from services.k8s_launcher.process.devices import discover
 from services.k8s_launcher.process.life import Life, Place
+from services.k8s_launcher.process.plans import Planner
 from services.k8s_launcher.process.retention import keep_tidy
 from services.k8s_launcher.process.secret_requests import Secrets
 from services.k8s_launcher.process.workers import Zygote

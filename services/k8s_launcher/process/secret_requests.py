@@ -20,8 +20,8 @@ from pathlib import Path
 
 from flyteidl.core.security_pb2 import Secret
 
-from services.k8s_launcher.plans import NotLaunchable
 from services.k8s_launcher.settings import SecretSettings
+from services.k8s_launcher.task_templates import NotLaunchable
 
 _TASK_PREFIX = "_FSEC_"
 _NOT_IN_NAMES = re.compile(r"[^A-Z0-9]+")

@@ -21,7 +21,7 @@ from flightlog_blobs import BlobSettings, BlobStore
 from flightlog_log import Cause, Log, LogSettings, Recorded, Subject
 from flightlog_protos.execution.v1.facts_pb2 import AttemptAborting, AttemptScheduled
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
-from services.k8s_launcher.plans import Planner
+from services.k8s_launcher.process.plans import Planner
 from services.k8s_launcher.process.runtime import ProcessRuntime
 from services.k8s_launcher.settings import ProcessSettings, SecretSettings
 from services.k8s_launcher.shell import ORDERS, Launcher, Observer

@@ -20,11 +20,11 @@ import structlog
 
 from flightlog_protos.execution.v1.facts_pb2 import AttemptScheduled
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
-from services.k8s_launcher.plans import Planner
 from services.k8s_launcher.process import workers
 from services.k8s_launcher.process.attempts import Record
 from services.k8s_launcher.process.devices import Device
 from services.k8s_launcher.process.life import Life
+from services.k8s_launcher.process.plans import Planner
 from services.k8s_launcher.process.runtime import ProcessRuntime
 from services.k8s_launcher.runtime import AttemptKey, Origin, Scheduled
 from services.k8s_launcher.settings import ProcessSettings, SecretSettings

@@ -12,7 +12,8 @@ from flyteidl.core import compiler_pb2, literals_pb2, tasks_pb2
 
 from flightlog_blobs import BlobSettings, BlobStore
 from flightlog_protos.execution.v1.facts_pb2 import AttemptScheduled
-from services.k8s_launcher.plans import NotLaunchable, Plan, Planner
+from services.k8s_launcher.process.plans import Plan, Planner
+from services.k8s_launcher.task_templates import NotLaunchable
 
 CPU, MEMORY, GPU = tasks_pb2.Resources.CPU, tasks_pb2.Resources.MEMORY, tasks_pb2.Resources.GPU
 Planning = Callable[..., Awaitable[Plan]]

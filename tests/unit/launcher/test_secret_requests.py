@@ -11,9 +11,9 @@ from flyteidl.core.security_pb2 import Secret
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.k8s_launcher.plans import NotLaunchable
 from services.k8s_launcher.process.secret_requests import Granted, Secrets
 from services.k8s_launcher.settings import SecretSettings
+from services.k8s_launcher.task_templates import NotLaunchable
 
 Make = Callable[..., Secrets]
 

@@ -4,6 +4,7 @@ from flightlog_protos.catalog.v1 import cache_pb2 as _cache_pb2
 from flightlog_protos.launcher.v1 import observations_pb2 as _observations_pb2
 from flightlog_protos.log.v1 import envelope_pb2 as _envelope_pb2
 from flyteidl.admin import execution_pb2 as _execution_pb2
+from flyteidl.admin import matchable_resource_pb2 as _matchable_resource_pb2
 from flyteidl.core import catalog_pb2 as _catalog_pb2
 from flyteidl.core import execution_pb2 as _execution_pb2_1
 from flyteidl.core import identifier_pb2 as _identifier_pb2
@@ -12,6 +13,7 @@ from flyteidl.core import security_pb2 as _security_pb2
 from flyteidl.core import tasks_pb2 as _tasks_pb2
 from flyteidl.core import types_pb2 as _types_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -140,7 +142,7 @@ class ParentAttempt(_message.Message):
     def __init__(self, node: _Optional[_Union[_identifier_pb2.NodeExecutionIdentifier, _Mapping]] = ..., attempt: _Optional[int] = ...) -> None: ...
 
 class ResolvedConfig(_message.Message):
-    __slots__ = ("max_parallelism", "interruptible", "overwrite_cache", "envs", "labels", "annotations", "launch_plan", "metadata_prefix", "raw_output_prefix", "queueing_budget", "parallelism_root")
+    __slots__ = ("max_parallelism", "interruptible", "overwrite_cache", "envs", "labels", "annotations", "launch_plan", "metadata_prefix", "raw_output_prefix", "queueing_budget", "parallelism_root", "task_resources")
     class EnvsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -173,6 +175,7 @@ class ResolvedConfig(_message.Message):
     RAW_OUTPUT_PREFIX_FIELD_NUMBER: _ClassVar[int]
     QUEUEING_BUDGET_FIELD_NUMBER: _ClassVar[int]
     PARALLELISM_ROOT_FIELD_NUMBER: _ClassVar[int]
+    TASK_RESOURCES_FIELD_NUMBER: _ClassVar[int]
     max_parallelism: int
     interruptible: bool
     overwrite_cache: bool
@@ -184,7 +187,8 @@ class ResolvedConfig(_message.Message):
     raw_output_prefix: str
     queueing_budget: _duration_pb2.Duration
     parallelism_root: _identifier_pb2.WorkflowExecutionIdentifier
-    def __init__(self, max_parallelism: _Optional[int] = ..., interruptible: _Optional[bool] = ..., overwrite_cache: _Optional[bool] = ..., envs: _Optional[_Mapping[str, str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., annotations: _Optional[_Mapping[str, str]] = ..., launch_plan: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., metadata_prefix: _Optional[str] = ..., raw_output_prefix: _Optional[str] = ..., queueing_budget: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., parallelism_root: _Optional[_Union[_identifier_pb2.WorkflowExecutionIdentifier, _Mapping]] = ...) -> None: ...
+    task_resources: _matchable_resource_pb2.TaskResourceAttributes
+    def __init__(self, max_parallelism: _Optional[int] = ..., interruptible: _Optional[bool] = ..., overwrite_cache: _Optional[bool] = ..., envs: _Optional[_Mapping[str, str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., annotations: _Optional[_Mapping[str, str]] = ..., launch_plan: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., metadata_prefix: _Optional[str] = ..., raw_output_prefix: _Optional[str] = ..., queueing_budget: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., parallelism_root: _Optional[_Union[_identifier_pb2.WorkflowExecutionIdentifier, _Mapping]] = ..., task_resources: _Optional[_Union[_matchable_resource_pb2.TaskResourceAttributes, _Mapping]] = ...) -> None: ...
 
 class ExecutionStarted(_message.Message):
     __slots__ = ("occurred_at", "addresses")
@@ -745,7 +749,7 @@ class RecoverableNode(_message.Message):
     def __init__(self, path: _Optional[str] = ..., id: _Optional[_Union[_identifier_pb2.NodeExecutionIdentifier, _Mapping]] = ..., kind: _Optional[_Union[NodeKind, str]] = ..., phase: _Optional[_Union[_execution_pb2_1.NodeExecution.Phase, str]] = ..., inputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., outputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., deck_uri: _Optional[str] = ..., cache_status: _Optional[_Union[_catalog_pb2.CatalogCacheStatus, str]] = ..., catalog_key: _Optional[_Union[_catalog_pb2.CatalogMetadata, _Mapping]] = ..., plan: _Optional[_Union[DynamicPlanned, _Mapping]] = ..., child: _Optional[_Union[_identifier_pb2.WorkflowExecutionIdentifier, _Mapping]] = ..., checkpoint_prefix: _Optional[str] = ..., error: _Optional[_Union[_execution_pb2_1.ExecutionError, _Mapping]] = ...) -> None: ...
 
 class AttemptScheduled(_message.Message):
-    __slots__ = ("node_id", "attempt", "task_id", "task_type", "generated_name", "closure", "inputs", "output_prefix", "raw_output_prefix", "checkpoint_prefix", "previous_checkpoint_prefix", "interruptible", "resources", "container_image", "extended_resources", "envs", "execution_id", "workflow_id", "occurred_at", "in_engine", "labels", "annotations", "security_context", "results_prefix", "deck_uri", "pod_template")
+    __slots__ = ("node_id", "attempt", "task_id", "task_type", "generated_name", "closure", "inputs", "output_prefix", "raw_output_prefix", "checkpoint_prefix", "previous_checkpoint_prefix", "interruptible", "resources", "container_image", "extended_resources", "envs", "execution_id", "workflow_id", "occurred_at", "in_engine", "labels", "annotations", "security_context", "results_prefix", "deck_uri", "pod_template", "task_resources")
     class EnvsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -793,6 +797,7 @@ class AttemptScheduled(_message.Message):
     RESULTS_PREFIX_FIELD_NUMBER: _ClassVar[int]
     DECK_URI_FIELD_NUMBER: _ClassVar[int]
     POD_TEMPLATE_FIELD_NUMBER: _ClassVar[int]
+    TASK_RESOURCES_FIELD_NUMBER: _ClassVar[int]
     node_id: str
     attempt: int
     task_id: _identifier_pb2.Identifier
@@ -819,10 +824,11 @@ class AttemptScheduled(_message.Message):
     results_prefix: str
     deck_uri: str
     pod_template: _tasks_pb2.K8sPod
-    def __init__(self, node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., task_id: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., task_type: _Optional[str] = ..., generated_name: _Optional[str] = ..., closure: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., inputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., output_prefix: _Optional[str] = ..., raw_output_prefix: _Optional[str] = ..., checkpoint_prefix: _Optional[str] = ..., previous_checkpoint_prefix: _Optional[str] = ..., interruptible: _Optional[bool] = ..., resources: _Optional[_Union[_tasks_pb2.Resources, _Mapping]] = ..., container_image: _Optional[str] = ..., extended_resources: _Optional[_Union[_tasks_pb2.ExtendedResources, _Mapping]] = ..., envs: _Optional[_Mapping[str, str]] = ..., execution_id: _Optional[_Union[_identifier_pb2.WorkflowExecutionIdentifier, _Mapping]] = ..., workflow_id: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., in_engine: _Optional[bool] = ..., labels: _Optional[_Mapping[str, str]] = ..., annotations: _Optional[_Mapping[str, str]] = ..., security_context: _Optional[_Union[_security_pb2.SecurityContext, _Mapping]] = ..., results_prefix: _Optional[str] = ..., deck_uri: _Optional[str] = ..., pod_template: _Optional[_Union[_tasks_pb2.K8sPod, _Mapping]] = ...) -> None: ...
+    task_resources: _matchable_resource_pb2.TaskResourceAttributes
+    def __init__(self, node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., task_id: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., task_type: _Optional[str] = ..., generated_name: _Optional[str] = ..., closure: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., inputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., output_prefix: _Optional[str] = ..., raw_output_prefix: _Optional[str] = ..., checkpoint_prefix: _Optional[str] = ..., previous_checkpoint_prefix: _Optional[str] = ..., interruptible: _Optional[bool] = ..., resources: _Optional[_Union[_tasks_pb2.Resources, _Mapping]] = ..., container_image: _Optional[str] = ..., extended_resources: _Optional[_Union[_tasks_pb2.ExtendedResources, _Mapping]] = ..., envs: _Optional[_Mapping[str, str]] = ..., execution_id: _Optional[_Union[_identifier_pb2.WorkflowExecutionIdentifier, _Mapping]] = ..., workflow_id: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., in_engine: _Optional[bool] = ..., labels: _Optional[_Mapping[str, str]] = ..., annotations: _Optional[_Mapping[str, str]] = ..., security_context: _Optional[_Union[_security_pb2.SecurityContext, _Mapping]] = ..., results_prefix: _Optional[str] = ..., deck_uri: _Optional[str] = ..., pod_template: _Optional[_Union[_tasks_pb2.K8sPod, _Mapping]] = ..., task_resources: _Optional[_Union[_matchable_resource_pb2.TaskResourceAttributes, _Mapping]] = ...) -> None: ...
 
 class AttemptProgressed(_message.Message):
-    __slots__ = ("node_id", "attempt", "phase", "phase_version", "reason", "logs", "occurred_at")
+    __slots__ = ("node_id", "attempt", "phase", "phase_version", "reason", "logs", "occurred_at", "custom_info", "plugin")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     PHASE_FIELD_NUMBER: _ClassVar[int]
@@ -830,6 +836,8 @@ class AttemptProgressed(_message.Message):
     REASON_FIELD_NUMBER: _ClassVar[int]
     LOGS_FIELD_NUMBER: _ClassVar[int]
     OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    CUSTOM_INFO_FIELD_NUMBER: _ClassVar[int]
+    PLUGIN_FIELD_NUMBER: _ClassVar[int]
     node_id: str
     attempt: int
     phase: _execution_pb2_1.TaskExecution.Phase
@@ -837,10 +845,12 @@ class AttemptProgressed(_message.Message):
     reason: str
     logs: _containers.RepeatedCompositeFieldContainer[_execution_pb2_1.TaskLog]
     occurred_at: _timestamp_pb2.Timestamp
-    def __init__(self, node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., phase: _Optional[_Union[_execution_pb2_1.TaskExecution.Phase, str]] = ..., phase_version: _Optional[int] = ..., reason: _Optional[str] = ..., logs: _Optional[_Iterable[_Union[_execution_pb2_1.TaskLog, _Mapping]]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    custom_info: _struct_pb2.Struct
+    plugin: str
+    def __init__(self, node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., phase: _Optional[_Union[_execution_pb2_1.TaskExecution.Phase, str]] = ..., phase_version: _Optional[int] = ..., reason: _Optional[str] = ..., logs: _Optional[_Iterable[_Union[_execution_pb2_1.TaskLog, _Mapping]]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., custom_info: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., plugin: _Optional[str] = ...) -> None: ...
 
 class AttemptSucceeded(_message.Message):
-    __slots__ = ("node_id", "attempt", "outputs", "usage", "occurred_at", "logs", "addresses")
+    __slots__ = ("node_id", "attempt", "outputs", "usage", "occurred_at", "logs", "addresses", "custom_info")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     OUTPUTS_FIELD_NUMBER: _ClassVar[int]
@@ -848,6 +858,7 @@ class AttemptSucceeded(_message.Message):
     OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
     LOGS_FIELD_NUMBER: _ClassVar[int]
     ADDRESSES_FIELD_NUMBER: _ClassVar[int]
+    CUSTOM_INFO_FIELD_NUMBER: _ClassVar[int]
     node_id: str
     attempt: int
     outputs: _envelope_pb2.DataRef
@@ -855,10 +866,11 @@ class AttemptSucceeded(_message.Message):
     occurred_at: _timestamp_pb2.Timestamp
     logs: _containers.RepeatedCompositeFieldContainer[_execution_pb2_1.TaskLog]
     addresses: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., outputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., usage: _Optional[_Union[_observations_pb2.Usage, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., logs: _Optional[_Iterable[_Union[_execution_pb2_1.TaskLog, _Mapping]]] = ..., addresses: _Optional[_Iterable[str]] = ...) -> None: ...
+    custom_info: _struct_pb2.Struct
+    def __init__(self, node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., outputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., usage: _Optional[_Union[_observations_pb2.Usage, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., logs: _Optional[_Iterable[_Union[_execution_pb2_1.TaskLog, _Mapping]]] = ..., addresses: _Optional[_Iterable[str]] = ..., custom_info: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
 
 class AttemptFailed(_message.Message):
-    __slots__ = ("node_id", "attempt", "error", "recoverable", "usage", "occurred_at", "logs")
+    __slots__ = ("node_id", "attempt", "error", "recoverable", "usage", "occurred_at", "logs", "custom_info")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
@@ -866,6 +878,7 @@ class AttemptFailed(_message.Message):
     USAGE_FIELD_NUMBER: _ClassVar[int]
     OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
     LOGS_FIELD_NUMBER: _ClassVar[int]
+    CUSTOM_INFO_FIELD_NUMBER: _ClassVar[int]
     node_id: str
     attempt: int
     error: _execution_pb2_1.ExecutionError
@@ -873,7 +886,8 @@ class AttemptFailed(_message.Message):
     usage: _observations_pb2.Usage
     occurred_at: _timestamp_pb2.Timestamp
     logs: _containers.RepeatedCompositeFieldContainer[_execution_pb2_1.TaskLog]
-    def __init__(self, node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., error: _Optional[_Union[_execution_pb2_1.ExecutionError, _Mapping]] = ..., recoverable: _Optional[bool] = ..., usage: _Optional[_Union[_observations_pb2.Usage, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., logs: _Optional[_Iterable[_Union[_execution_pb2_1.TaskLog, _Mapping]]] = ...) -> None: ...
+    custom_info: _struct_pb2.Struct
+    def __init__(self, node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., error: _Optional[_Union[_execution_pb2_1.ExecutionError, _Mapping]] = ..., recoverable: _Optional[bool] = ..., usage: _Optional[_Union[_observations_pb2.Usage, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., logs: _Optional[_Iterable[_Union[_execution_pb2_1.TaskLog, _Mapping]]] = ..., custom_info: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
 
 class AttemptAborting(_message.Message):
     __slots__ = ("node_id", "attempt", "reason", "occurred_at", "timed_out", "error")

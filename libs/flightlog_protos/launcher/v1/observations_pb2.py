@@ -25,22 +25,23 @@ _sym_db = _symbol_database.Default()
 from flyteidl.core import execution_pb2 as flyteidl_dot_core_dot_execution__pb2
 from flyteidl.core import identifier_pb2 as flyteidl_dot_core_dot_identifier__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(flightlog/launcher/v1/observations.proto\x12\x15\x66lightlog.launcher.v1\x1a\x1d\x66lyteidl/core/execution.proto\x1a\x1e\x66lyteidl/core/identifier.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe0\x04\n\x0f\x41ttemptObserved\x12@\n\x0c\x65xecution_id\x18\x01 \x01(\x0b\x32*.flyteidl.core.WorkflowExecutionIdentifier\x12\x0f\n\x07node_id\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12;\n\x05stage\x18\x04 \x01(\x0e\x32,.flightlog.launcher.v1.AttemptObserved.Stage\x12\x0f\n\x07version\x18\x05 \x01(\r\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12$\n\x04logs\x18\x07 \x03(\x0b\x32\x16.flyteidl.core.TaskLog\x12/\n\x0boccurred_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x04\x65xit\x18\t \x01(\x0b\x32\x1b.flightlog.launcher.v1.Exit\x12+\n\x05usage\x18\n \x01(\x0b\x32\x1c.flightlog.launcher.v1.Usage\x12,\n\x05\x65rror\x18\x0b \x01(\x0b\x32\x1d.flyteidl.core.ExecutionError\x12\x13\n\x0brecoverable\x18\x0c \x01(\x08\"\x98\x01\n\x05Stage\x12\x15\n\x11STAGE_UNSPECIFIED\x10\x00\x12\x19\n\x15WAITING_FOR_RESOURCES\x10\x01\x12\n\n\x06QUEUED\x10\x02\x12\x10\n\x0cINITIALIZING\x10\x03\x12\x0b\n\x07RUNNING\x10\x04\x12\n\n\x06\x45XITED\x10\x05\x12\x10\n\x0cNOT_LAUNCHED\x10\x06\x12\n\n\x06KILLED\x10\x07\x12\x08\n\x04LOST\x10\x08\";\n\x04\x45xit\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0e\n\x06signal\x18\x02 \x01(\x05\x12\x15\n\rout_of_memory\x18\x03 \x01(\x08\"}\n\x05Usage\x12\x19\n\x11peak_memory_bytes\x18\x01 \x01(\x04\x12+\n\x08\x63pu_time\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\twall_time\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Durationb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(flightlog/launcher/v1/observations.proto\x12\x15\x66lightlog.launcher.v1\x1a\x1d\x66lyteidl/core/execution.proto\x1a\x1e\x66lyteidl/core/identifier.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xaa\x05\n\x0f\x41ttemptObserved\x12@\n\x0c\x65xecution_id\x18\x01 \x01(\x0b\x32*.flyteidl.core.WorkflowExecutionIdentifier\x12\x0f\n\x07node_id\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12;\n\x05stage\x18\x04 \x01(\x0e\x32,.flightlog.launcher.v1.AttemptObserved.Stage\x12\x0f\n\x07version\x18\x05 \x01(\r\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12$\n\x04logs\x18\x07 \x03(\x0b\x32\x16.flyteidl.core.TaskLog\x12/\n\x0boccurred_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x04\x65xit\x18\t \x01(\x0b\x32\x1b.flightlog.launcher.v1.Exit\x12+\n\x05usage\x18\n \x01(\x0b\x32\x1c.flightlog.launcher.v1.Usage\x12,\n\x05\x65rror\x18\x0b \x01(\x0b\x32\x1d.flyteidl.core.ExecutionError\x12\x13\n\x0brecoverable\x18\x0c \x01(\x08\x12,\n\x0b\x63ustom_info\x18\r \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x0e\n\x06plugin\x18\x0e \x01(\t\"\xa4\x01\n\x05Stage\x12\x15\n\x11STAGE_UNSPECIFIED\x10\x00\x12\x19\n\x15WAITING_FOR_RESOURCES\x10\x01\x12\n\n\x06QUEUED\x10\x02\x12\x10\n\x0cINITIALIZING\x10\x03\x12\x0b\n\x07RUNNING\x10\x04\x12\n\n\x06\x45XITED\x10\x05\x12\x10\n\x0cNOT_LAUNCHED\x10\x06\x12\n\n\x06KILLED\x10\x07\x12\x08\n\x04LOST\x10\x08\x12\n\n\x06\x46\x41ILED\x10\t\";\n\x04\x45xit\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0e\n\x06signal\x18\x02 \x01(\x05\x12\x15\n\rout_of_memory\x18\x03 \x01(\x08\"}\n\x05Usage\x12\x19\n\x11peak_memory_bytes\x18\x01 \x01(\x04\x12+\n\x08\x63pu_time\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\twall_time\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Durationb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'flightlog.launcher.v1.observations_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ATTEMPTOBSERVED']._serialized_start=196
-  _globals['_ATTEMPTOBSERVED']._serialized_end=804
-  _globals['_ATTEMPTOBSERVED_STAGE']._serialized_start=652
-  _globals['_ATTEMPTOBSERVED_STAGE']._serialized_end=804
-  _globals['_EXIT']._serialized_start=806
-  _globals['_EXIT']._serialized_end=865
-  _globals['_USAGE']._serialized_start=867
-  _globals['_USAGE']._serialized_end=992
+  _globals['_ATTEMPTOBSERVED']._serialized_start=226
+  _globals['_ATTEMPTOBSERVED']._serialized_end=908
+  _globals['_ATTEMPTOBSERVED_STAGE']._serialized_start=744
+  _globals['_ATTEMPTOBSERVED_STAGE']._serialized_end=908
+  _globals['_EXIT']._serialized_start=910
+  _globals['_EXIT']._serialized_end=969
+  _globals['_USAGE']._serialized_start=971
+  _globals['_USAGE']._serialized_end=1096
 # @@protoc_insertion_point(module_scope)

@@ -3,6 +3,7 @@ import datetime
 from flyteidl.core import execution_pb2 as _execution_pb2
 from flyteidl.core import identifier_pb2 as _identifier_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -14,7 +15,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class AttemptObserved(_message.Message):
-    __slots__ = ("execution_id", "node_id", "attempt", "stage", "version", "reason", "logs", "occurred_at", "exit", "usage", "error", "recoverable")
+    __slots__ = ("execution_id", "node_id", "attempt", "stage", "version", "reason", "logs", "occurred_at", "exit", "usage", "error", "recoverable", "custom_info", "plugin")
     class Stage(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STAGE_UNSPECIFIED: _ClassVar[AttemptObserved.Stage]
@@ -26,6 +27,7 @@ class AttemptObserved(_message.Message):
         NOT_LAUNCHED: _ClassVar[AttemptObserved.Stage]
         KILLED: _ClassVar[AttemptObserved.Stage]
         LOST: _ClassVar[AttemptObserved.Stage]
+        FAILED: _ClassVar[AttemptObserved.Stage]
     STAGE_UNSPECIFIED: AttemptObserved.Stage
     WAITING_FOR_RESOURCES: AttemptObserved.Stage
     QUEUED: AttemptObserved.Stage
@@ -35,6 +37,7 @@ class AttemptObserved(_message.Message):
     NOT_LAUNCHED: AttemptObserved.Stage
     KILLED: AttemptObserved.Stage
     LOST: AttemptObserved.Stage
+    FAILED: AttemptObserved.Stage
     EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
@@ -47,6 +50,8 @@ class AttemptObserved(_message.Message):
     USAGE_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     RECOVERABLE_FIELD_NUMBER: _ClassVar[int]
+    CUSTOM_INFO_FIELD_NUMBER: _ClassVar[int]
+    PLUGIN_FIELD_NUMBER: _ClassVar[int]
     execution_id: _identifier_pb2.WorkflowExecutionIdentifier
     node_id: str
     attempt: int
@@ -59,7 +64,9 @@ class AttemptObserved(_message.Message):
     usage: Usage
     error: _execution_pb2.ExecutionError
     recoverable: bool
-    def __init__(self, execution_id: _Optional[_Union[_identifier_pb2.WorkflowExecutionIdentifier, _Mapping]] = ..., node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., stage: _Optional[_Union[AttemptObserved.Stage, str]] = ..., version: _Optional[int] = ..., reason: _Optional[str] = ..., logs: _Optional[_Iterable[_Union[_execution_pb2.TaskLog, _Mapping]]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., exit: _Optional[_Union[Exit, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., error: _Optional[_Union[_execution_pb2.ExecutionError, _Mapping]] = ..., recoverable: _Optional[bool] = ...) -> None: ...
+    custom_info: _struct_pb2.Struct
+    plugin: str
+    def __init__(self, execution_id: _Optional[_Union[_identifier_pb2.WorkflowExecutionIdentifier, _Mapping]] = ..., node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., stage: _Optional[_Union[AttemptObserved.Stage, str]] = ..., version: _Optional[int] = ..., reason: _Optional[str] = ..., logs: _Optional[_Iterable[_Union[_execution_pb2.TaskLog, _Mapping]]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., exit: _Optional[_Union[Exit, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., error: _Optional[_Union[_execution_pb2.ExecutionError, _Mapping]] = ..., recoverable: _Optional[bool] = ..., custom_info: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., plugin: _Optional[str] = ...) -> None: ...
 
 class Exit(_message.Message):
     __slots__ = ("code", "signal", "out_of_memory")

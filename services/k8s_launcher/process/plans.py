@@ -1,58 +1,26 @@
-"""From a scheduled attempt to what is to be run: the task's container, its rendered command, environment and resources.
-
-Looks up the task template in the closure that the fact names and the literal map of the inputs only where the command
-refers to it. The same for every runtime.
-"""
+"""From a scheduled attempt to its process: the task's container, its rendered command, environment, resources."""
 
 from __future__ import annotations
 
-import asyncio
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from flyteidl.core import compiler_pb2, execution_pb2, literals_pb2, security_pb2, tasks_pb2
+from flyteidl.core import security_pb2, tasks_pb2
 from google.protobuf.json_format import MessageToDict
-from google.protobuf.message import DecodeError
 
-from flightlog_blobs import BlobCorrupt, BlobMissing, BlobStore
+from flightlog_blobs import BlobStore
 from flightlog_protos.execution.v1.facts_pb2 import AttemptScheduled
 from flightlog_types import quantities
 from services.k8s_launcher.environment import task_environment
-from services.k8s_launcher.templates import (
-    TemplateError,
-    TemplateValues,
-    refers_to_inputs,
-    refers_to_task_template,
-    render,
-)
+from services.k8s_launcher.task_templates import NotLaunchable, TaskTemplates
+from services.k8s_launcher.templates import TemplateError, render
 
-_CLOSURES_KEPT = 64
-_USER = execution_pb2.ExecutionError.USER
-_SYSTEM = execution_pb2.ExecutionError.SYSTEM
 _CPU = tasks_pb2.Resources.CPU
 _MEMORY = tasks_pb2.Resources.MEMORY
 _GPU = tasks_pb2.Resources.GPU
 _PRIMARY = "primary_container_name"
-
-
-class NotLaunchable(Exception):
-    """An attempt cannot be started. `recoverable` says whether another attempt may help."""
-
-    def __init__(self, code: str, message: str, *, system: bool = False, recoverable: bool = False) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.system = system
-        self.recoverable = recoverable
-
-    def error(self) -> execution_pb2.ExecutionError:
-        """The same as Flyte's message."""
-        return execution_pb2.ExecutionError(
-            code=self.code, message=self.message, kind=_SYSTEM if self.system else _USER
-        )
 
 
 @dataclass(frozen=True)
@@ -83,7 +51,7 @@ class Plan:
 
 
 class Planner:
-    """Makes plans. Keeps the closures it used last: the attempts of one workflow come together."""
+    """Makes plans."""
 
     def __init__(
         self,
@@ -97,16 +65,18 @@ class Planner:
         self._environment = environment
         self._base_environment = base_environment
         self._gpu_resource = gpu_resource
-        self._templates: OrderedDict[bytes, asyncio.Future[dict[str, tasks_pb2.TaskTemplate]]] = OrderedDict()
+        self._templates = TaskTemplates(blobs)
 
     async def plan(self, scheduled: AttemptScheduled) -> Plan:
         """The plan of one attempt. Raises `NotLaunchable`, or what the object store raises while it is away."""
-        template = await self._template(scheduled)
+        template = await self._templates.template(scheduled)
         container = main_container(template, self._gpu_resource)
         if scheduled.HasField("pod_template"):
             container = overlaid(container, scheduled.pod_template, self._gpu_resource)
-        values = await self._values(scheduled, template, container.command)
-        inputs = await self._inputs(scheduled) if refers_to_inputs(container.command) else None
+        execution = scheduled.execution_id
+        namespace = f"{execution.project}-{execution.domain}"
+        values = await self._templates.values(scheduled, template, container.command, namespace)
+        inputs = await self._templates.inputs(scheduled, container.command)
         try:
             argv = render(container.command, values, inputs)
         except TemplateError as error:
@@ -140,86 +110,6 @@ class Planner:
             accelerator=extended.gpu_accelerator.device,
             secrets=tuple(template.security_context.secrets),
         )
-
-    async def _template(self, scheduled: AttemptScheduled) -> tasks_pb2.TaskTemplate:
-        task = scheduled.task_id
-        templates = await self._closure(scheduled)
-        template = templates.get(_id_text(task))
-        if template is None:
-            raise NotLaunchable(
-                "TaskTemplateMissing",
-                f"the workflow at {scheduled.closure.uri} lacks the task {task.name!r} version {task.version!r}",
-                system=True,
-            )
-        return template
-
-    async def _closure(self, scheduled: AttemptScheduled) -> dict[str, tasks_pb2.TaskTemplate]:
-        key = scheduled.closure.sha256 or scheduled.closure.uri.encode()
-        pending = self._templates.get(key)
-        if pending is None:
-            pending = asyncio.ensure_future(self._load(scheduled))
-            self._templates[key] = pending
-            while len(self._templates) > _CLOSURES_KEPT:
-                self._templates.popitem(last=False)
-        else:
-            self._templates.move_to_end(key)
-        try:
-            # Shielded: the one who loads may be cancelled while others wait for the same closure.
-            return await asyncio.shield(pending)
-        except BaseException:
-            if pending.done() and self._templates.get(key) is pending:
-                del self._templates[key]
-            raise
-
-    async def _load(self, scheduled: AttemptScheduled) -> dict[str, tasks_pb2.TaskTemplate]:
-        try:
-            content = await self.blobs.verified(scheduled.closure)
-            closure = compiler_pb2.CompiledWorkflowClosure.FromString(content)
-        except (BlobMissing, BlobCorrupt, DecodeError) as error:
-            raise NotLaunchable(
-                "TaskTemplateMissing",
-                f"the compiled workflow at {scheduled.closure.uri} cannot be read: {error}",
-                system=True,
-                recoverable=True,
-            ) from error
-        return {_id_text(task.template.id): task.template for task in closure.tasks}
-
-    async def _values(
-        self, scheduled: AttemptScheduled, template: tasks_pb2.TaskTemplate, command: Sequence[str]
-    ) -> TemplateValues:
-        data_prefix = scheduled.output_prefix.rpartition("/")[0]
-        template_uri = f"{data_prefix}/task.pb"
-        if refers_to_task_template(command):
-            await self.blobs.put(template_uri, template.SerializeToString())
-        execution = scheduled.execution_id
-        return TemplateValues(
-            input_uri=scheduled.inputs.uri or f"{data_prefix}/inputs.pb",
-            output_prefix=scheduled.output_prefix,
-            raw_output_prefix=scheduled.raw_output_prefix,
-            checkpoint_prefix=scheduled.checkpoint_prefix,
-            previous_checkpoint_prefix=await self._previous_checkpoint(scheduled),
-            task_template_uri=template_uri,
-            generated_name=scheduled.generated_name,
-            namespace=f"{execution.project}-{execution.domain}",
-        )
-
-    async def _previous_checkpoint(self, scheduled: AttemptScheduled) -> str:
-        """Where the attempt before left its checkpoint, if it left one: flytekit fails where it finds none."""
-        prefix = scheduled.previous_checkpoint_prefix
-        # Elsewhere users keep their data with keys of their own.
-        if not prefix.startswith(self.blobs.uri("")):
-            return prefix
-        return prefix if await self.blobs.has_any(prefix) else ""
-
-    async def _inputs(self, scheduled: AttemptScheduled) -> literals_pb2.LiteralMap:
-        if not scheduled.inputs.uri:
-            return literals_pb2.LiteralMap()
-        try:
-            return literals_pb2.LiteralMap.FromString(await self.blobs.verified(scheduled.inputs))
-        except (BlobMissing, BlobCorrupt, DecodeError) as error:
-            raise NotLaunchable(
-                "FailedToBuildResource", f"the inputs at {scheduled.inputs.uri} cannot be read: {error}", system=True
-            ) from error
 
 
 def main_container(template: tasks_pb2.TaskTemplate, gpu_resource: str) -> Container:
@@ -338,7 +228,3 @@ def _parsed(text: str) -> Decimal:
         return quantities.parse(text)
     except quantities.BadQuantity as error:
         raise NotLaunchable("BadTaskSpecification", f"resource quantity {text!r}: {error}") from None
-
-
-def _id_text(identifier: Any) -> str:
-    return "\0".join((identifier.project, identifier.domain, identifier.name, identifier.version))

@@ -1,0 +1,1 @@
+"""The Kubernetes runtime: attempts as pods and as objects of operators."""

@@ -1,0 +1,28 @@
+"""Settings of the Kubernetes runtime: `FLIGHTLOG_KUBERNETES__…`.
+
+What is here has the meaning of the same words in Flyte's `plugins.k8s` (k8s-contract §1, §2), and its defaults unless
+docs/differences.md says otherwise. Objects in Kubernetes' own form (tolerations, affinity, …) are given as there.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class KubernetesSettings(BaseModel):
+    """The Kubernetes runtime."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kubeconfig: Path | None = Field(
+        None, description="Kubeconfig file; default: the pod's service account, else $KUBECONFIG or ~/.kube/config"
+    )
+    context: str | None = Field(None, description="Context of the kubeconfig; default: its current one")
+    own_namespace: str = Field(
+        "flightlog", description="Namespace of the launcher: its lease, and pod templates that all projects may use"
+    )
+    namespace_template: str = Field(
+        "{project}-{domain}", description="Namespace of an execution's objects, from its `{project}` and `{domain}`"
+    )
