@@ -142,7 +142,7 @@ class ParentAttempt(_message.Message):
     def __init__(self, node: _Optional[_Union[_identifier_pb2.NodeExecutionIdentifier, _Mapping]] = ..., attempt: _Optional[int] = ...) -> None: ...
 
 class ResolvedConfig(_message.Message):
-    __slots__ = ("max_parallelism", "interruptible", "overwrite_cache", "envs", "labels", "annotations", "launch_plan", "metadata_prefix", "raw_output_prefix", "queueing_budget", "parallelism_root", "task_resources")
+    __slots__ = ("max_parallelism", "interruptible", "overwrite_cache", "envs", "labels", "annotations", "launch_plan", "metadata_prefix", "raw_output_prefix", "queueing_budget", "parallelism_root", "task_resources", "default_queueing_budget")
     class EnvsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -176,6 +176,7 @@ class ResolvedConfig(_message.Message):
     QUEUEING_BUDGET_FIELD_NUMBER: _ClassVar[int]
     PARALLELISM_ROOT_FIELD_NUMBER: _ClassVar[int]
     TASK_RESOURCES_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_QUEUEING_BUDGET_FIELD_NUMBER: _ClassVar[int]
     max_parallelism: int
     interruptible: bool
     overwrite_cache: bool
@@ -188,7 +189,8 @@ class ResolvedConfig(_message.Message):
     queueing_budget: _duration_pb2.Duration
     parallelism_root: _identifier_pb2.WorkflowExecutionIdentifier
     task_resources: _matchable_resource_pb2.TaskResourceAttributes
-    def __init__(self, max_parallelism: _Optional[int] = ..., interruptible: _Optional[bool] = ..., overwrite_cache: _Optional[bool] = ..., envs: _Optional[_Mapping[str, str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., annotations: _Optional[_Mapping[str, str]] = ..., launch_plan: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., metadata_prefix: _Optional[str] = ..., raw_output_prefix: _Optional[str] = ..., queueing_budget: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., parallelism_root: _Optional[_Union[_identifier_pb2.WorkflowExecutionIdentifier, _Mapping]] = ..., task_resources: _Optional[_Union[_matchable_resource_pb2.TaskResourceAttributes, _Mapping]] = ...) -> None: ...
+    default_queueing_budget: _duration_pb2.Duration
+    def __init__(self, max_parallelism: _Optional[int] = ..., interruptible: _Optional[bool] = ..., overwrite_cache: _Optional[bool] = ..., envs: _Optional[_Mapping[str, str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., annotations: _Optional[_Mapping[str, str]] = ..., launch_plan: _Optional[_Union[_identifier_pb2.Identifier, _Mapping]] = ..., metadata_prefix: _Optional[str] = ..., raw_output_prefix: _Optional[str] = ..., queueing_budget: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., parallelism_root: _Optional[_Union[_identifier_pb2.WorkflowExecutionIdentifier, _Mapping]] = ..., task_resources: _Optional[_Union[_matchable_resource_pb2.TaskResourceAttributes, _Mapping]] = ..., default_queueing_budget: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class ExecutionStarted(_message.Message):
     __slots__ = ("occurred_at", "addresses")

@@ -26,6 +26,7 @@ from flightlog_protos.log.v1 import envelope_pb2 as flightlog_dot_log_dot_v1_dot
 from flyteidl.admin import common_pb2 as flyteidl_dot_admin_dot_common__pb2
 from flyteidl.admin import description_entity_pb2 as flyteidl_dot_admin_dot_description__entity__pb2
 from flyteidl.admin import launch_plan_pb2 as flyteidl_dot_admin_dot_launch__plan__pb2
+from flyteidl.admin import matchable_resource_pb2 as flyteidl_dot_admin_dot_matchable__resource__pb2
 from flyteidl.admin import project_pb2 as flyteidl_dot_admin_dot_project__pb2
 from flyteidl.core import compiler_pb2 as flyteidl_dot_core_dot_compiler__pb2
 from flyteidl.core import identifier_pb2 as flyteidl_dot_core_dot_identifier__pb2
@@ -33,27 +34,31 @@ from flyteidl.core import interface_pb2 as flyteidl_dot_core_dot_interface__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!flightlog/registry/v1/facts.proto\x12\x15\x66lightlog.registry.v1\x1a\x1f\x66lightlog/log/v1/envelope.proto\x1a\x1b\x66lyteidl/admin/common.proto\x1a\'flyteidl/admin/description_entity.proto\x1a flyteidl/admin/launch_plan.proto\x1a\x1c\x66lyteidl/admin/project.proto\x1a\x1c\x66lyteidl/core/compiler.proto\x1a\x1e\x66lyteidl/core/identifier.proto\x1a\x1d\x66lyteidl/core/interface.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"m\n\x11ProjectRegistered\x12(\n\x07project\x18\x01 \x01(\x0b\x32\x17.flyteidl.admin.Project\x12.\n\ncreated_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"j\n\x0eProjectUpdated\x12(\n\x07project\x18\x01 \x01(\x0b\x32\x17.flyteidl.admin.Project\x12.\n\nupdated_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x99\x02\n\x0eTaskRegistered\x12%\n\x02id\x18\x01 \x01(\x0b\x32\x19.flyteidl.core.Identifier\x12\x32\n\rcompiled_task\x18\x02 \x01(\x0b\x32\x1b.flyteidl.core.CompiledTask\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x0c\x12\x36\n\x0b\x64\x65scription\x18\x04 \x01(\x0b\x32!.flyteidl.admin.DescriptionEntity\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x11generated_closure\x18\x06 \x01(\x0b\x32\x19.flightlog.log.v1.DataRef\"\xab\x02\n\x12WorkflowRegistered\x12%\n\x02id\x18\x01 \x01(\x0b\x32\x19.flyteidl.core.Identifier\x12*\n\x07\x63losure\x18\x02 \x01(\x0b\x32\x19.flightlog.log.v1.DataRef\x12\x30\n\tinterface\x18\x03 \x01(\x0b\x32\x1d.flyteidl.core.TypedInterface\x12\x0e\n\x06\x64igest\x18\x04 \x01(\x0c\x12\x36\n\x0b\x64\x65scription\x18\x05 \x01(\x0b\x32!.flyteidl.admin.DescriptionEntity\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10system_generated\x18\x07 \x01(\x08\"\xdd\x02\n\x14LaunchPlanRegistered\x12%\n\x02id\x18\x01 \x01(\x0b\x32\x19.flyteidl.core.Identifier\x12,\n\x04spec\x18\x02 \x01(\x0b\x32\x1e.flyteidl.admin.LaunchPlanSpec\x12\x34\n\x0f\x65xpected_inputs\x18\x03 \x01(\x0b\x32\x1b.flyteidl.core.ParameterMap\x12\x34\n\x10\x65xpected_outputs\x18\x04 \x01(\x0b\x32\x1a.flyteidl.core.VariableMap\x12*\n\x07\x63losure\x18\x05 \x01(\x0b\x32\x19.flightlog.log.v1.DataRef\x12\x0e\n\x06\x64igest\x18\x06 \x01(\x0c\x12.\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10system_generated\x18\x08 \x01(\x08\"m\n\x13LaunchPlanActivated\x12%\n\x02id\x18\x01 \x01(\x0b\x32\x19.flyteidl.core.Identifier\x12/\n\x0boccurred_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"o\n\x15LaunchPlanDeactivated\x12%\n\x02id\x18\x01 \x01(\x0b\x32\x19.flyteidl.core.Identifier\x12/\n\x0boccurred_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xe3\x01\n\x12NamedEntityUpdated\x12\x32\n\rresource_type\x18\x01 \x01(\x0e\x32\x1b.flyteidl.core.ResourceType\x12\x31\n\x02id\x18\x02 \x01(\x0b\x32%.flyteidl.admin.NamedEntityIdentifier\x12\x35\n\x08metadata\x18\x03 \x01(\x0b\x32#.flyteidl.admin.NamedEntityMetadata\x12/\n\x0boccurred_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!flightlog/registry/v1/facts.proto\x12\x15\x66lightlog.registry.v1\x1a\x1f\x66lightlog/log/v1/envelope.proto\x1a\x1b\x66lyteidl/admin/common.proto\x1a\'flyteidl/admin/description_entity.proto\x1a flyteidl/admin/launch_plan.proto\x1a\'flyteidl/admin/matchable_resource.proto\x1a\x1c\x66lyteidl/admin/project.proto\x1a\x1c\x66lyteidl/core/compiler.proto\x1a\x1e\x66lyteidl/core/identifier.proto\x1a\x1d\x66lyteidl/core/interface.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"m\n\x11ProjectRegistered\x12(\n\x07project\x18\x01 \x01(\x0b\x32\x17.flyteidl.admin.Project\x12.\n\ncreated_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"j\n\x0eProjectUpdated\x12(\n\x07project\x18\x01 \x01(\x0b\x32\x17.flyteidl.admin.Project\x12.\n\nupdated_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xe9\x01\n\x11\x41ttributesUpdated\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\x10\n\x08workflow\x18\x03 \x01(\t\x12\x38\n\rresource_type\x18\x04 \x01(\x0e\x32!.flyteidl.admin.MatchableResource\x12\x36\n\nattributes\x18\x05 \x01(\x0b\x32\".flyteidl.admin.MatchingAttributes\x12/\n\x0boccurred_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb1\x01\n\x11\x41ttributesDeleted\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\x10\n\x08workflow\x18\x03 \x01(\t\x12\x38\n\rresource_type\x18\x04 \x01(\x0e\x32!.flyteidl.admin.MatchableResource\x12/\n\x0boccurred_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x99\x02\n\x0eTaskRegistered\x12%\n\x02id\x18\x01 \x01(\x0b\x32\x19.flyteidl.core.Identifier\x12\x32\n\rcompiled_task\x18\x02 \x01(\x0b\x32\x1b.flyteidl.core.CompiledTask\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x0c\x12\x36\n\x0b\x64\x65scription\x18\x04 \x01(\x0b\x32!.flyteidl.admin.DescriptionEntity\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x11generated_closure\x18\x06 \x01(\x0b\x32\x19.flightlog.log.v1.DataRef\"\xab\x02\n\x12WorkflowRegistered\x12%\n\x02id\x18\x01 \x01(\x0b\x32\x19.flyteidl.core.Identifier\x12*\n\x07\x63losure\x18\x02 \x01(\x0b\x32\x19.flightlog.log.v1.DataRef\x12\x30\n\tinterface\x18\x03 \x01(\x0b\x32\x1d.flyteidl.core.TypedInterface\x12\x0e\n\x06\x64igest\x18\x04 \x01(\x0c\x12\x36\n\x0b\x64\x65scription\x18\x05 \x01(\x0b\x32!.flyteidl.admin.DescriptionEntity\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10system_generated\x18\x07 \x01(\x08\"\xdd\x02\n\x14LaunchPlanRegistered\x12%\n\x02id\x18\x01 \x01(\x0b\x32\x19.flyteidl.core.Identifier\x12,\n\x04spec\x18\x02 \x01(\x0b\x32\x1e.flyteidl.admin.LaunchPlanSpec\x12\x34\n\x0f\x65xpected_inputs\x18\x03 \x01(\x0b\x32\x1b.flyteidl.core.ParameterMap\x12\x34\n\x10\x65xpected_outputs\x18\x04 \x01(\x0b\x32\x1a.flyteidl.core.VariableMap\x12*\n\x07\x63losure\x18\x05 \x01(\x0b\x32\x19.flightlog.log.v1.DataRef\x12\x0e\n\x06\x64igest\x18\x06 \x01(\x0c\x12.\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10system_generated\x18\x08 \x01(\x08\"m\n\x13LaunchPlanActivated\x12%\n\x02id\x18\x01 \x01(\x0b\x32\x19.flyteidl.core.Identifier\x12/\n\x0boccurred_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"o\n\x15LaunchPlanDeactivated\x12%\n\x02id\x18\x01 \x01(\x0b\x32\x19.flyteidl.core.Identifier\x12/\n\x0boccurred_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xe3\x01\n\x12NamedEntityUpdated\x12\x32\n\rresource_type\x18\x01 \x01(\x0e\x32\x1b.flyteidl.core.ResourceType\x12\x31\n\x02id\x18\x02 \x01(\x0b\x32%.flyteidl.admin.NamedEntityIdentifier\x12\x35\n\x08metadata\x18\x03 \x01(\x0b\x32#.flyteidl.admin.NamedEntityMetadata\x12/\n\x0boccurred_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'flightlog.registry.v1.facts_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PROJECTREGISTERED']._serialized_start=353
-  _globals['_PROJECTREGISTERED']._serialized_end=462
-  _globals['_PROJECTUPDATED']._serialized_start=464
-  _globals['_PROJECTUPDATED']._serialized_end=570
-  _globals['_TASKREGISTERED']._serialized_start=573
-  _globals['_TASKREGISTERED']._serialized_end=854
-  _globals['_WORKFLOWREGISTERED']._serialized_start=857
-  _globals['_WORKFLOWREGISTERED']._serialized_end=1156
-  _globals['_LAUNCHPLANREGISTERED']._serialized_start=1159
-  _globals['_LAUNCHPLANREGISTERED']._serialized_end=1508
-  _globals['_LAUNCHPLANACTIVATED']._serialized_start=1510
-  _globals['_LAUNCHPLANACTIVATED']._serialized_end=1619
-  _globals['_LAUNCHPLANDEACTIVATED']._serialized_start=1621
-  _globals['_LAUNCHPLANDEACTIVATED']._serialized_end=1732
-  _globals['_NAMEDENTITYUPDATED']._serialized_start=1735
-  _globals['_NAMEDENTITYUPDATED']._serialized_end=1962
+  _globals['_PROJECTREGISTERED']._serialized_start=394
+  _globals['_PROJECTREGISTERED']._serialized_end=503
+  _globals['_PROJECTUPDATED']._serialized_start=505
+  _globals['_PROJECTUPDATED']._serialized_end=611
+  _globals['_ATTRIBUTESUPDATED']._serialized_start=614
+  _globals['_ATTRIBUTESUPDATED']._serialized_end=847
+  _globals['_ATTRIBUTESDELETED']._serialized_start=850
+  _globals['_ATTRIBUTESDELETED']._serialized_end=1027
+  _globals['_TASKREGISTERED']._serialized_start=1030
+  _globals['_TASKREGISTERED']._serialized_end=1311
+  _globals['_WORKFLOWREGISTERED']._serialized_start=1314
+  _globals['_WORKFLOWREGISTERED']._serialized_end=1613
+  _globals['_LAUNCHPLANREGISTERED']._serialized_start=1616
+  _globals['_LAUNCHPLANREGISTERED']._serialized_end=1965
+  _globals['_LAUNCHPLANACTIVATED']._serialized_start=1967
+  _globals['_LAUNCHPLANACTIVATED']._serialized_end=2076
+  _globals['_LAUNCHPLANDEACTIVATED']._serialized_start=2078
+  _globals['_LAUNCHPLANDEACTIVATED']._serialized_end=2189
+  _globals['_NAMEDENTITYUPDATED']._serialized_start=2192
+  _globals['_NAMEDENTITYUPDATED']._serialized_end=2419
 # @@protoc_insertion_point(module_scope)

@@ -4,6 +4,7 @@ from flightlog_protos.log.v1 import envelope_pb2 as _envelope_pb2
 from flyteidl.admin import common_pb2 as _common_pb2
 from flyteidl.admin import description_entity_pb2 as _description_entity_pb2
 from flyteidl.admin import launch_plan_pb2 as _launch_plan_pb2
+from flyteidl.admin import matchable_resource_pb2 as _matchable_resource_pb2
 from flyteidl.admin import project_pb2 as _project_pb2
 from flyteidl.core import compiler_pb2 as _compiler_pb2
 from flyteidl.core import identifier_pb2 as _identifier_pb2
@@ -31,6 +32,36 @@ class ProjectUpdated(_message.Message):
     project: _project_pb2.Project
     updated_at: _timestamp_pb2.Timestamp
     def __init__(self, project: _Optional[_Union[_project_pb2.Project, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class AttributesUpdated(_message.Message):
+    __slots__ = ("project", "domain", "workflow", "resource_type", "attributes", "occurred_at")
+    PROJECT_FIELD_NUMBER: _ClassVar[int]
+    DOMAIN_FIELD_NUMBER: _ClassVar[int]
+    WORKFLOW_FIELD_NUMBER: _ClassVar[int]
+    RESOURCE_TYPE_FIELD_NUMBER: _ClassVar[int]
+    ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    project: str
+    domain: str
+    workflow: str
+    resource_type: _matchable_resource_pb2.MatchableResource
+    attributes: _matchable_resource_pb2.MatchingAttributes
+    occurred_at: _timestamp_pb2.Timestamp
+    def __init__(self, project: _Optional[str] = ..., domain: _Optional[str] = ..., workflow: _Optional[str] = ..., resource_type: _Optional[_Union[_matchable_resource_pb2.MatchableResource, str]] = ..., attributes: _Optional[_Union[_matchable_resource_pb2.MatchingAttributes, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class AttributesDeleted(_message.Message):
+    __slots__ = ("project", "domain", "workflow", "resource_type", "occurred_at")
+    PROJECT_FIELD_NUMBER: _ClassVar[int]
+    DOMAIN_FIELD_NUMBER: _ClassVar[int]
+    WORKFLOW_FIELD_NUMBER: _ClassVar[int]
+    RESOURCE_TYPE_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    project: str
+    domain: str
+    workflow: str
+    resource_type: _matchable_resource_pb2.MatchableResource
+    occurred_at: _timestamp_pb2.Timestamp
+    def __init__(self, project: _Optional[str] = ..., domain: _Optional[str] = ..., workflow: _Optional[str] = ..., resource_type: _Optional[_Union[_matchable_resource_pb2.MatchableResource, str]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class TaskRegistered(_message.Message):
     __slots__ = ("id", "compiled_task", "digest", "description", "created_at", "generated_closure")
