@@ -10,6 +10,13 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from services.k8s_launcher.kubernetes.api_settings import ApiSettings
+
+from services.k8s_launcher.kubernetes.secret_settings import SecretInjectionSettings
+
+from services.k8s_launcher.kubernetes.pods.log_settings import LogSettings
+from services.k8s_launcher.kubernetes.pods.status_settings import StatusSettings
+
 
 class KubernetesSettings(BaseModel):
     """The Kubernetes runtime."""
@@ -20,9 +27,13 @@ class KubernetesSettings(BaseModel):
         None, description="Kubeconfig file; default: the pod's service account, else $KUBECONFIG or ~/.kube/config"
     )
     context: str | None = Field(None, description="Context of the kubeconfig; default: its current one")
+    api: ApiSettings = ApiSettings.model_validate({})
     own_namespace: str = Field(
         "flightlog", description="Namespace of the launcher: its lease, and pod templates that all projects may use"
     )
     namespace_template: str = Field(
         "{project}-{domain}", description="Namespace of an execution's objects, from its `{project}` and `{domain}`"
     )
+    status: StatusSettings = StatusSettings.model_validate({})
+    logs: LogSettings = LogSettings.model_validate({})
+    secrets: SecretInjectionSettings = SecretInjectionSettings.model_validate({})
