@@ -3,14 +3,14 @@
 Rules and check vectors: engine-semantics §3.4 (shards) and §3.6 (names).
 """
 
-import base64
 from typing import Final
+
+from flightlog_types.base32 import base32
 
 NODE_ID_LIMIT: Final = 20
 GENERATED_NAME_LIMIT: Final = 50
 CHILD_EXECUTION_LIMIT: Final = 20
 
-_BASE32: Final = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"abcdefghijklmnopqrstuvwxyz123456")
 _SHARD_ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz0123456789"
 _SHARDS: Final = len(_SHARD_ALPHABET) ** 2
 
@@ -68,5 +68,4 @@ def _fitted(name: str, limit: int) -> str:
 
 
 def _hashed(value: int, width: int) -> str:
-    encoded = base64.b32encode(value.to_bytes(width, "big")).rstrip(b"=")
-    return "f" + encoded.translate(_BASE32).decode()
+    return "f" + base32(value.to_bytes(width, "big"))

@@ -11,11 +11,11 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.k8s_launcher.kubernetes.api_settings import ApiSettings
-
-from services.k8s_launcher.kubernetes.secret_settings import SecretInjectionSettings
-
 from services.k8s_launcher.kubernetes.pods.log_settings import LogSettings
+from services.k8s_launcher.kubernetes.plugins.settings import OperatorSettings
 from services.k8s_launcher.kubernetes.pods.status_settings import StatusSettings
+from services.k8s_launcher.kubernetes.queueing.settings import QueueingSettings
+from services.k8s_launcher.kubernetes.secret_settings import SecretInjectionSettings
 
 
 class KubernetesSettings(BaseModel):
@@ -37,3 +37,5 @@ class KubernetesSettings(BaseModel):
     status: StatusSettings = StatusSettings.model_validate({})
     logs: LogSettings = LogSettings.model_validate({})
     secrets: SecretInjectionSettings = SecretInjectionSettings.model_validate({})
+    operators: OperatorSettings = OperatorSettings.model_validate({})
+    queueing: QueueingSettings = QueueingSettings.model_validate({})
