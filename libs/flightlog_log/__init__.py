@@ -8,6 +8,7 @@ records = await log.load(subject)
 
 from .envelopes import Cause, Head, Recorded, Unreadable, new_id, verify_chain
 from .errors import BrokenChain, Conflict, LogError, LogUnavailable, PayloadMissing, Undecodable
+from .keeping import Kept
 from .log import Log
 from .parking import ParkedEntry
 from .settings import LogSettings
@@ -19,6 +20,7 @@ __all__ = [
     "Cause",
     "Conflict",
     "Head",
+    "Kept",
     "Log",
     "LogError",
     "LogSettings",

@@ -10,11 +10,12 @@ from google.protobuf.message import Message
 
 from flightlog_blobs import BlobStore
 
-from . import alarms, following, parking
+from . import alarms, following, keeping, parking
 from .appending import Appender
 from .connection import ApiError, Connection
 from .consuming import Consumer, EventSource
 from .envelopes import Cause, Head, Recorded, Unreadable
+from .keeping import Kept
 from .parking import ParkedEntry
 from .reading import Reader
 from .settings import LogSettings
@@ -22,6 +23,7 @@ from .streams import ensure_streams
 from .subjects import Subject
 
 _Alarm = TypeVar("_Alarm", bound=Message)
+_Kept = TypeVar("_Kept", bound=Message)
 
 
 class Log:
@@ -33,6 +35,7 @@ class Log:
 
     def __init__(self, connection: Connection, blobs: BlobStore) -> None:
         self._connection = connection
+        self._blobs = blobs
         self._reader = Reader(connection, blobs)
         self._appender = Appender(connection, self._reader, blobs)
 
@@ -205,6 +208,26 @@ class Log:
         """Hand every alarm of a kind, with the time it was due, to `handler`, at least once, until cancelled."""
         source = alarms.AlarmSource(durable, prefix_kind, handler, message_type)
         await Consumer(self._connection, self._reader, source, max_in_flight=max_in_flight).run()
+
+    async def keep(self, key: Subject, message: Message) -> int:
+        """Keep `message` as what is under way by the name `key`, in place of what was kept by it; on disk on return.
+
+        Returns the sequence that `drop` takes. The key is a subject of a stream with one message a subject (ORDER).
+        Raises `LogUnavailable`; it may then be kept nevertheless.
+        """
+        return await keeping.keep(self._connection, self._blobs, key, message)
+
+    async def drop(self, key: Subject, sequence: int) -> None:
+        """Drop what was kept by the name `key`. What was kept by it after `sequence` stays. Raises `LogUnavailable`."""
+        await keeping.drop(self._connection, key, sequence)
+
+    def kept(self, stream: str, message_type: type[_Kept]) -> AsyncIterator[Kept[_Kept]]:
+        """All that is kept on a stream, in the order in which it was kept.
+
+        What is kept or dropped meanwhile may or may not be among it. Raises `Undecodable`, `PayloadMissing`,
+        `LogUnavailable`.
+        """
+        return keeping.kept(self._reader, self._blobs, stream, message_type)
 
     async def park(self, stream: str, sequence: int, *, consumer: str, reason: str, deliveries: int = 1) -> None:
         """Keep the message at a stream's sequence among the parked, because `consumer` cannot digest it."""

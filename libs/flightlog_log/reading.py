@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from base64 import b64decode
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import structlog
 from google.protobuf.message import Message
@@ -23,6 +24,16 @@ _LOAD_BATCH = 512
 _NO_MESSAGE = 10037
 _UNAVAILABLE_SECONDS = 0.5
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """A stored message as it is."""
+
+    subject: str
+    sequence: int
+    data: bytes
+    headers: Mapping[str, str]
 
 
 class Reader:
@@ -140,6 +151,26 @@ class Reader:
             if _is_last(answers):
                 return records
 
+    async def messages_after(self, stream: str, pattern: str, sequence: int, count: int) -> list[Raw]:
+        """The first messages behind a sequence whose subjects a NATS filter matches, up to `count`; none at the end.
+
+        None that was there when this was called is missing, however far a replica lags.
+        """
+        if self._connection.settings.replicas > 1:
+            # Only the leader has them all for certain; one by one, as it answers no batches.
+            found = await self._leader_message(stream, {"seq": sequence + 1, "next_by_subj": pattern})
+            return [] if found is None else [found]
+        body = json.dumps({"seq": sequence + 1, "next_by_subj": pattern, "batch": count}).encode()
+
+        async def attempt() -> list[Msg]:
+            answers = await self._connection.request_many(f"$JS.API.DIRECT.GET.{stream}", body, _is_control)
+            if status_of(answers[-1]) == "503":
+                raise LogUnavailable("JetStream is not ready")
+            return answers
+
+        found = [(item.headers or {}, item.data) for item in (await self._connection.patiently(attempt))[:-1]]
+        return [Raw(one["Nats-Subject"], int(one["Nats-Sequence"]), data, one) for one, data in found]
+
     async def subjects(self, stream: str, pattern: str) -> list[str]:
         """See `Log.subjects`."""
         found: set[str] = set()
@@ -157,6 +188,10 @@ class Reader:
         return int(info["state"]["last_seq"])
 
     async def _leader_get(self, stream: str, query: dict[str, object]) -> tuple[int, bytes] | None:
+        found = await self._leader_message(stream, query)
+        return None if found is None else (found.sequence, found.data)
+
+    async def _leader_message(self, stream: str, query: dict[str, object]) -> Raw | None:
         try:
             found = await self._connection.api(f"STREAM.MSG.GET.{stream}", query)
         except ApiError as error:
@@ -164,7 +199,14 @@ class Reader:
                 return None
             raise
         message = found["message"]
-        return int(message["seq"]), b64decode(message.get("data", ""))
+        headers = _headers(b64decode(message.get("hdrs", "")))
+        return Raw(message["subject"], int(message["seq"]), b64decode(message.get("data", "")), headers)
+
+
+def _headers(data: bytes) -> dict[str, str]:
+    """The headers of a stored message, as NATS has them in front of it."""
+    lines = data.decode().split("\r\n")[1:]
+    return {name.strip(): value.strip() for name, colon, value in (line.partition(":") for line in lines) if colon}
 
 
 def _found(answer: Msg) -> tuple[int, bytes] | None:

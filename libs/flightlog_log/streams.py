@@ -37,6 +37,8 @@ STREAMS: dict[str, dict[str, Any]] = {
         "allow_msg_ttl": True,
         "allow_rollup_hdrs": True,
     },
+    # Of the launcher: what it has taken on and not yet reported the end of, by name.
+    "ORDER": {"subjects": ["order.>"], "max_msgs_per_subject": 1},
     "PARKED": {"subjects": ["parked.>", "redriven.>"]},
 }
 

@@ -16,7 +16,8 @@ import pytest_asyncio
 from flightlog_blobs import BlobStore
 from flightlog_cli.embedded.child import Child, Program
 from flightlog_cli.embedded.nats import binary
-from flightlog_log import Log, LogSettings, Subject
+from flightlog_log import Kept, Log, LogSettings, Subject
+from flightlog_protos.launcher.v1.orders_pb2 import Order
 from tests.integration.log.shared import append_many
 
 HOST = "127.0.0.1"
@@ -97,3 +98,25 @@ async def test_aggregate_is_loaded_whole_though_the_nearest_replica_lags(
                 assert records[-1].sequence == head.sequence
     finally:
         await asyncio.gather(*(log.close() for log in logs.values()))
+
+
+async def test_all_that_is_kept_is_found_whichever_server_is_asked(
+    servers: dict[str, tuple[Child, LogSettings]], blobs: BlobStore
+) -> None:
+    logs = {name: await Log.connect(settings, blobs, name="test") for name, (_, settings) in servers.items()}
+    small, large = Order(), Order()
+    large.abort.reason = "x" * (servers["s0"][1].offload_above_bytes + 1)
+    keys = [Subject.of("ORDER", "tests", "development", "three", str(number)) for number in range(8)]
+    try:
+        for number, key in enumerate(keys):
+            message = large if number == 7 else small
+            sequence = await logs["s0"].keep(key, message)
+            # Asked at once: the other servers may not have it yet.
+            found = await asyncio.gather(*(newest(log) for log in logs.values()))
+            assert found == [Kept(key, sequence, message)] * 3
+    finally:
+        await asyncio.gather(*(log.close() for log in logs.values()))
+
+
+async def newest(log: Log) -> Kept[Order]:
+    return [item async for item in log.kept("ORDER", Order)][-1]

@@ -1,0 +1,87 @@
+"""What a service has taken on, by name: kept until it is done, then gone. No history.
+
+A stream with one message a subject: keeping a name again replaces what was kept there. What is dropped is one message,
+by its sequence, so that whatever was kept under the name since then stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from google.protobuf.message import DecodeError, Message
+
+from flightlog_blobs import BlobCorrupt, BlobError, BlobMissing, BlobStore, BlobTooLarge
+from flightlog_protos.log.v1.envelope_pb2 import DataRef
+
+from .connection import ApiError, Connection, parse_api
+from .errors import LogUnavailable, PayloadMissing, Undecodable
+from .reading import Reader
+from .subjects import Subject
+
+_OFFLOADED = "Flightlog-Offloaded"
+_BATCH = 512
+_NOT_FOUND = frozenset({10037, 10043})
+_Kept = TypeVar("_Kept", bound=Message)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept(Generic[_Kept]):
+    """What is kept under a name."""
+
+    key: Subject
+    sequence: int
+    """What `Log.drop` takes."""
+    message: _Kept
+
+
+async def keep(connection: Connection, blobs: BlobStore, key: Subject, message: Message) -> int:
+    """See `Log.keep`."""
+    data = message.SerializeToString()
+    headers: dict[str, str] | None = None
+    if len(data) > connection.settings.offload_above_bytes:
+        try:
+            reference = await blobs.put_content(f"flightlog/kept/{key.stream.lower()}", data)
+        except BlobError as error:
+            raise LogUnavailable(f"{key}: {error}") from error
+        data, headers = reference.SerializeToString(), {_OFFLOADED: "1"}
+
+    async def attempt() -> int:
+        return int(parse_api(await connection.request(str(key), data, headers))["seq"])
+
+    return await connection.patiently(attempt)
+
+
+async def drop(connection: Connection, key: Subject, sequence: int) -> None:
+    """See `Log.drop`."""
+    try:
+        await connection.api(f"STREAM.MSG.DELETE.{key.stream}", {"seq": sequence, "no_erase": True})
+    except ApiError as error:
+        # Gone already: dropped before, or replaced by what was kept later.
+        if error.err_code not in _NOT_FOUND:
+            raise
+
+
+async def kept(reader: Reader, blobs: BlobStore, stream: str, message_type: type[_Kept]) -> AsyncIterator[Kept[_Kept]]:
+    """See `Log.kept`."""
+    sequence = 0
+    while batch := await reader.messages_after(stream, f"{stream.lower()}.>", sequence, _BATCH):
+        for raw in batch:
+            sequence, data = raw.sequence, raw.data
+            if _OFFLOADED in raw.headers:
+                data = await _payload(blobs, raw.subject, DataRef.FromString(data))
+            try:
+                message = message_type.FromString(data)
+            except DecodeError as error:
+                raise Undecodable(f"{raw.subject}: not a {message_type.DESCRIPTOR.name}: {error}") from error
+            yield Kept(Subject.parse(raw.subject), sequence, message)
+
+
+async def _payload(blobs: BlobStore, subject: str, reference: DataRef) -> bytes:
+    try:
+        return await blobs.verified(reference)
+    except (BlobMissing, BlobCorrupt, BlobTooLarge) as error:
+        raise PayloadMissing(f"what is kept as {subject}: {error}") from error
+    except BlobError as error:
+        raise LogUnavailable(f"what is kept as {subject}: {error}") from error
