@@ -5,7 +5,7 @@ Rules and check vectors: engine-semantics §3.4 (shards) and §3.6 (names).
 
 from typing import Final
 
-from flightlog_types.base32 import base32
+from flightlog_types.short_names import fitted, fnv32a, hashed, hashed_long
 
 NODE_ID_LIMIT: Final = 20
 GENERATED_NAME_LIMIT: Final = 50
@@ -15,27 +15,11 @@ _SHARD_ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz0123456789"
 _SHARDS: Final = len(_SHARD_ALPHABET) ** 2
 
 
-def fnv32a(text: str) -> int:
-    """The 32-bit FNV-1a hash of a text's UTF-8 bytes."""
-    value = 0x811C9DC5
-    for byte in text.encode():
-        value = ((value ^ byte) * 0x01000193) & 0xFFFFFFFF
-    return value
-
-
-def fnv64a(text: str) -> int:
-    """The 64-bit FNV-1a hash of a text's UTF-8 bytes."""
-    value = 0xCBF29CE484222325
-    for byte in text.encode():
-        value = ((value ^ byte) * 0x100000001B3) & 0xFFFFFFFFFFFFFFFF
-    return value
-
-
 def unique_node_id(parent_id: str, parent_attempt: int, spec_node_id: str) -> str:
     """Id of a node inside its execution: at top level its own id, below that at most 20 characters."""
     if not parent_id:
         return spec_node_id
-    return _fitted(f"{parent_id}-{parent_attempt}-{spec_node_id}", NODE_ID_LIMIT)
+    return fitted(f"{parent_id}-{parent_attempt}-{spec_node_id}", NODE_ID_LIMIT)
 
 
 def element_id(array_id: str, array_attempt: int, spec_node_id: str) -> str:
@@ -43,29 +27,21 @@ def element_id(array_id: str, array_attempt: int, spec_node_id: str) -> str:
     name = f"{array_id}-{array_attempt}-{spec_node_id}"
     if len(name) <= NODE_ID_LIMIT:
         return name
-    return f"{_hashed(fnv32a(f'{array_id}-{array_attempt}'), 4)}-{spec_node_id}"
+    return f"{hashed(f'{array_id}-{array_attempt}')}-{spec_node_id}"
 
 
 def generated_name(execution: str, node_id: str, attempt: int) -> str:
     """Name of an attempt's pod or process; at most 50 characters."""
-    return _fitted(f"{execution}-{node_id}-{attempt}", GENERATED_NAME_LIMIT)
+    return fitted(f"{execution}-{node_id}-{attempt}", GENERATED_NAME_LIMIT)
 
 
 def child_execution_name(execution: str, node_id: str, attempt: int) -> str:
     """Name of the execution that a launch-plan node starts; at most 20 characters."""
     name = f"{execution}-{node_id}-{attempt}"
-    return name if len(name) <= CHILD_EXECUTION_LIMIT else _hashed(fnv64a(name), 8)
+    return name if len(name) <= CHILD_EXECUTION_LIMIT else hashed_long(name)
 
 
 def shard(name: str) -> str:
     """The two characters that spread raw outputs over the object store's key space."""
     high, low = divmod(fnv32a(name) % _SHARDS, len(_SHARD_ALPHABET))
     return _SHARD_ALPHABET[high] + _SHARD_ALPHABET[low]
-
-
-def _fitted(name: str, limit: int) -> str:
-    return name if len(name) <= limit else _hashed(fnv32a(name), 4)
-
-
-def _hashed(value: int, width: int) -> str:
-    return "f" + base32(value.to_bytes(width, "big"))
