@@ -16,25 +16,18 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
 from typing import Any, cast
 
 import aiohttp
 import structlog
-from kubernetes_asyncio import config as access
-from kubernetes_asyncio.client.configuration import Configuration
-from kubernetes_asyncio.client.rest import RESTClientObject
-from kubernetes_asyncio.config.config_exception import ConfigException
 from prometheus_client import Counter, Histogram
 
+from services.k8s_launcher.kubernetes.api_access import Call, Link
 from services.k8s_launcher.kubernetes.api_errors import ApiMisconfigured, ApiRefused, ApiUnreachable
-from services.k8s_launcher.kubernetes.api_settings import ApiSettings
 from services.k8s_launcher.kubernetes.objects import Kind, Object
 from services.k8s_launcher.kubernetes.settings import KubernetesSettings
 
 FIELD_MANAGER = "flightlog"
-_JSON = "application/json"
-_SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 _KINDS_KNOWN_SECONDS = 600.0
 _KINDS_MISSED_SECONDS = 15.0
 _RENEW_SECONDS = 5.0
@@ -50,10 +43,6 @@ _seconds = Histogram(
     ["verb"],
     buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0),
 )
-
-
-Body = Object | Sequence[Object]
-"""What a call sends; operations of a JSON patch are a sequence."""
 
 
 class Patch(Enum):
@@ -80,18 +69,18 @@ class Listed:
 class Api:
     """The API of one cluster. All methods raise `ApiRefused` and `ApiUnreachable`."""
 
-    def __init__(self, settings: KubernetesSettings, configuration: Configuration) -> None:
+    def __init__(self, settings: KubernetesSettings, link: Link) -> None:
         self._settings = settings
-        self._link = _Link(configuration, settings.api)
-        self._retired: list[_Link] = []
+        self._link = link
+        self._retired: list[Link] = []
         self._renewing = asyncio.Lock()
-        self._renewed_at = time.monotonic()
+        self._renewed_at = float("-inf")
         self._kinds: dict[str, tuple[float, dict[str, Kind]]] = {}
 
     @staticmethod
     async def open(settings: KubernetesSettings) -> Api:
         """Access as the settings say; nothing is asked yet. Raises `ApiMisconfigured`."""
-        return Api(settings, await _configuration(settings))
+        return Api(settings, await Link.open(settings))
 
     async def close(self) -> None:
         """End all connections."""
@@ -100,7 +89,7 @@ class Api:
 
     async def get(self, kind: Kind, namespace: str | None, name: str) -> Object:
         """One object."""
-        return await self._call("get", kind, kind.path(namespace, name))
+        return await self._call(Call("get", kind, kind.path(namespace, name)))
 
     async def list(
         self,
@@ -140,7 +129,7 @@ class Api:
         query = _query(labelSelector=label_selector, fieldSelector=field_selector)
         query["limit"] = str(page or self._settings.api.page)
         while True:
-            answer = await self._call("list", kind, kind.path(namespace), query)
+            answer = await self._call(Call("list", kind, kind.path(namespace), query))
             # The items of a list do not say what they are.
             stamp = {"apiVersion": kind.api_version, "kind": kind.kind}
             items = [{**stamp, **item} for item in cast("list[Object]", answer.get("items") or [])]
@@ -156,19 +145,19 @@ class Api:
         """Make an object; returns it as it is kept. `subresource` of the object that the manifest names."""
         path = kind.path(namespace, manifest["metadata"]["name"] if subresource else None)
         query = _query(fieldManager=FIELD_MANAGER, dryRun="All" if dry_run else "")
-        return await self._call("create", kind, _below(path, subresource), query, method="POST", body=manifest)
+        return await self._call(Call("create", kind, _below(path, subresource), query, "POST", manifest))
 
     async def replace(self, kind: Kind, namespace: str | None, manifest: Object, *, subresource: str = "") -> Object:
         """Write the whole object; `ApiRefused.conflict` when it is no longer at the manifest's resourceVersion."""
         path = _below(kind.path(namespace, manifest["metadata"]["name"]), subresource)
-        return await self._call("update", kind, path, _query(fieldManager=FIELD_MANAGER), method="PUT", body=manifest)
+        return await self._call(Call("update", kind, path, _query(fieldManager=FIELD_MANAGER), "PUT", manifest))
 
     async def patch(
         self,
         kind: Kind,
         namespace: str | None,
         name: str,
-        body: Body,
+        body: Object | Sequence[Object],
         *,
         how: Patch = Patch.MERGE,
         subresource: str = "",
@@ -180,7 +169,7 @@ class Api:
         query = _query(fieldManager=field_manager, force="true" if force else "", dryRun="All" if dry_run else "")
         path = _below(kind.path(namespace, name), subresource)
         verb = "apply" if how is Patch.APPLY else "patch"
-        return await self._call(verb, kind, path, query, method="PATCH", body=body, content_type=how.value)
+        return await self._call(Call(verb, kind, path, query, "PATCH", body, how.value))
 
     async def delete(
         self,
@@ -204,7 +193,7 @@ class Api:
             options["gracePeriodSeconds"] = grace_seconds
         if uid is not None:
             options["preconditions"] = {"uid": uid}
-        return await self._call("delete", kind, kind.path(namespace, name), method="DELETE", body=options)
+        return await self._call(Call("delete", kind, kind.path(namespace, name), method="DELETE", body=options))
 
     async def watch(
         self,
@@ -232,7 +221,7 @@ class Api:
         timeout = aiohttp.ClientTimeout(
             sock_connect=limits.connect_seconds, sock_read=max(limits.request_seconds, seconds + _WATCH_SLACK_SECONDS)
         )
-        response = await self._send("watch", kind, kind.path(namespace), query, timeout=timeout, forever=True)
+        response = await self._send(Call("watch", kind, kind.path(namespace), query), timeout)
         try:
             _keep_alive(response)
             async for line in _lines(response):
@@ -250,7 +239,7 @@ class Api:
 
     async def version(self) -> Object:
         """Of the server: `major`, `minor`, `gitVersion`."""
-        return await self._call("get", _VERSION, "/version")
+        return await self._call(Call("get", _VERSION, "/version"))
 
     async def has(self, kind: Kind) -> bool:
         """Whether the API serves a kind. Remembered; when it does not, asked again after some seconds."""
@@ -268,7 +257,7 @@ class Api:
 
     async def _served(self, api_version: str) -> dict[str, Kind]:
         try:
-            answer = await self._call("get", _DISCOVERY, Kind(api_version, "", "").root)
+            answer = await self._call(Call("get", _DISCOVERY, Kind(api_version, "", "").root))
         except ApiRefused as refusal:
             if refusal.not_found:
                 return {}
@@ -279,66 +268,45 @@ class Api:
             if "/" not in one["name"]
         }
 
-    async def _call(
-        self,
-        verb: str,
-        kind: Kind,
-        path: str,
-        query: Mapping[str, str] | None = None,
-        *,
-        method: str = "GET",
-        body: Body | None = None,
-        content_type: str = _JSON,
-    ) -> Object:
+    async def _call(self, call: Call) -> Object:
         limits = self._settings.api
         timeout = aiohttp.ClientTimeout(total=limits.request_seconds, sock_connect=limits.connect_seconds)
-        response = await self._send(verb, kind, path, query or {}, method, body, content_type, timeout)
+        response = await self._send(call, timeout)
         try:
             return _parsed(await response.read())
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise ApiUnreachable(f"{verb} {path}: {error!r}") from error
+            raise ApiUnreachable(f"{call}: {error!r}") from error
         finally:
             response.release()
 
-    async def _send(
-        self,
-        verb: str,
-        kind: Kind,
-        path: str,
-        query: Mapping[str, str],
-        method: str = "GET",
-        body: Body | None = None,
-        content_type: str = _JSON,
-        timeout: aiohttp.ClientTimeout | None = None,  # noqa: ASYNC109 (aiohttp's)
-        *,
-        forever: bool = False,
-    ) -> aiohttp.ClientResponse:
+    async def _send(self, call: Call, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:  # noqa: ASYNC109
         """The answer, its body still to be read; refusals are raised."""
         began = time.monotonic()
         code = "unreachable"
         try:
             for last in (False, True):
                 link = self._link
-                response = await link.send(method, path, query, body, content_type, timeout, forever=forever)
+                async with asyncio.timeout(self._settings.api.request_seconds):
+                    response = await link.send(call, timeout)
                 code = str(response.status)
                 if response.status < 400:
                     return response
                 refusal = await _refusal(response)
                 if last or response.status != 401 or not await self._renew(link):
-                    if refusal.not_served:
-                        self._kinds.pop(kind.api_version, None)
-                    raise refusal
-            raise AssertionError("unreachable")
+                    break
+            if refusal.not_served:
+                self._kinds.pop(call.kind.api_version, None)
+            raise refusal
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             code = "unreachable"
             if isinstance(error, ssl.SSLError | aiohttp.ClientSSLError):
                 await self._renew(self._link)
-            raise ApiUnreachable(f"{verb} {path}: {error!r}") from error
+            raise ApiUnreachable(f"{call}: {error!r}") from error
         finally:
-            _requests.labels(verb, kind.kind, code).inc()
-            _seconds.labels(verb).observe(time.monotonic() - began)
+            _requests.labels(call.verb, call.kind.kind, code).inc()
+            _seconds.labels(call.verb).observe(time.monotonic() - began)
 
-    async def _renew(self, used: _Link) -> bool:
+    async def _renew(self, used: Link) -> bool:
         """Read the access anew, for certificates and tokens of a kubeconfig change. False: it is as it was."""
         async with self._renewing:
             if self._link is not used:
@@ -347,7 +315,7 @@ class Api:
                 return False
             self._renewed_at = time.monotonic()
             try:
-                link = _Link(await _configuration(self._settings), self._settings.api)
+                link = await Link.open(self._settings)
             except (ApiMisconfigured, OSError) as error:
                 _log.warning("kubernetes.access_unreadable", error=str(error))
                 return False
@@ -358,78 +326,8 @@ class Api:
             return True
 
 
-class _Link:
-    """Connections with one set of credentials."""
-
-    def __init__(self, configuration: Configuration, settings: ApiSettings) -> None:
-        self._configuration = configuration
-        self._user_agent = settings.user_agent
-        self._calls = RESTClientObject(configuration, maxsize=settings.connections)
-        # Each holds a connection for as long as it lasts; they must not take those of calls.
-        self._watches = RESTClientObject(configuration, maxsize=0)
-
-    async def send(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str],
-        body: Body | None,
-        content_type: str,
-        timeout: aiohttp.ClientTimeout | None,  # noqa: ASYNC109 (aiohttp's)
-        *,
-        forever: bool,
-    ) -> aiohttp.ClientResponse:
-        headers = {
-            "Accept": _JSON,
-            # The API is near: to pack its answers costs both sides more than it saves.
-            "Accept-Encoding": "identity",
-            "Content-Type": content_type,
-            "User-Agent": self._user_agent,
-        }
-        token = (await self._configuration.auth_settings()).get("BearerToken", {}).get("value")
-        if token:
-            headers["Authorization"] = str(token).strip()
-        rest = self._watches if forever else self._calls
-        return await rest.request(
-            method,
-            f"{self._configuration.host}{path}",
-            query_params=dict(query),
-            headers=headers,
-            body=body,
-            _preload_content=False,
-            _request_timeout=timeout,
-        )
-
-    async def close(self) -> None:
-        await self._calls.close()
-        await self._watches.close()
-
-
 _VERSION = Kind("", "Version", "version")
 _DISCOVERY = Kind("", "APIResourceList", "")
-
-
-def _has_service_account() -> bool:
-    return _SERVICE_ACCOUNT.exists()
-
-
-async def _configuration(settings: KubernetesSettings) -> Configuration:
-    configuration = Configuration()
-    try:
-        if settings.kubeconfig is None and settings.context is None and _has_service_account():
-            access.load_incluster_config(client_configuration=configuration)
-        else:
-            path = settings.kubeconfig or os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config"
-            await access.load_kube_config(
-                config_file=str(path),
-                context=settings.context,
-                client_configuration=configuration,
-                persist_config=False,
-            )
-    except (ConfigException, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        # The last are how its reader says that a file is empty or not what it expects.
-        raise ApiMisconfigured(f"the access to Kubernetes cannot be read: {error}") from error
-    return configuration
 
 
 def _query(**given: str) -> dict[str, str]:
