@@ -101,10 +101,6 @@ _NOT_SERVED = frozenset(
             """
             GetExecutionMetrics
             CreateWorkflowEvent CreateNodeEvent CreateTaskEvent
-            UpdateProjectDomainAttributes GetProjectDomainAttributes DeleteProjectDomainAttributes
-            UpdateProjectAttributes GetProjectAttributes DeleteProjectAttributes
-            UpdateWorkflowAttributes GetWorkflowAttributes DeleteWorkflowAttributes
-            ListMatchableAttributes
             """,
         ),
         *_full(_AUTH, "GetOAuth2Metadata GetPublicClientConfig"),

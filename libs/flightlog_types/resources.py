@@ -22,7 +22,8 @@ def validate_resources(
         task_id: printed in the messages.
         resources: what the task's container requests, and its limits. Names other than CPU, memory, GPU and ephemeral
             storage are not checked.
-        platform_limits: quantity per resource name (`Resources.ResourceName`); a name without entry is unlimited.
+        platform_limits: quantity per resource name (`Resources.ResourceName`); a name without entry, or
+            with one of zero, is unlimited.
     """
     requests = _by_name(task_id, resources.requests)
     limits = _by_name(task_id, resources.limits)
@@ -46,7 +47,7 @@ def validate_resources(
 
 def _require_within(name: int, what: str, quantity: str | None, platform_limits: Mapping[int, str]) -> None:
     ceiling = platform_limits.get(name)
-    if quantity is not None and ceiling and _amount(quantity) > _amount(ceiling):
+    if quantity is not None and ceiling and _amount(ceiling) and _amount(quantity) > _amount(ceiling):
         raise InvalidArgument(
             f"Requested {_Name.Name(name)} {what} [{quantities.canonical(quantity)}] is greater than current limit set "
             f"in the platform configuration [{quantities.canonical(ceiling)}]. Please contact Flyte Admins to change "

@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from flightlog_protos.registry.v1 import facts_pb2
+from flightlog_types import matchable
 from services.registry.refusals import Refusal, already_exists, invalid, not_found
 
 NAMED_RESOURCE_TYPES = (identifier_pb2.TASK, identifier_pb2.WORKFLOW, identifier_pb2.LAUNCH_PLAN)
@@ -28,6 +29,8 @@ class ProjectState:
     project: project_pb2.Project
     created_at: Timestamp
     updated_at: Timestamp
+    attributes: matchable.Attributes = field(default_factory=lambda: matchable.NONE)
+    """What administrators set for it, its domains and workflows."""
 
     @property
     def is_active(self) -> bool:
@@ -40,7 +43,10 @@ def evolve_project(state: ProjectState | None, fact: Message) -> ProjectState | 
         return ProjectState(fact.project, fact.created_at, fact.created_at)
     if isinstance(fact, facts_pb2.ProjectUpdated) and state is not None:
         return replace(state, project=fact.project, updated_at=fact.updated_at)
-    return state
+    if state is None:
+        return None
+    attributes = matchable.evolve(state.attributes, fact)
+    return state if attributes is state.attributes else replace(state, attributes=attributes)
 
 
 def register_project(state: ProjectState | None, project: project_pb2.Project, now: Timestamp) -> list[Message]:

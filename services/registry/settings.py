@@ -83,7 +83,10 @@ class RegistrySettings(BaseModel):
     max_workflow_nodes: Annotated[int, Field(ge=0)] = 10_000
     """User nodes of one workflow; 0 sets no limit."""
     task_resource_limits: ResourceSettings = ResourceSettings()
-    """The most one task may ask for. A task above it is refused at registration."""
+    """The most one task may ask for, unless attributes of its project or domain say otherwise. A task above it is
+    refused at registration."""
+    max_parallelism: Annotated[int, Field(ge=0)] = 25
+    """The execution service's setting of this name: clients are shown it among a project's attributes."""
     upload: UploadSettings = UploadSettings()
     cache_bytes: Annotated[int, Field(ge=0)] = 64 * 1024 * 1024
     """Memory for registered versions kept at hand; they never change."""

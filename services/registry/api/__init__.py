@@ -5,7 +5,16 @@ from functools import partial
 from typing import Any
 
 from flightlog_rpc import CallContext
-from services.registry.api import descriptions, launch_plans, named_entities, projects, tasks, uploads, workflows
+from services.registry.api import (
+    attributes,
+    descriptions,
+    launch_plans,
+    named_entities,
+    projects,
+    tasks,
+    uploads,
+    workflows,
+)
 from services.registry.store import Store
 
 _ADMIN = "/flyteidl.service.AdminService/"
@@ -37,6 +46,16 @@ _FUNCTIONS: Mapping[str, Callable[[Store, Any, CallContext], Awaitable[Any]]] = 
     f"{_ADMIN}UpdateNamedEntity": named_entities.update_named_entity,
     f"{_ADMIN}GetDescriptionEntity": descriptions.get_description_entity,
     f"{_ADMIN}ListDescriptionEntities": descriptions.list_description_entities,
+    f"{_ADMIN}UpdateProjectAttributes": attributes.update_project_attributes,
+    f"{_ADMIN}GetProjectAttributes": attributes.get_project_attributes,
+    f"{_ADMIN}DeleteProjectAttributes": attributes.delete_project_attributes,
+    f"{_ADMIN}UpdateProjectDomainAttributes": attributes.update_project_domain_attributes,
+    f"{_ADMIN}GetProjectDomainAttributes": attributes.get_project_domain_attributes,
+    f"{_ADMIN}DeleteProjectDomainAttributes": attributes.delete_project_domain_attributes,
+    f"{_ADMIN}UpdateWorkflowAttributes": attributes.update_workflow_attributes,
+    f"{_ADMIN}GetWorkflowAttributes": attributes.get_workflow_attributes,
+    f"{_ADMIN}DeleteWorkflowAttributes": attributes.delete_workflow_attributes,
+    f"{_ADMIN}ListMatchableAttributes": attributes.list_matchable_attributes,
     f"{_DATA}CreateUploadLocation": uploads.create_upload_location,
 }
 

@@ -1,16 +1,20 @@
 """CreateTask, GetTask, ListTasks, ListTaskIds (admin-contract §1.1)."""
 
+from collections.abc import Mapping
+
 import structlog
 from flyteidl.admin import common_pb2, task_pb2
+from flyteidl.admin.matchable_resource_pb2 import TASK_RESOURCE
 from flyteidl.core import compiler_pb2, identifier_pb2, tasks_pb2
 
 from flightlog_compiler import CompileErrors, compile_task, generated_workflow
 from flightlog_protos.registry.v1 import facts_pb2
 from flightlog_rpc import CallContext
-from flightlog_types import digest, prototext, validation
+from flightlog_types import digest, matchable, prototext, validation
 from services.registry import store as stores
 from services.registry import subjects
 from services.registry.api import requests
+from services.registry.checks.attributes import limits_by_name
 from services.registry.checks.tasks import check_template
 from services.registry.projection.apply import task_message
 from services.registry.projection.queries import TASK
@@ -29,7 +33,7 @@ async def create_task(
     await store.require_project_and_domain(identifier.project, identifier.domain)
     if not request.spec.HasField("template"):
         raise missing("spec")
-    check_template(identifier, request.spec.template, store.settings.task_resource_limits.by_name())
+    check_template(identifier, request.spec.template, await _limits(store, identifier))
     compiled = _compiled(identifier, request.spec.template)
     content = digest(compiled)
     existing = await store.task(identifier)
@@ -46,6 +50,16 @@ async def create_task(
     if existing is not None and existing.digest != content:
         raise requests.different(identifier, existing.compiled_task, compiled)
     raise requests.identical(identifier_pb2.TASK)
+
+
+async def _limits(store: Store, identifier: identifier_pb2.Identifier) -> Mapping[int, str]:
+    """The most a task may ask for: attributes of its domain or project take the place of the platform's as a whole."""
+    state = await store.project(identifier.project)
+    set_for = matchable.NONE if state is None else state.attributes
+    found = matchable.most_specific(set_for, TASK_RESOURCE, matchable.Place(identifier.domain))
+    if found is None:
+        return store.settings.task_resource_limits.by_name()
+    return limits_by_name(found.attributes.task_resource_attributes.limits)
 
 
 def _compiled(identifier: identifier_pb2.Identifier, given: tasks_pb2.TaskTemplate) -> compiler_pb2.CompiledTask:

@@ -10,7 +10,13 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from flyteidl.admin import description_entity_pb2, launch_plan_pb2, task_pb2, workflow_pb2
+from flyteidl.admin import (
+    description_entity_pb2,
+    launch_plan_pb2,
+    matchable_resource_pb2,
+    task_pb2,
+    workflow_pb2,
+)
 from flyteidl.core import compiler_pb2, identifier_pb2
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -18,6 +24,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from flightlog_log import Recorded
 from flightlog_protos.registry.v1 import facts_pb2
 from flightlog_read import Connection
+from flightlog_types.matchable import Place
 from services.registry.projection.ddl import DDL
 
 Row = tuple[Any, ...]
@@ -52,6 +59,12 @@ _STATEMENTS = {
             name = excluded.name, description = excluded.description, labels = excluded.labels, state = excluded.state,
             updated_at = excluded.updated_at, sequence = excluded.sequence, message = excluded.message
         WHERE projects.sequence < excluded.sequence""",
+    "attributes": """
+        INSERT INTO attributes (id, resource_type, project, domain, workflow, priority, sequence, message)
+        VALUES ($1, $2, $3, $4, $5, $6, $1, $7)
+        ON CONFLICT (resource_type, project, domain, workflow) DO UPDATE SET
+            sequence = excluded.sequence, message = excluded.message
+        WHERE attributes.sequence < excluded.sequence""",
     "states": """
         UPDATE launch_plans SET state = $2, updated_at = $3, sequence = $1
         WHERE project = $4 AND domain = $5 AND name = $6 AND version = $7 AND sequence < $1""",
@@ -67,7 +80,7 @@ class RegistryProjection:
 
     name = "registry"
     stream = "REGISTRY"
-    version = 1
+    version = 2
 
     def ddl(self) -> str:
         """CREATE statements."""
@@ -210,6 +223,20 @@ def _description(fact: facts_pb2.TaskRegistered | facts_pb2.WorkflowRegistered, 
     return [("description_entities", row)]
 
 
+def _attributes(
+    fact: facts_pb2.AttributesUpdated | facts_pb2.AttributesDeleted, sequence: int
+) -> list[tuple[str, Row]]:
+    place = Place(fact.domain, fact.workflow)
+    message = None
+    if isinstance(fact, facts_pb2.AttributesUpdated):
+        shown = matchable_resource_pb2.MatchableAttributesConfiguration(
+            attributes=fact.attributes, project=fact.project, domain=fact.domain, workflow=fact.workflow
+        )
+        message = shown.SerializeToString(deterministic=True)
+    row = (sequence, fact.resource_type, fact.project, *place, place.priority, message)
+    return [("attributes", row)]
+
+
 _ROWS: dict[type[Message], Callable[[Any, int], list[tuple[str, Row]]]] = {
     facts_pb2.TaskRegistered: _task,
     facts_pb2.WorkflowRegistered: _workflow,
@@ -219,6 +246,8 @@ _ROWS: dict[type[Message], Callable[[Any, int], list[tuple[str, Row]]]] = {
     facts_pb2.ProjectRegistered: _project,
     facts_pb2.ProjectUpdated: _project,
     facts_pb2.NamedEntityUpdated: _metadata,
+    facts_pb2.AttributesUpdated: _attributes,
+    facts_pb2.AttributesDeleted: _attributes,
 }
 
 

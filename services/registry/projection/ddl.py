@@ -90,6 +90,19 @@ CREATE TABLE named_entities (
     PRIMARY KEY (resource_type, project, domain, name)
 );
 
+-- Matchable attributes. `id` orders rows by when there was first one; a deleted row stays, without message.
+CREATE TABLE attributes (
+    id bigint NOT NULL,
+    resource_type int NOT NULL,
+    project text NOT NULL,
+    domain text NOT NULL,
+    workflow text NOT NULL,
+    priority int NOT NULL,
+    sequence bigint NOT NULL,
+    message bytea,
+    PRIMARY KEY (resource_type, project, domain, workflow)
+);
+
 CREATE TABLE description_entities (
     id bigint PRIMARY KEY,
     resource_type int NOT NULL,

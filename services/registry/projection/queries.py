@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import asyncpg
-from flyteidl.admin import common_pb2, description_entity_pb2, launch_plan_pb2, project_pb2, task_pb2, workflow_pb2
+from flyteidl.admin import (
+    common_pb2,
+    description_entity_pb2,
+    launch_plan_pb2,
+    matchable_resource_pb2,
+    project_pb2,
+    task_pb2,
+    workflow_pb2,
+)
 from flyteidl.core import identifier_pb2
 
 from flightlog_compiler import GENERATED_PREFIX
@@ -185,6 +193,16 @@ class Queries:
         """Descriptions of tasks and workflows."""
         rows = await self._select("r.message", "description_entities", listing)
         return [description_entity_pb2.DescriptionEntity.FromString(row[0]) for row in rows]
+
+    async def attributes(self, resource_type: int) -> list[matchable_resource_pb2.MatchableAttributesConfiguration]:
+        """All matchable attributes of a kind, the most specific first, then in the order in which they came to be."""
+        async with self._database.reading() as connection:
+            rows = await connection.fetch(
+                f"""SELECT message FROM {_SCHEMA}.attributes WHERE resource_type = $1 AND message IS NOT NULL
+                ORDER BY priority DESC, id""",
+                resource_type,
+            )
+        return [matchable_resource_pb2.MatchableAttributesConfiguration.FromString(row[0]) for row in rows]
 
     async def _select(self, columns: str, table: str, listing: Listing) -> Sequence[asyncpg.Record]:
         statement = (
