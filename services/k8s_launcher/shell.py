@@ -25,7 +25,15 @@ from services.k8s_launcher.runtime import AttemptKey, Origin, Runtime, Scheduled
 SERVICE = "k8s-launcher"
 DURABLE = "launcher"
 ORDERS = frozenset({AttemptScheduled.DESCRIPTOR.name, AttemptAborting.DESCRIPTOR.name})
-FINAL = frozenset({AttemptObserved.EXITED, AttemptObserved.NOT_LAUNCHED, AttemptObserved.KILLED, AttemptObserved.LOST})
+FINAL = frozenset(
+    {
+        AttemptObserved.EXITED,
+        AttemptObserved.FAILED,
+        AttemptObserved.NOT_LAUNCHED,
+        AttemptObserved.KILLED,
+        AttemptObserved.LOST,
+    }
+)
 _RETRY_SECONDS = 1.0
 _OUT_OF_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)
 

@@ -1,7 +1,5 @@
 """What happens when a timer is due: a retry begins, or a deadline has passed. Alarms for what is over are ignored."""
 
-from flyteidl.core.execution_pb2 import TaskExecution
-
 from flightlog_protos.execution.v1 import facts_pb2 as facts
 from services.execution.engine import failure, gates, retries, timeouts
 from services.execution.engine.state import NodePhase, NodeState, TimerState
@@ -53,6 +51,6 @@ def _expire_attempt(turn: Turn, state: NodeState) -> None:
 
 def _expire_queueing(turn: Turn, state: NodeState) -> None:
     attempt = state.live_attempt
-    if attempt is not None and attempt.reported != TaskExecution.RUNNING:
+    if attempt is not None and not attempt.ran:
         error = timeouts.queued_too_long(turn)
         failure.end_late(turn, state, error.message, error)

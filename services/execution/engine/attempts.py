@@ -6,6 +6,7 @@ Two attempts of one node never run at once: a next one is scheduled only after t
 from typing import Final
 
 from flyteidl.core.execution_pb2 import TaskExecution
+from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from flightlog_protos.execution.v1 import facts_pb2 as facts
@@ -15,25 +16,24 @@ from services.execution.engine import caching, dynamics, failure, names, recover
 from services.execution.engine.commands import AttemptResult
 from services.execution.engine.outcomes import Asking, Failure, Success, deck_of, outcome
 from services.execution.engine.program import Node, Task
-from services.execution.engine.state import AttemptPhase, AttemptState, NodePhase, NodeState
+from services.execution.engine.state import AttemptPhase, AttemptState, NodePhase, NodeState, shown
 from services.execution.engine.turn import Turn
 
 _INDEX_VARIABLE: Final = "FLYTE_K8S_ARRAY_INDEX"
 _FINAL: Final = frozenset(
-    {AttemptObserved.EXITED, AttemptObserved.NOT_LAUNCHED, AttemptObserved.KILLED, AttemptObserved.LOST}
+    {
+        AttemptObserved.EXITED,
+        AttemptObserved.FAILED,
+        AttemptObserved.NOT_LAUNCHED,
+        AttemptObserved.KILLED,
+        AttemptObserved.LOST,
+    }
 )
 _PHASES: Final = {
     AttemptObserved.WAITING_FOR_RESOURCES: TaskExecution.WAITING_FOR_RESOURCES,
     AttemptObserved.QUEUED: TaskExecution.QUEUED,
     AttemptObserved.INITIALIZING: TaskExecution.INITIALIZING,
     AttemptObserved.RUNNING: TaskExecution.RUNNING,
-}
-# Later phases never give way to earlier ones, however late an observation comes in.
-_RANKS: Final = {
-    TaskExecution.WAITING_FOR_RESOURCES: 0,
-    TaskExecution.QUEUED: 0,
-    TaskExecution.INITIALIZING: 1,
-    TaskExecution.RUNNING: 2,
 }
 
 
@@ -113,7 +113,10 @@ def _point_at(turn: Turn, fact: facts.AttemptScheduled, state: NodeState, index:
 
 
 def observe(turn: Turn, observation: AttemptObserved, result: AttemptResult | None) -> None:
-    """Takes in an observation; what is late, repeated or about an attempt that is over changes nothing."""
+    """Takes in an observation; what is late, repeated or about an attempt that is over changes nothing.
+
+    Versions say what is late, not phases: what runs may be suspended and wait once more.
+    """
     state = turn.state.nodes.get(observation.node_id)
     if state is None:
         return
@@ -132,10 +135,9 @@ def observe(turn: Turn, observation: AttemptObserved, result: AttemptResult | No
 
 def _progressed(turn: Turn, attempt: AttemptState, observation: AttemptObserved) -> None:
     phase = _PHASES.get(observation.stage)
-    if phase is None or observation.version <= attempt.version or _RANKS[phase] < _RANKS[attempt.reported]:
+    if phase is None or observation.version <= attempt.version:
         return
-    logs = tuple(log.SerializeToString(deterministic=True) for log in observation.logs)
-    if (phase, observation.reason, logs) == (attempt.reported, attempt.reason, attempt.logs):
+    if (phase, observation.reason, shown(observation)) == (attempt.reported, attempt.reason, attempt.shown):
         return
     turn.emit(
         facts.AttemptProgressed(
@@ -145,6 +147,8 @@ def _progressed(turn: Turn, attempt: AttemptState, observation: AttemptObserved)
             phase_version=observation.version,
             reason=observation.reason,
             logs=observation.logs,
+            custom_info=_custom_info(observation),
+            plugin=observation.plugin,
             occurred_at=_moment(turn, observation),
         )
     )
@@ -166,6 +170,7 @@ def _ended(
                 recoverable=ending.recoverable,
                 usage=usage,
                 logs=observation.logs,
+                custom_info=_custom_info(observation),
                 occurred_at=_moment(turn, observation),
             )
         )
@@ -180,6 +185,7 @@ def _ended(
                 outputs=ending.outputs,
                 usage=usage,
                 logs=observation.logs,
+                custom_info=_custom_info(observation),
                 occurred_at=_moment(turn, observation),
                 addresses=_elsewhere(attempt, ending),
             )
@@ -215,6 +221,10 @@ def _aborted(turn: Turn, state: NodeState, attempt: AttemptState, observation: A
         )
     )
     failure.attempt_gone(turn, state.node_id)
+
+
+def _custom_info(observation: AttemptObserved) -> Struct | None:
+    return observation.custom_info if observation.HasField("custom_info") else None
 
 
 def _moment(turn: Turn, observation: AttemptObserved) -> Timestamp:

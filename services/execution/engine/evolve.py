@@ -29,6 +29,7 @@ from services.execution.engine.state import (
     SlotPhase,
     SlotState,
     TimerState,
+    shown,
 )
 
 
@@ -381,12 +382,14 @@ def _child_requested(state: Execution, fact: facts.ChildExecutionRequested) -> E
 
 def _attempt_progressed(state: Execution, fact: facts.AttemptProgressed) -> Execution:
     node = _node(state, fact.node_id)
+    before = _attempt(node, fact.attempt)
     attempt = replace(
-        _attempt(node, fact.attempt),
+        before,
         reported=fact.phase,
         version=fact.phase_version,
         reason=fact.reason,
-        logs=tuple(log.SerializeToString(deterministic=True) for log in fact.logs),
+        shown=shown(fact),
+        ran=before.ran or fact.phase == TaskExecution.RUNNING,
     )
     return _with_node(state, replace(node, attempt=attempt))
 

@@ -19,7 +19,7 @@ MESSAGE_LIMIT: Final = 100 * 1024
 """Bytes of an error message that are kept (engine-semantics §7.6)."""
 
 _NOTHING: Final = AttemptResult()
-_CUT: Final = "\n...\n"
+_CUT: Final = "\n... <Message Truncated> ...\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def outcome(
     match observation.stage:
         case AttemptObserved.EXITED:
             return _exited(task, observation, result or _NOTHING, output_prefix)
-        case AttemptObserved.NOT_LAUNCHED:
+        case AttemptObserved.NOT_LAUNCHED | AttemptObserved.FAILED:
             if not observation.HasField("error"):
                 return _system("RuntimeFailure", observation.reason or "the task could not be started")
             return Failure(bounded(observation.error), observation.recoverable)

@@ -16,6 +16,7 @@ from flyteidl.core.types_pb2 import LiteralType
 from immutables import Map
 
 from flightlog_protos.execution.v1 import facts_pb2
+from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
 from flightlog_protos.log.v1.envelope_pb2 import DataRef
 
 ROOT = ""
@@ -118,7 +119,9 @@ class AttemptState:
     reported: TaskExecution.Phase = TaskExecution.QUEUED
     version: int = 0
     reason: str = ""
-    logs: tuple[bytes, ...] = ()
+    shown: tuple[bytes, ...] = (b"", b"")
+    # It has run, though it may wait again.
+    ran: bool = False
     # Why it is being stopped.
     abort_reason: str = ""
     timed_out: bool = False
@@ -136,6 +139,12 @@ class AttemptState:
     def stopping(self) -> bool:
         """Whether its end has been asked for, and is not known yet."""
         return self.phase == AttemptPhase.ABORTING
+
+
+def shown(of: AttemptObserved | facts_pb2.AttemptProgressed) -> tuple[bytes, ...]:
+    """What clients see of an attempt beside phase and reason, in a form that can be compared."""
+    info = of.custom_info.SerializeToString(deterministic=True) if of.HasField("custom_info") else b""
+    return (of.plugin.encode(), info, *(log.SerializeToString(deterministic=True) for log in of.logs))
 
 
 @dataclass(frozen=True, slots=True)

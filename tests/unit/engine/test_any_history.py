@@ -314,7 +314,8 @@ class AnyHistory(RuleBasedStateMachine):
     @precondition(lambda self: self.launched)
     def attempt_ends(self, data: st.DataObject) -> None:
         node, attempt = data.draw(st.sampled_from(sorted(self.launched)))
-        how = data.draw(st.sampled_from(["ok", "ok", "ok", "fail", "retry", "crash", "lost", "refused", "killed"]))
+        ends = ["ok", "ok", "ok", "fail", "retry", "crash", "lost", "refused", "failed", "killed"]
+        how = data.draw(st.sampled_from(ends))
         self.end(node, attempt, how)
 
     def end(self, node: str, attempt: int, how: str) -> None:
@@ -337,9 +338,10 @@ class AnyHistory(RuleBasedStateMachine):
                 self.give(engine.ObserveAttempt(story.observation(node, "EXITED", attempt), found))
             case "crash":
                 self.give(engine.ObserveAttempt(story.observation(node, "EXITED", attempt, exit=Exit(code=1))))
-            case "refused":
-                error = ExecutionError(code="R", kind=ExecutionError.USER)
-                observation = story.observation(node, "NOT_LAUNCHED", attempt, error=error, recoverable=True)
+            case "refused" | "failed":
+                stage, kind = {"refused": ("NOT_LAUNCHED", "USER"), "failed": ("FAILED", "SYSTEM")}[how]
+                error = ExecutionError(code="R", kind=ExecutionError.ErrorKind.Value(kind))
+                observation = story.observation(node, stage, attempt, error=error, recoverable=True)
                 self.give(engine.ObserveAttempt(observation))
             case _:
                 stage = {"lost": "LOST", "killed": "KILLED"}[how]

@@ -59,6 +59,13 @@ def test_attempt_that_runs_in_time_is_left_alone() -> None:
     assert story.fire("n0/0/queue") == []
 
 
+def test_attempt_that_ran_in_time_and_waits_again_is_left_alone() -> None:
+    story = started(Flow().task("n0"), **budget(30))
+    story.sees("n0", "RUNNING")
+    story.sees("n0", "QUEUED", reason="Suspended")
+    assert story.fire("n0/0/queue") == []
+
+
 def test_what_is_being_stopped_is_not_late() -> None:
     story = started(Flow().task("n0"), **budget(30))
     story.terminate()

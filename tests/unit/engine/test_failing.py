@@ -11,7 +11,7 @@ from flightlog_protos.launcher.v1.observations_pb2 import Exit
 from services.execution import engine
 from services.execution.engine.outcomes import MESSAGE_LIMIT
 from services.execution.engine.timeouts import go_duration
-from tests.unit.engine.story import INPUT, MORNING, WORKFLOW_DIR, Flow, From, Story
+from tests.unit.engine.story import INPUT, MORNING, WORKFLOW_DIR, Flow, From, Story, error_document
 
 SYSTEM = ExecutionError.SYSTEM
 
@@ -164,6 +164,32 @@ def test_not_launched_is_what_the_launcher_says() -> None:
     story = started(Flow().task("n0", retries=1))
     error = ExecutionError(code="RuntimeFailure", message="m", kind=ExecutionError.USER)
     assert "RetryScheduled n0#1" in story.sees("n0", "NOT_LAUNCHED", error=error, recoverable=True)
+
+
+def test_failed_is_what_the_runtime_says_whatever_was_written() -> None:
+    story = started(Flow().task("n0", retries=5))
+    error = ExecutionError(code="ContainersNotReady|InvalidImageName", message="m", kind=ExecutionError.USER)
+    found = engine.AttemptResult(error=error_document("OTHER", recoverable=True))
+    story.does(engine.ObserveAttempt(story.observation("n0", "FAILED", error=error), found))
+    assert outcome(story) == ("ContainersNotReady|InvalidImageName", ExecutionError.USER, False)
+    assert story.error().code == "ContainersNotReady|InvalidImageName"
+    assert story.phase == "FAILED"
+
+
+def test_failed_uses_the_budget_of_its_kind() -> None:
+    story = started(Flow().task("n0"))
+    interrupted = ExecutionError(code="Interrupted", message="node is gone", kind=SYSTEM)
+    for attempt in range(3):
+        told = story.sees("n0", "FAILED", attempt, error=interrupted, recoverable=True)
+        assert f"RetryScheduled n0#{attempt + 1}" in told
+    story.sees("n0", "FAILED", 3, error=interrupted, recoverable=True)
+    assert (story.error().code, story.error().kind) == ("RetriesExhausted|Interrupted", ExecutionError.USER)
+    assert story.error().message == "[3/3] currentAttempt done. Last Error: SYSTEM::node is gone"
+
+    story = started(Flow().task("n0"))
+    evicted = ExecutionError(code="Evicted", message="low on disk", kind=ExecutionError.USER)
+    story.sees("n0", "FAILED", error=evicted, recoverable=True)
+    assert story.error().code == "RetriesExhausted|Evicted"
 
 
 @pytest.mark.parametrize("stage", ["LOST", "KILLED"])
@@ -506,8 +532,8 @@ def test_repeated_and_late_observations_change_nothing() -> None:
     assert story.sees("n0", "RUNNING", version=5) == []
     assert story.sees("n0", "RUNNING", version=6) == []
     assert story.sees("n0", "QUEUED", version=4) == []
-    assert story.sees("n0", "INITIALIZING", version=7) == []
     assert story.sees("n0", "RUNNING", version=8, reason="still") == ["AttemptProgressed n0#0 RUNNING"]
+    assert story.sees("n0", "INITIALIZING", version=7) == []
     assert story.sees("n0", "RUNNING", attempt=1, version=9) == []
     assert story.sees("nope", "RUNNING") == []
     assert story.fails("n0", recoverable=True) != []
@@ -515,6 +541,13 @@ def test_repeated_and_late_observations_change_nothing() -> None:
     assert story.succeeds("n0", attempt=0) == []
     assert story.succeeds("n0", attempt=1) != []
     assert story.succeeds("n0", attempt=1) == []
+
+
+def test_what_runs_may_wait_again() -> None:
+    story = started(Flow().task("n0"))
+    story.sees("n0", "RUNNING", version=5)
+    assert story.sees("n0", "QUEUED", version=6, reason="Suspended") == ["AttemptProgressed n0#0 QUEUED"]
+    assert story.sees("n0", "RUNNING", version=7) == ["AttemptProgressed n0#0 RUNNING"]
 
 
 def test_final_observation_counts_whatever_its_version() -> None:
@@ -530,6 +563,31 @@ def test_new_log_links_are_progress() -> None:
     story.sees("n0", "RUNNING", logs=[TaskLog(uri="a")])
     assert story.sees("n0", "RUNNING", logs=[TaskLog(uri="a")]) == []
     assert story.sees("n0", "RUNNING", logs=[TaskLog(uri="b")]) == ["AttemptProgressed n0#0 RUNNING"]
+
+
+def test_what_runs_it_and_what_that_says_is_progress_too() -> None:
+    from google.protobuf.struct_pb2 import Struct
+
+    story, info = started(Flow().task("n0")), Struct()
+    info.update({"jobStatus": "RUNNING"})
+    assert story.sees("n0", "QUEUED", plugin="ray") == ["AttemptProgressed n0#0 QUEUED"]
+    assert story.last(facts.AttemptProgressed).plugin == "ray"
+    assert story.sees("n0", "QUEUED", plugin="ray") == []
+    assert story.sees("n0", "QUEUED", plugin="ray", custom_info=info) == ["AttemptProgressed n0#0 QUEUED"]
+    assert story.last(facts.AttemptProgressed).custom_info["jobStatus"] == "RUNNING"
+    assert story.sees("n0", "QUEUED", plugin="ray", custom_info=info) == []
+    info.update({"jobStatus": "FAILED"})
+    story.sees("n0", "LOST", custom_info=info)
+    assert story.last(facts.AttemptFailed).custom_info["jobStatus"] == "FAILED"
+
+
+def test_success_carries_what_its_plugin_said() -> None:
+    from google.protobuf.struct_pb2 import Struct
+
+    story, info = started(Flow().task("n0", outputs=())), Struct()
+    info.update({"replicas": 2.0})
+    story.sees("n0", "EXITED", custom_info=info)
+    assert story.last(facts.AttemptSucceeded).custom_info["replicas"] == 2
 
 
 def test_times_and_usage_are_those_of_the_launcher() -> None:
