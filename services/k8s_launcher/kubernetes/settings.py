@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from services.k8s_launcher.kubernetes.api_settings import ApiSettings
 from services.k8s_launcher.kubernetes.pods.log_settings import LogSettings
 from services.k8s_launcher.kubernetes.plugins.settings import OperatorSettings
+from services.k8s_launcher.kubernetes.pods.settings import PodSettings, TaskResourceSettings
 from services.k8s_launcher.kubernetes.pods.status_settings import StatusSettings
 from services.k8s_launcher.kubernetes.queueing.settings import QueueingSettings
 from services.k8s_launcher.kubernetes.secret_settings import SecretInjectionSettings
@@ -34,6 +35,8 @@ class KubernetesSettings(BaseModel):
     namespace_template: str = Field(
         "{project}-{domain}", description="Namespace of an execution's objects, from its `{project}` and `{domain}`"
     )
+    pods: PodSettings = PodSettings.model_validate({})
+    task_resources: TaskResourceSettings = TaskResourceSettings.model_validate({})
     status: StatusSettings = StatusSettings.model_validate({})
     logs: LogSettings = LogSettings.model_validate({})
     secrets: SecretInjectionSettings = SecretInjectionSettings.model_validate({})
