@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from flyteidl.core import execution_pb2, literals_pb2, tasks_pb2
 
 from flightlog_protos.execution.v1.facts_pb2 import AttemptScheduled
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved, Exit
-from services.k8s_launcher.kubernetes.settings import KubernetesSettings
 from services.k8s_launcher.templates import TemplateValues
+
+if TYPE_CHECKING:
+    # The settings take parts from packages that work with objects.
+    from services.k8s_launcher.kubernetes.settings import KubernetesSettings
 
 Object = dict[str, Any]
 """An object of the Kubernetes API, as its JSON."""
