@@ -24,6 +24,7 @@ from prometheus_client import Counter, Histogram
 
 from services.k8s_launcher.kubernetes.api_access import Call, Link
 from services.k8s_launcher.kubernetes.api_errors import ApiMisconfigured, ApiRefused, ApiUnreachable
+from services.k8s_launcher.kubernetes.api_settings import ApiSettings
 from services.k8s_launcher.kubernetes.objects import Kind, Object
 from services.k8s_launcher.kubernetes.settings import KubernetesSettings
 
@@ -81,6 +82,11 @@ class Api:
     async def open(settings: KubernetesSettings) -> Api:
         """Access as the settings say; nothing is asked yet. Raises `ApiMisconfigured`."""
         return Api(settings, await Link.open(settings))
+
+    @property
+    def limits(self) -> ApiSettings:
+        """How calls are made, for those who make many."""
+        return self._settings.api
 
     async def close(self) -> None:
         """End all connections."""

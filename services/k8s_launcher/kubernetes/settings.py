@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.k8s_launcher.kubernetes.api_settings import ApiSettings
+from services.k8s_launcher.kubernetes.lease_settings import LeaseSettings
 from services.k8s_launcher.kubernetes.pods.log_settings import LogSettings
 from services.k8s_launcher.kubernetes.plugins.settings import OperatorSettings
 from services.k8s_launcher.kubernetes.pods.settings import PodSettings, TaskResourceSettings
@@ -29,6 +30,7 @@ class KubernetesSettings(BaseModel):
     )
     context: str | None = Field(None, description="Context of the kubeconfig; default: its current one")
     api: ApiSettings = ApiSettings.model_validate({})
+    lease: LeaseSettings = LeaseSettings.model_validate({})
     own_namespace: str = Field(
         "flightlog", description="Namespace of the launcher: its lease, and pod templates that all projects may use"
     )
