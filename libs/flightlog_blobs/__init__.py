@@ -5,13 +5,14 @@ reference = await blobs.put(blobs.uri("runs", "a", "inputs.pb"), data)
 assert await blobs.verified(reference) == data
 """
 
-from .driver import BlobStat
+from .driver import BlobEntry, BlobStat
 from .errors import BlobCorrupt, BlobError, BlobMissing, BlobTooLarge
 from .settings import BlobSettings
 from .store import BlobStore, split
 
 __all__ = [
     "BlobCorrupt",
+    "BlobEntry",
     "BlobError",
     "BlobMissing",
     "BlobSettings",

@@ -9,13 +9,14 @@ import asyncio
 import contextlib
 import itertools
 import os
+import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from hashlib import md5
 from pathlib import Path
 
-from .driver import BlobStat
-from .errors import BlobError, BlobTooLarge
+from .driver import BlobEntry, BlobStat
+from .errors import BlobError, BlobMissing, BlobTooLarge
 
 _INLINE_BYTES = 256 * 1024
 _KNOWN_FOLDERS = 20_000
@@ -140,6 +141,50 @@ class DirectoryDriver:
         except OSError as error:
             raise BlobError(f"s3://{bucket}/{key} cannot be deleted: {error}") from error
 
+    async def entries(self, bucket: str, folder: str) -> list[BlobEntry]:
+        try:
+            return await asyncio.to_thread(_files_below, self._file(bucket, folder))
+        except OSError as error:
+            raise BlobError(f"s3://{bucket}/{folder} cannot be read: {error}") from error
+
+    async def fetch(self, bucket: str, key: str, path: Path, limit: int | None) -> int:
+        file = self._file(bucket, key)
+        try:
+            size = os.stat(file).st_size
+            if limit is not None and size > limit:
+                raise BlobTooLarge(f"s3://{bucket}/{key} has {size} bytes, more than {limit}")
+            await asyncio.to_thread(shutil.copyfile, file, path)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+            if path.parent.is_dir() and not path.is_dir():
+                raise BlobMissing(f"s3://{bucket}/{key} does not exist") from error
+            raise
+        return size
+
+    async def send(self, bucket: str, key: str, path: Path) -> int:
+        try:
+            return await asyncio.to_thread(self._copy, path, self._file(bucket, key))
+        except OSError as error:
+            raise BlobError(f"s3://{bucket}/{key} cannot be written: {error}") from error
+
+    def _copy(self, source: Path, file: str) -> int:
+        folder = os.path.dirname(file)
+        partial = f"{file}.{os.getpid():x}-{next(self._writes):x}.partial"
+        try:
+            with open(self._open_in(folder, partial), "wb") as stream, source.open("rb") as original:
+                shutil.copyfileobj(original, stream, 1 << 20)
+                stream.flush()
+                if self._sync:
+                    os.fsync(stream.fileno())
+                size = stream.tell()
+            os.replace(partial, file)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(partial)
+            raise
+        if self._sync:
+            _sync_folder(folder)
+        return size
+
     async def close(self) -> None:
         return
 
@@ -151,6 +196,16 @@ class DirectoryDriver:
 
 def _holds_a_file(folder: str) -> bool:
     return any(files for _, _, files in os.walk(folder))
+
+
+def _files_below(folder: str) -> list[BlobEntry]:
+    found: list[BlobEntry] = []
+    for root, _, names in os.walk(folder):
+        for name in names:
+            file = os.path.join(root, name)  # noqa: PTH118
+            if not name.endswith(".partial"):
+                found.append(BlobEntry(os.path.relpath(file, folder), os.stat(file).st_size))
+    return sorted(found, key=lambda entry: entry.name.encode())
 
 
 def _sync_folder(folder: str) -> None:

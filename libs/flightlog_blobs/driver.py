@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 
 
@@ -21,6 +22,15 @@ class BlobStat:
     """The `x-amz-meta-` headers, names in lower case, without that prefix."""
 
 
+@dataclass(frozen=True, slots=True)
+class BlobEntry:
+    """An object below a folder."""
+
+    name: str
+    """What follows the folder's slash."""
+    size: int
+
+
 class Driver(Protocol):
     """Keys are never empty and never leave the bucket. Reading what is not there gives None."""
 
@@ -31,4 +41,7 @@ class Driver(Protocol):
     async def has_any(self, bucket: str, folder: str) -> bool: ...
     async def stat(self, bucket: str, key: str) -> BlobStat | None: ...
     async def delete(self, bucket: str, key: str) -> None: ...
+    async def entries(self, bucket: str, folder: str) -> list[BlobEntry]: ...
+    async def fetch(self, bucket: str, key: str, path: Path, limit: int | None) -> int: ...
+    async def send(self, bucket: str, key: str, path: Path) -> int: ...
     async def close(self) -> None: ...

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
+from pathlib import Path
 from urllib.parse import quote
 
 import aiohttp
 from yarl import URL
 
-from .driver import BlobStat
+from . import s3_files
+from .driver import BlobEntry, BlobStat
 from .errors import BlobError, BlobMissing, BlobTooLarge
 from .settings import BlobSettings
 from .signing import EMPTY_SHA256, Signer
@@ -22,6 +24,9 @@ _ATTEMPTS = 4
 # Objects written at the same time: enough to hide a store's latency, few enough to be fair.
 _AT_ONCE = 64
 _RETRIED = frozenset({429, 500, 502, 503, 504})
+
+Body = bytes | Callable[[], AsyncIterator[bytes] | bytes]
+"""Of a request; a function makes it anew for each try."""
 
 
 class S3Driver:
@@ -85,6 +90,30 @@ class S3Driver:
             async with _Request(self, "DELETE", bucket, key) as response:
                 await response.read()
 
+    async def entries(self, bucket: str, folder: str) -> list[BlobEntry]:
+        return await s3_files.entries(self, bucket, folder)
+
+    async def fetch(self, bucket: str, key: str, path: Path, limit: int | None) -> int:
+        return await s3_files.fetch(self, bucket, key, path, limit)
+
+    async def send(self, bucket: str, key: str, path: Path) -> int:
+        return await s3_files.send(self, bucket, key, path)
+
+    def request(
+        self,
+        method: str,
+        bucket: str,
+        key: str,
+        data: Body = b"",
+        *,
+        query: str = "",
+        digest: str = "",
+        size: int | None = None,
+        timeout: aiohttp.ClientTimeout | None = None,
+    ) -> _Request:
+        """A signed request, made when it is entered. A body made by a function comes with its SHA-256 and its size."""
+        return _Request(self, method, bucket, key, data, query=query, digest=digest, size=size, timeout=timeout)
+
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
@@ -108,7 +137,17 @@ class _Request:
     """One signed request, tried again when it failed in passing. Raises `BlobMissing` for 404, else `BlobError`."""
 
     def __init__(
-        self, driver: S3Driver, method: str, bucket: str, key: str, data: bytes = b"", *, query: str = ""
+        self,
+        driver: S3Driver,
+        method: str,
+        bucket: str,
+        key: str,
+        data: Body = b"",
+        *,
+        query: str = "",
+        digest: str = "",
+        size: int | None = None,
+        timeout: aiohttp.ClientTimeout | None = None,
     ) -> None:
         self._driver = driver
         self._method = method
@@ -116,25 +155,35 @@ class _Request:
         self._key = key
         self._data = data
         self._query = query
+        self._digest = digest
+        self._size = size
+        self._timeout = timeout
         self._response: aiohttp.ClientResponse | None = None
 
     async def __aenter__(self) -> aiohttp.ClientResponse:
         name = f"s3://{self._bucket}/{self._key}"
-        digest = sha256(self._data).hexdigest() if self._data else EMPTY_SHA256
+        digest = self._digest
+        if isinstance(self._data, bytes):
+            digest = sha256(self._data).hexdigest() if self._data else EMPTY_SHA256
         reason = ""
+        sends = self._method in ("PUT", "POST")
         for attempt in range(_ATTEMPTS):
             if attempt:
                 await asyncio.sleep(0.05 * 4**attempt)
             url, headers = self._driver.signer.request(
                 self._method, self._bucket, self._key, {}, digest, query=self._query
             )
+            if self._size is not None:
+                headers["Content-Length"] = str(self._size)
+            session = self._driver.session()
             try:
-                response = await self._driver.session().request(
+                response = await session.request(
                     self._method,
                     URL(url, encoded=True),
-                    data=self._data if self._method == "PUT" else None,
+                    data=(self._data if isinstance(self._data, bytes) else self._data()) if sends else None,
                     headers=headers,
                     skip_auto_headers=("Content-Type", "User-Agent"),
+                    timeout=self._timeout or session.timeout,
                 )
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 reason = str(error) or type(error).__name__

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from hashlib import sha256
+from pathlib import Path
 from typing import Final
 
 from flightlog_protos.log.v1.envelope_pb2 import DataRef
 
 from .directory import DirectoryDriver
-from .driver import BlobStat, Driver
+from .driver import BlobEntry, BlobStat, Driver
 from .errors import BlobCorrupt, BlobError, BlobMissing
 from .s3 import S3Driver
 from .settings import BlobSettings
@@ -115,6 +116,25 @@ class BlobStore:
         """Whether there is an object below `<folder>/`."""
         bucket, key = split(folder)
         return await self._driver.has_any(bucket, key.rstrip("/"))
+
+    async def entries(self, folder: str) -> list[BlobEntry]:
+        """All objects below `<folder>/`, in the order of their names; none when there is no such folder."""
+        bucket, key = split(folder)
+        return await self._driver.entries(bucket, key.rstrip("/"))
+
+    async def fetch(self, uri: str, path: Path, *, limit: int | None = None) -> int:
+        """Write an object to a file, however large it is; returns its size in bytes.
+
+        Raises `BlobMissing`, `BlobTooLarge` when it has more than `limit` bytes, and OSError for what is wrong with the
+        file; a part of it may have been written then.
+        """
+        bucket, key = split(uri)
+        return await self._driver.fetch(bucket, key, path, limit)
+
+    async def send(self, uri: str, path: Path) -> int:
+        """Write a file as an object, whole or not at all, however large it is; returns its size in bytes."""
+        bucket, key = split(uri)
+        return await self._driver.send(bucket, key, path)
 
     async def delete(self, uri: str) -> None:
         """Delete an object. One that is not there is no error."""
