@@ -11,6 +11,7 @@ from typing import Final
 from flyteidl.core.execution_pb2 import ExecutionError
 
 from flightlog_protos.execution.v1 import facts_pb2 as facts
+from flightlog_types.durations import go_duration
 from services.execution.engine.program import Node, bounded_duration
 from services.execution.engine.state import NodeState
 from services.execution.engine.turn import Turn, timestamp
@@ -87,7 +88,11 @@ def _queueing_budget(turn: Turn) -> timedelta:
     config = turn.state.created.config
     if config.HasField("queueing_budget"):
         return bounded_duration(config.queueing_budget)
-    return turn.program.queueing_budget or turn.settings.queueing_budget
+    if turn.program.queueing_budget:
+        return turn.program.queueing_budget
+    if config.HasField("default_queueing_budget"):
+        return bounded_duration(config.default_queueing_budget)
+    return turn.settings.queueing_budget
 
 
 def _set(turn: Turn, node_id: str, kind: facts.TimerKind, attempt: int, after: timedelta) -> None:
@@ -100,26 +105,3 @@ def _set(turn: Turn, node_id: str, kind: facts.TimerKind, attempt: int, after: t
             due=timestamp(turn.context.now + after),
         )
     )
-
-
-def go_duration(duration: timedelta) -> str:
-    """A duration as Flyte's messages print it: `8s`, `1m30s`, `1h0m0s`, `500ms`, `1.5s`."""
-    micros = duration // timedelta(microseconds=1)
-    if micros == 0:
-        return "0s"
-    if micros < 1000:
-        return f"{micros}µs"
-    if micros < 1_000_000:
-        return f"{_decimal(micros, 3)}ms"
-    minutes, micros = divmod(micros, 60_000_000)
-    seconds = f"{_decimal(micros, 6)}s"
-    if not minutes:
-        return seconds
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h{minutes}m{seconds}" if hours else f"{minutes}m{seconds}"
-
-
-def _decimal(value: int, digits: int) -> str:
-    whole, fraction = divmod(value, 10**digits)
-    tail = f"{fraction:0{digits}}".rstrip("0")
-    return f"{whole}.{tail}" if tail else str(whole)

@@ -8,9 +8,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from flightlog_protos.execution.v1 import facts_pb2 as facts
 from flightlog_protos.launcher.v1.observations_pb2 import Exit
+from flightlog_types.durations import go_duration
 from services.execution import engine
 from services.execution.engine.outcomes import MESSAGE_LIMIT
-from services.execution.engine.timeouts import go_duration
 from tests.unit.engine.story import INPUT, MORNING, WORKFLOW_DIR, Flow, From, Story, error_document
 
 SYSTEM = ExecutionError.SYSTEM
