@@ -7,10 +7,10 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-index-url pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test conformance up check bench protos docs lock clean
+.PHONY: help demo test test-k8s conformance up check bench protos docs lock clean
 
 help: ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 14
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 14
 
 demo: $(READY) ## a training pipeline on the embedded stack, start to end
 	@$(BIN)/python -m flightlog_cli.demo
@@ -20,6 +20,9 @@ up: $(READY) ## the stack in the foreground (Ctrl-C stops it); ARGS="--data DIR 
 
 test: $(READY) ## unit and integration tests; ARGS="-k name -x"
 	@$(BIN)/python -m pytest -n 2 --no-loadscope-reorder $(ARGS)
+
+test-k8s: $(READY) ## the tests against a real Kubernetes control plane, which is built with Go first
+	@$(BIN)/python -m pytest tests/kubernetes $(ARGS)
 
 conformance: $(READY) ## the conformance suite alone; ARGS="--endpoint HOST:PORT" for another Flyte
 	@$(BIN)/python -m pytest tests/conformance $(ARGS)

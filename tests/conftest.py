@@ -42,15 +42,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         suite.addoption(option, default=os.environ.get(variable, default), help=f"{text} [{variable}]")
 
 
+_KEPT_TOGETHER = ("tests/conformance", "tests/kubernetes")
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With several processes, one takes all tests of a file, and all of the conformance suite, which starts at once."""
+    """With several processes, one takes all tests of a file, or of a folder whose tests share what is dear to start."""
     from xdist.scheduler.loadscope import LoadScopeScheduling
 
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             path = nodeid.partition("::")[0]
-            return "conformance" if "tests/conformance/" in f"/{path}" else path
+            return next((folder for folder in _KEPT_TOGETHER if f"/{folder}/" in f"/{path}"), path)
 
     return ByFile(config, log)
 

@@ -1,0 +1,51 @@
+"""A real Kubernetes control plane for the tests of this folder: one for all, a namespace of its own for each that asks.
+
+The first run on a machine builds it, which takes minutes. Where Go is missing, these tests are skipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
+
+from flightlog_cluster.build import GoMissing
+from flightlog_cluster.cluster import Cluster, run_cluster
+from services.k8s_launcher.kubernetes.api import Api
+from services.k8s_launcher.kubernetes.objects import NAMESPACE
+from services.k8s_launcher.kubernetes.settings import KubernetesSettings
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
+    """etcd, kube-apiserver, controllers, scheduler and kwok. A test that kills a part restarts it."""
+    try:
+        async with run_cluster(tmp_path_factory.mktemp("cluster")) as running:
+            yield running
+    except GoMissing as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def kubernetes_settings(cluster: Cluster) -> KubernetesSettings:
+    """Settings with which the launcher is the cluster's administrator."""
+    return KubernetesSettings.model_validate({"kubeconfig": cluster.kubeconfig})
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def api(kubernetes_settings: KubernetesSettings) -> AsyncIterator[Api]:
+    """The cluster's API as the launcher speaks to it."""
+    opened = await Api.open(kubernetes_settings)
+    yield opened
+    await opened.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def namespace(api: Api) -> AsyncIterator[str]:
+    """An empty namespace."""
+    name = f"test-{uuid4().hex[:12]}"
+    await api.create(NAMESPACE, None, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    yield name
+    await api.delete(NAMESPACE, None, name)
