@@ -1,12 +1,12 @@
 """What the registry decided, read from its subjects on the log: projects, launch plans, tasks.
 
-Versions never change, so their facts are kept for good (as far as memory goes). A project may: its last sequence is
-asked each time, which costs one small look-up.
+Versions never change, so their facts are kept for good (as far as memory goes). A project may, and what is set for it
+(matchable attributes): its last sequence is asked each time, which costs one small look-up.
 """
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import grpc
@@ -18,7 +18,7 @@ from flyteidl.core.literals_pb2 import LiteralMap
 from google.protobuf.message import Message
 
 from flightlog_compiler import LaunchPlanInterface
-from flightlog_log import Log, Subject
+from flightlog_log import Head, Log, Subject
 from flightlog_protos.registry.v1.facts_pb2 import (
     LaunchPlanRegistered,
     ProjectRegistered,
@@ -26,7 +26,7 @@ from flightlog_protos.registry.v1.facts_pb2 import (
     TaskRegistered,
 )
 from flightlog_rpc import RpcError, invalid, missing_entity
-from flightlog_types import prototext
+from flightlog_types import matchable, prototext
 from services.execution import subjects
 from services.execution.creation.created import Launchable
 from services.execution.creation.inputs import expected_of_task
@@ -38,6 +38,16 @@ _F = TypeVar("_F", bound=Message)
 _KEPT = 4096
 
 
+@dataclass(frozen=True, slots=True)
+class KnownProject:
+    """A project as it is now."""
+
+    head: Head
+    project: Project
+    attributes: matchable.Attributes
+    """What administrators set for it, its domains and workflows."""
+
+
 @dataclass(slots=True)
 class Lookup:
     """Reads of the registry's facts. Raises `RpcError` in the words of the calls that need them."""
@@ -45,9 +55,9 @@ class Lookup:
     log: Log
     domains: Sequence[str]
     _versions: OrderedDict[Subject, Launchable] = field(default_factory=OrderedDict[Subject, Launchable])
-    _projects: dict[str, tuple[int, Project]] = field(default_factory=dict[str, tuple[int, Project]])
+    _projects: dict[str, KnownProject] = field(default_factory=dict[str, KnownProject])
 
-    async def project(self, project: str, domain: str) -> Project:
+    async def project(self, project: str, domain: str) -> KnownProject:
         """The project an execution is created in.
 
         Raises:
@@ -59,13 +69,18 @@ class Lookup:
                 f"failed to validate that project [{project}] and domain [{domain}] are registered, "
                 f"err: [project [{project}] not found]"
             )
-        if found.state != Project.ACTIVE:
+        if found.project.state != Project.ACTIVE:
             raise RpcError(
                 grpc.StatusCode.INVALID_ARGUMENT, f"project [{project}] is not active", InactiveProject(id=project)
             )
         if domain not in self.domains:
             raise invalid(f"domain [{domain}] is unrecognized by system")
         return found
+
+    async def attributes(self, project: str) -> matchable.Attributes:
+        """What is set within a project, be it archived; nothing within one that is not there."""
+        found = await self._project(project)
+        return matchable.NONE if found is None else found.attributes
 
     async def launchable(self, identifier: Identifier) -> Launchable:
         """The launch plan or task that an execution starts from.
@@ -101,23 +116,24 @@ class Lookup:
         fact = None if subject is None else await self._fact(subject, TaskRegistered)
         return None if fact is None else fact.compiled_task
 
-    async def _project(self, project: str) -> Project | None:
+    async def _project(self, project: str) -> KnownProject | None:
         subject = subjects.project(project)
-        sequence = 0 if subject is None else await self.log.last_sequence(subject)
-        if subject is None or sequence == 0:
+        if subject is None:
             return None
         known = self._projects.get(project)
-        if known is not None and known[0] == sequence:
-            return known[1]
-        found: Project | None = None
-        for recorded in await self.log.load(subject):
+        sequence = await self.log.last_sequence(subject)
+        if sequence == 0:
+            return None
+        if known is not None and known.head.sequence == sequence:
+            return known
+        for recorded in await self.log.load(subject, after=Head.EMPTY if known is None else known.head):
             for fact in recorded.facts:
-                if isinstance(fact, ProjectRegistered | ProjectUpdated):
-                    found = fact.project
-                    sequence = recorded.sequence
-        if found is not None:
-            self._projects[project] = (sequence, found)
-        return found
+                known = _evolve(known, fact)
+            if known is not None:
+                known = replace(known, head=recorded.head)
+        if known is not None:
+            self._projects[project] = known
+        return known
 
     async def _launch_plan(self, subject: Subject, identifier: Identifier) -> Launchable:
         fact = await self._fact(subject, LaunchPlanRegistered)
@@ -173,6 +189,15 @@ class Lookup:
                 if isinstance(fact, kind):
                     return fact
         return None
+
+
+def _evolve(known: KnownProject | None, fact: Message) -> KnownProject | None:
+    if isinstance(fact, ProjectRegistered | ProjectUpdated):
+        attributes = matchable.NONE if known is None else known.attributes
+        return KnownProject(Head.EMPTY, fact.project, attributes)
+    if known is None:
+        return None
+    return replace(known, attributes=matchable.evolve(known.attributes, fact))
 
 
 def _missing(identifier: Identifier) -> RpcError:

@@ -23,13 +23,14 @@ from flightlog_rpc import RpcError, already_exists, failed_precondition
 from flightlog_types.addresses import addresses
 from services.execution import metrics, subjects
 from services.execution.admission.admission import Admission
-from services.execution.creation.created import Places, execution_created
+from services.execution.creation.attributes import Said, check_cluster_pool, said_about
+from services.execution.creation.created import Launchable, Places, execution_created
 from services.execution.creation.inputs import resolve_inputs
 from services.execution.creation.limits import own_limits, refuses, resolve_limits
 from services.execution.creation.names import new_execution_name
 from services.execution.creation.requests import check_place, check_request, given_inputs
 from services.execution.engine import ProgramError, Refused
-from services.execution.lookup import Lookup
+from services.execution.lookup import KnownProject, Lookup
 from services.execution.settings import ExecutionSettings
 from services.execution.shell import Shell
 
@@ -83,7 +84,7 @@ class Starter:
             BlobError: the object store cannot be reached.
         """
         check_place(request)
-        project = await self._lookup.project(request.project, request.domain)
+        known = await self._lookup.project(request.project, request.domain)
         check_request(request)
         launchable = await self._lookup.launchable(request.spec.launch_plan)
         given = given_inputs(request)
@@ -92,13 +93,15 @@ class Starter:
         identifier = WorkflowExecutionIdentifier(
             project=request.project, domain=request.domain, name=request.name or new_execution_name()
         )
+        said = await self._said(identifier, launchable, known)
+        check_cluster_pool(identifier, request.spec, said)
         limits = resolve_limits(identifier, request.spec, launchable.spec, self._limits, within)
         inputs_ref, user_inputs_ref = await self._write(identifier, inputs, given)
         created = execution_created(
             identifier,
             request.spec,
             launchable,
-            dict(project.labels.values),
+            dict(known.project.labels.values),
             self.places,
             inputs=inputs_ref,
             user_inputs=user_inputs_ref,
@@ -106,6 +109,7 @@ class Starter:
             now=_now(),
             parent=parent,
             parent_config=config,
+            said=said,
         )
         created.limits.extend(limits)
         created.requested_by = requested_by
@@ -119,6 +123,13 @@ class Starter:
             await self._append(created, inputs, cause)
         metrics.created_total.inc()
         return identifier
+
+    async def _said(self, identifier: WorkflowExecutionIdentifier, launchable: Launchable, known: KnownProject) -> Said:
+        """What attributes say. A workflow of another project has some there."""
+        workflow_id = launchable.workflow_id
+        elsewhere = workflow_id.project != identifier.project
+        of_workflow = await self._lookup.attributes(workflow_id.project) if elsewhere else known.attributes
+        return said_about(identifier, workflow_id, known.attributes, of_workflow)
 
     async def _append_in_place(self, created: ExecutionCreated, inputs: LiteralMap, cause: Cause) -> None:
         """Takes a place and makes the execution, or gives the place back; when this dies between, an alarm does."""

@@ -1,16 +1,18 @@
 """The merged configuration of an execution: each field from the first source that sets it (admin-contract §4.5)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 from zlib import crc32
 
 from flyteidl.admin.common_pb2 import AuthRole
 from flyteidl.admin.execution_pb2 import ExecutionSpec, NotificationList
 from flyteidl.admin.launch_plan_pb2 import LaunchPlanSpec
+from flyteidl.admin.matchable_resource_pb2 import WorkflowExecutionConfig
 from flyteidl.core.identifier_pb2 import WorkflowExecutionIdentifier
 from flyteidl.core.security_pb2 import Identity, SecurityContext
 
 from flightlog_protos.execution.v1.facts_pb2 import ResolvedConfig
+from services.execution.creation.attributes import NOTHING, Said, default_quality
 
 DEFAULT_MAX_PARALLELISM = 25
 
@@ -27,8 +29,9 @@ def resolve_config(
     raw_output_prefix: str,
     max_parallelism: int,
     parent: ResolvedConfig | None = None,
+    said: Said = NOTHING,
 ) -> ResolvedConfig:
-    """What holds for this run. The request comes first, then the launch plan, then the server's own settings.
+    """What holds for this run. The request comes first, then the launch plan, attributes, the server's own settings.
 
     Args:
         launch_plan: empty for the execution of a single task.
@@ -36,40 +39,43 @@ def resolve_config(
         raw_output_prefix: where tasks write unless the request or the launch plan says otherwise.
         max_parallelism: what holds, for each execution by itself, when neither says anything.
         parent: of a child: what holds for the execution that it belongs to.
+        said: what administrators set for where it runs, and for its workflow.
     """
+    sources = (spec, launch_plan, *said.configs)
     config = ResolvedConfig(
         max_parallelism=next(
-            (given for given in (spec.max_parallelism, launch_plan.max_parallelism) if given > 0), max_parallelism
+            (source.max_parallelism for source in sources if source.max_parallelism > 0), max_parallelism
         ),
-        overwrite_cache=spec.overwrite_cache or launch_plan.overwrite_cache,
+        overwrite_cache=any(source.overwrite_cache for source in sources),
         launch_plan=spec.launch_plan,
         metadata_prefix=f"{metadata_root.replace('{shard}', _shard(execution_id))}"
         f"/{execution_id.project}-{execution_id.domain}-{execution_id.name}",
         raw_output_prefix=(
-            spec.raw_output_data_config.output_location_prefix
-            or launch_plan.raw_output_data_config.output_location_prefix
-            or raw_output_prefix
+            _first_of(source.raw_output_data_config.output_location_prefix for source in sources) or raw_output_prefix
         ).rstrip("/"),
+        task_resources=said.task_resources,
     )
     if parent is not None:
         if parent.HasField("parallelism_root"):
             config.parallelism_root.CopyFrom(parent.parallelism_root)
     elif spec.max_parallelism > 0 or launch_plan.max_parallelism > 0:
         config.parallelism_root.CopyFrom(execution_id)
-    interruptible = _first(source.interruptible for source in (spec, launch_plan) if source.HasField("interruptible"))
+    interruptible = _first(source.interruptible for source in sources if source.HasField("interruptible"))
     if interruptible is not None:
         config.interruptible = interruptible.value
     for source in (spec.quality_of_service, launch_plan.quality_of_service):
         if source.spec.HasField("queueing_budget"):
             config.queueing_budget.CopyFrom(source.spec.queueing_budget)
             break
-    envs = spec.envs.values or launch_plan.envs.values
-    for pair in envs:
+    quality = default_quality(spec, launch_plan, said)
+    if quality is not None and quality.spec.HasField("queueing_budget"):
+        config.default_queueing_budget.CopyFrom(quality.spec.queueing_budget)
+    for pair in _first_of(source.envs.values for source in sources) or ():
         config.envs[pair.key] = pair.value
     # Labels and annotations of the first source replace the others' as a whole; the project's fill in (T55).
     config.labels.update(project_labels)
-    config.labels.update(spec.labels.values or launch_plan.labels.values)
-    config.annotations.update(spec.annotations.values or launch_plan.annotations.values)
+    config.labels.update(_first_of(source.labels.values for source in sources) or {})
+    config.annotations.update(_first_of(source.annotations.values for source in sources) or {})
     return config
 
 
@@ -79,9 +85,15 @@ def _shard(execution_id: WorkflowExecutionIdentifier) -> str:
     return f"{crc32(execution_id.name.encode()) & 0xFF:02x}"
 
 
-def resolve_security_context(spec: ExecutionSpec, launch_plan: LaunchPlanSpec) -> SecurityContext:
-    """Who the run is: always set, with at least an empty identity (admin-contract §4.5, T53)."""
-    for context in (spec.security_context, launch_plan.security_context, _derived(spec.auth_role)):
+def resolve_security_context(
+    spec: ExecutionSpec, launch_plan: LaunchPlanSpec, configs: Sequence[WorkflowExecutionConfig] = ()
+) -> SecurityContext:
+    """Who the run is: always set, with at least an empty identity (admin-contract §4.5, T53).
+
+    The older roles, even that of the request, come after all sources of security contexts.
+    """
+    given = [source.security_context for source in (spec, launch_plan, *configs)]
+    for context in (*given, _derived(spec.auth_role)):
         if _is_set(context.run_as):
             return context
     roles = (launch_plan.auth_role, _older_role(launch_plan), AuthRole(assumable_iam_role=launch_plan.role))
@@ -118,6 +130,11 @@ def _older_role(launch_plan: LaunchPlanSpec) -> AuthRole:
     return AuthRole(
         assumable_iam_role=older.assumable_iam_role, kubernetes_service_account=older.kubernetes_service_account
     )
+
+
+def _first_of(values: Iterable[_T]) -> _T | None:
+    """The first that is not empty."""
+    return _first(value for value in values if value)
 
 
 def _first(values: Iterable[_T]) -> _T | None:

@@ -11,6 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from flightlog_protos.execution.v1.facts_pb2 import ExecutionCreated, ParentAttempt, ResolvedConfig
 from flightlog_protos.log.v1.envelope_pb2 import DataRef
+from services.execution.creation.attributes import NOTHING, Said
 from services.execution.creation.config import resolve_config, resolve_notifications, resolve_security_context
 
 
@@ -48,12 +49,14 @@ def execution_created(
     now: Timestamp,
     parent: ParentAttempt | None = None,
     parent_config: ResolvedConfig | None = None,
+    said: Said = NOTHING,
 ) -> ExecutionCreated:
     """The fact. `spec` is the request's, and is completed in place of being copied.
 
     Args:
         parent: the launch-plan node that waits for the end of this execution.
         parent_config: what holds for the execution of that node.
+        said: what attributes say about the execution.
     """
     config = resolve_config(
         spec,
@@ -64,8 +67,9 @@ def execution_created(
         raw_output_prefix=places.raw_output_prefix,
         max_parallelism=places.max_parallelism,
         parent=parent_config,
+        said=said,
     )
-    security_context = resolve_security_context(spec, launchable.spec)
+    security_context = resolve_security_context(spec, launchable.spec, said.configs)
     config_notifications = resolve_notifications(spec, launchable.spec)
     _complete(spec, execution_id, principal)
     if spec.launch_plan.resource_type == LAUNCH_PLAN:

@@ -420,6 +420,8 @@ class Turn:
         )
         if created.spec.HasField("security_context"):
             template.security_context.CopyFrom(created.spec.security_context)
+        if config.HasField("task_resources"):
+            template.task_resources.CopyFrom(config.task_resources)
         return template
 
 
