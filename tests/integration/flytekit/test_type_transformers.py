@@ -20,11 +20,11 @@ def kinds(workflow_module: Callable[[str], Any]) -> Any:
 
 
 @pytest.fixture(scope="module")
-def through(remote: Any, kinds: Any, register: Callable[..., Any]) -> Callable[..., Any]:
+def through(remote: Any, workflow_module: Callable[[str], Any], register: Callable[..., Any]) -> Callable[..., Any]:
     """Run the identity task of that name on the inputs; gives the finished execution."""
 
-    def run(name: str, **inputs: Any) -> Any:
-        task = getattr(kinds, name)
+    def run(name: str, module: str = "kinds", **inputs: Any) -> Any:
+        task = getattr(workflow_module(module), name)
         execution = remote.execute(register(task), inputs=inputs, type_hints=task.python_interface.inputs)
         done = remote.wait(execution, timeout=timedelta(seconds=120), poll_interval=POLL, sync_nodes=True)
         assert done.is_successful, done.error
@@ -122,7 +122,7 @@ def test_array_estimator_and_schema(through: Callable[..., Any]) -> None:
     doubled = through("arrays", v=np.array([[1.0, 2.0], [3.0, 4.0]])).outputs.get("o0", np.ndarray)
     assert doubled.tolist() == [[2.0, 4.0], [6.0, 8.0]]
     estimator = LinearRegression().fit([[0.0], [1.0]], [1.0, 3.0])
-    returned = through("estimators", v=estimator).outputs.get("o0", LinearRegression)
+    returned = through("estimators", module="estimators", v=estimator).outputs.get("o0", LinearRegression)
     assert returned.predict([[2.0]]).tolist() == pytest.approx([5.0])
     schema = FlyteSchema()
     schema.open().write(pd.DataFrame({"a": [1, 2]}))

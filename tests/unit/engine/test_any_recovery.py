@@ -117,7 +117,7 @@ def begun(story: Story) -> Story:
     return story
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     plans(),
     st.lists(st.lists(st.integers(0, 11), max_size=12), min_size=1, max_size=3),

@@ -16,7 +16,6 @@ from flytekit.types.directory import FlyteDirectory
 from flytekit.types.file import FlyteFile
 from flytekit.types.iterator.json_iterator import JSON
 from flytekit.types.schema import FlyteSchema
-from sklearn.linear_model import LinearRegression
 
 SMALL = Resources(cpu="100m", mem="300Mi")
 
@@ -178,11 +177,6 @@ def messages(v: Identifier) -> Identifier:
 @task(requests=SMALL)
 def arrays(v: np.ndarray) -> np.ndarray:
     return v * 2
-
-
-@task(requests=SMALL)
-def estimators(v: LinearRegression) -> LinearRegression:
-    return v
 
 
 @task(requests=SMALL)
