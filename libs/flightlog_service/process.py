@@ -8,7 +8,8 @@ import json
 import os
 import signal
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
@@ -20,6 +21,9 @@ from .settings import ServiceSettings
 
 Ready = Callable[[int | None], None]
 """To be called once the service serves, with its gRPC port if it has one."""
+
+ALIVE_SECONDS = 10.0
+"""How often a process that gets round to its work touches its `alive_file`."""
 
 _Settings = TypeVar("_Settings", bound=ServiceSettings)
 
@@ -37,6 +41,9 @@ def run_until_stopped(service: str, settings: _Settings, run: Callable[[_Setting
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
     logger.info("service.starting", settings=settings.model_dump(mode="json"))
+    if settings.ready_file is not None:
+        # Of a former process at this place, whose files outlived it.
+        settings.ready_file.unlink(missing_ok=True)
     try:
         uvloop.run(_cancelled_by_signals(settings, run))
         logger.info("service.stopped")
@@ -49,11 +56,21 @@ async def _cancelled_by_signals(settings: _Settings, run: Callable[[_Settings, R
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, serving.cancel)
-    try:
-        await serving
-    except asyncio.CancelledError:
-        if not serving.cancelled():
-            raise
+    async with AsyncExitStack() as stack:
+        if settings.alive_file is not None:
+            await stack.enter_async_context(running(_touching(settings.alive_file)))
+        try:
+            await serving
+        except asyncio.CancelledError:
+            if not serving.cancelled():
+                raise
+
+
+async def _touching(path: Path) -> None:
+    """Touches a file for as long as the loop gets round to it."""
+    while True:
+        path.touch()  # noqa: ASYNC240 - as quick as it gets
+        await asyncio.sleep(ALIVE_SECONDS)
 
 
 @asynccontextmanager

@@ -25,3 +25,5 @@ class ServiceSettings(BaseSettings):
     telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings)
     ready_file: Path | None = None
     """Written when the service serves, for whoever waits for it: JSON of `pid`, `grpc` and `metrics` port."""
+    alive_file: Path | None = None
+    """Touched every ten seconds by a process that gets round to it, for probes of services without a gRPC port."""
