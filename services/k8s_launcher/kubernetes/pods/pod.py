@@ -18,6 +18,7 @@ from services.k8s_launcher.kubernetes.pods.merge import onto_template
 from services.k8s_launcher.kubernetes.pods.metadata import PRIMARY, Metadata, object_metadata
 from services.k8s_launcher.kubernetes.pods.shared_memory import mount_shared_memory
 from services.k8s_launcher.kubernetes.pods.specification import SIDECAR, raw_pod
+from services.k8s_launcher.kubernetes.raw_containers import DOWNLOADER, add_copying
 from services.k8s_launcher.kubernetes.secrets import inject, marks
 
 RAW_CONTAINER: Final = "raw-container"
@@ -48,11 +49,13 @@ def pod_spec_for(task: Task, *, interruptible: bool | None = None) -> PodForm:
     raw = raw_pod(template, scheduled, name=task.name, image_pull_policy=pods.image_pull_policy)
     spec, primary = raw.spec, raw.primary
     complete_containers(raw, task)
+    add_copying(spec, task, primary)
     fill_in(spec, scheduled, pods, interruptible=scheduled.interruptible if interruptible is None else interruptible)
     _default_security_context(spec, primary, pods.default_security_context)
     metadata = raw.metadata
     if task.pod_template is not None:
-        spec = onto_template(task.pod_template.get("spec") or {}, spec, primary=primary)
+        under = task.pod_template.get("spec") or {}
+        spec = onto_template(under, spec, primary=primary, primary_init=DOWNLOADER)
         metadata = Metadata.of_object(task.pod_template.get("metadata")).under(metadata)
     select_accelerator(spec, task)
     extended = extended_resources(task)
