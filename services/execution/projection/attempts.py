@@ -9,12 +9,16 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from flightlog_protos.execution.v1 import facts_pb2 as facts
 from flightlog_protos.launcher.v1.observations_pb2 import Usage
+from services.execution.projection import custom_info
 from services.execution.projection.rows import At, Rows, TaskRow
 from services.execution.projection.times import lasted
 
 # Which part ran the task, as clients know it: the console picks its log view by it.
 _CONTAINER = "container"
 _ON_DEMAND, _INTERRUPTIBLE = TaskExecutionMetadata.DEFAULT, TaskExecutionMetadata.INTERRUPTIBLE
+
+# The first says when it began; of the others the latest stay. All of them must fit into a client's message.
+_MOST_REASONS = 200
 
 _FINAL = frozenset({TaskExecution.SUCCEEDED, TaskExecution.FAILED, TaskExecution.ABORTED})
 _PENDING = frozenset({TaskExecution.QUEUED, TaskExecution.INITIALIZING, TaskExecution.WAITING_FOR_RESOURCES})
@@ -66,6 +70,9 @@ def progressed(rows: Rows, at: At, fact: facts.AttemptProgressed) -> None:
     closure.updated_at.CopyFrom(fact.occurred_at)
     if fact.phase == TaskExecution.RUNNING and not closure.HasField("started_at"):
         closure.started_at.CopyFrom(fact.occurred_at)
+    if fact.plugin:
+        closure.metadata.plugin_identifier = fact.plugin
+    custom_info.merge(closure.custom_info, fact.custom_info)
     _explain(closure, fact.reason, fact.occurred_at)
     _merge_logs(closure, fact.logs)
 
@@ -127,6 +134,8 @@ def _ended(
     if closure.HasField("started_at"):
         closure.duration.CopyFrom(lasted(closure.started_at, fact.occurred_at))
     _merge_logs(closure, fact.logs)
+    if not isinstance(fact, facts.AttemptAborted):
+        custom_info.merge(closure.custom_info, fact.custom_info)
     if fact.HasField("usage"):
         _show_usage(closure, fact.usage)
 
@@ -134,15 +143,19 @@ def _ended(
 def _show_usage(closure: TaskExecutionClosure, usage: Usage) -> None:
     """Flyte's message has no field for what an attempt used; its free-form one is what the console shows as it is."""
     shown = closure.custom_info
-    shown["peak_memory_bytes"] = usage.peak_memory_bytes
-    shown["cpu_seconds"] = usage.cpu_time.seconds + usage.cpu_time.nanos / 1e9
-    shown["wall_seconds"] = usage.wall_time.seconds + usage.wall_time.nanos / 1e9
+    if usage.peak_memory_bytes:
+        shown["peak_memory_bytes"] = usage.peak_memory_bytes
+    if usage.HasField("cpu_time"):
+        shown["cpu_seconds"] = usage.cpu_time.seconds + usage.cpu_time.nanos / 1e9
+    if usage.HasField("wall_time"):
+        shown["wall_seconds"] = usage.wall_time.seconds + usage.wall_time.nanos / 1e9
 
 
 def _explain(closure: TaskExecutionClosure, reason: str, at: Timestamp) -> None:
     if reason and reason != closure.reason:
         closure.reason = reason
         closure.reasons.append(Reason(occurred_at=at, message=reason))
+        del closure.reasons[1 : max(1, len(closure.reasons) - _MOST_REASONS + 1)]
 
 
 def _merge_logs(closure: TaskExecutionClosure, logs: Iterable[TaskLog]) -> None:

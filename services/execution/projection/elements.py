@@ -10,8 +10,10 @@ from typing import Any
 from flyteidl.admin.task_execution_pb2 import TaskExecution as ShownTask
 from flyteidl.core.execution_pb2 import TaskExecution, TaskLog, WorkflowExecution
 from google.protobuf.message import Message
+from google.protobuf.struct_pb2 import Struct
 
 from flightlog_protos.execution.v1 import facts_pb2 as facts
+from services.execution.projection import custom_info
 from services.execution.projection.rows import At, ElementRow, Rows, TaskRow
 from services.execution.projection.times import lasted
 
@@ -140,12 +142,13 @@ def _scheduled(rows: Rows, at: At, fact: facts.AttemptScheduled | facts.ChildExe
 
 
 def _progressed(rows: Rows, at: At, fact: facts.AttemptProgressed) -> None:
-    _moved(rows, at, fact.node_id, fact.attempt, fact.phase, fact.logs)
+    _moved(rows, at, fact.node_id, fact.attempt, fact.phase, fact.logs, fact.custom_info)
 
 
 def _attempt_ended(phase: TaskExecution.Phase) -> Callable[[Rows, At, Any], None]:
     def change(rows: Rows, at: At, fact: facts.AttemptSucceeded | facts.AttemptFailed | facts.AttemptAborted) -> None:
-        _moved(rows, at, fact.node_id, fact.attempt, phase, fact.logs)
+        said = None if isinstance(fact, facts.AttemptAborted) else fact.custom_info
+        _moved(rows, at, fact.node_id, fact.attempt, phase, fact.logs, said)
 
     return change
 
@@ -171,11 +174,21 @@ def _ended_as(phase: TaskExecution.Phase) -> Callable[[Rows, At, Any], None]:
     return change
 
 
-def _moved(rows: Rows, at: At, node_id: str, attempt: int, phase: TaskExecution.Phase, logs: Sequence[TaskLog]) -> None:
+def _moved(
+    rows: Rows,
+    at: At,
+    node_id: str,
+    attempt: int,
+    phase: TaskExecution.Phase,
+    logs: Sequence[TaskLog],
+    said: Struct | None = None,
+) -> None:
     row = rows.element(at, node_id, attempt)
     if row is None:
         return
     row.message.phase = phase
+    if said is not None:
+        custom_info.merge(row.message.custom_info, said)
     for log in logs:
         name = f"{log.name}-{row.message.index}"
         known = next((old for old in row.message.logs if (old.uri, old.name) == (log.uri, name)), None)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from flyteidl.core import execution_pb2, literals_pb2, tasks_pb2
 
 from flightlog_protos.execution.v1.facts_pb2 import AttemptScheduled
-from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved, Exit
+from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved, Exit, Usage
 from services.k8s_launcher.templates import TemplateValues
 
 if TYPE_CHECKING:
@@ -102,6 +102,8 @@ class Reading:
     exit: Exit | None = None
     """With EXITED: it ended by itself, what it wrote decides."""
     logs: tuple[execution_pb2.TaskLog, ...] = ()
+    usage: Usage | None = None
+    """At the end: what it used, as far as the status says."""
     occurred_at: datetime | None = None
     """When it came to be so, as the status says; None: now."""
     again_at: datetime | None = None

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import pytest
 from flyteidl.core import execution_pb2, identifier_pb2
+from google.protobuf import json_format
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from flightlog_log import Head, Recorded, Subject
 from flightlog_protos.execution.v1 import facts_pb2 as facts
+from flightlog_protos.launcher.v1 import observations_pb2
 from flightlog_protos.log.v1.envelope_pb2 import DataRef, Envelope
 from services.execution.projection import fold
 from services.execution.projection.rows import NodeRow, RowMissing, Rows, TaskRow
@@ -178,6 +180,56 @@ def test_each_attempt_has_a_row_and_keeps_its_end() -> None:
     assert second.phase == Task.SUCCEEDED
     assert second.output_uri == "s3://b/m/p-d-run/n0/data/1/outputs.pb", "named though the task declares no outputs"
     assert not second.HasField("started_at")
+
+
+def progressed(phase: Task.Phase, second: float, **fields: object) -> facts.AttemptProgressed:
+    return facts.AttemptProgressed(node_id="n0", phase=phase, occurred_at=at(second), **fields)  # type: ignore[arg-type]
+
+
+def told(*items: Message) -> TaskRow:
+    """The first attempt of a node of which these facts are told, each in an envelope of its own."""
+    begun = envelope(9, queued("n0"), scheduled("n0", 0, 3))
+    history = [HISTORY[0], begun, *(envelope(10 + number, item) for number, item in enumerate(items))]
+    return task(folded(history))
+
+
+def test_an_attempt_may_wait_again_and_says_so() -> None:
+    closure = told(
+        progressed(Task.RUNNING, 4),
+        progressed(Task.QUEUED, 5, reason="Suspended"),
+        progressed(Task.RUNNING, 6),
+    ).message.closure
+    assert (closure.phase, closure.started_at, closure.updated_at) == (Task.RUNNING, at(4), at(6))
+    assert [reason.message for reason in closure.reasons] == ["task submitted to the launcher", "Suspended"]
+
+
+def test_the_plugin_is_what_the_runtime_says() -> None:
+    assert told().message.closure.metadata.plugin_identifier == "container"
+    ray = told(progressed(Task.QUEUED, 4, plugin="ray"), progressed(Task.RUNNING, 5))
+    assert ray.message.closure.metadata.plugin_identifier == "ray"
+
+
+def test_what_a_plugin_says_is_merged_as_json() -> None:
+    closure = told(
+        progressed(Task.QUEUED, 4, custom_info={"state": "NEW", "links": {"a": "1", "b": "2"}, "gone": True}),
+        progressed(Task.RUNNING, 5, custom_info={"state": "RUNNING", "links": {"b": "3"}, "gone": None}),
+        facts.AttemptFailed(node_id="n0", error=ERROR, occurred_at=at(6), custom_info={"state": "FAILED"}),  # type: ignore[arg-type]
+    ).message.closure
+    assert json_format.MessageToDict(closure.custom_info) == {"state": "FAILED", "links": {"a": "1", "b": "3"}}
+
+
+def test_of_many_reasons_the_first_and_the_latest_stay() -> None:
+    closure = told(*(progressed(Task.QUEUED, 4, reason=f"{n}/9 nodes") for n in range(300))).message.closure
+    assert len(closure.reasons) == 200
+    assert closure.reasons[0].message == "task submitted to the launcher"
+    assert [reason.message for reason in closure.reasons[1:]] == [f"{n}/9 nodes" for n in range(101, 300)]
+
+
+def test_of_what_an_attempt_used_only_what_is_known_is_shown() -> None:
+    usage = observations_pb2.Usage()
+    usage.wall_time.FromSeconds(7)
+    ended = facts.AttemptFailed(node_id="n0", error=ERROR, occurred_at=at(6), usage=usage)
+    assert json_format.MessageToDict(told(ended).message.closure.custom_info) == {"wall_seconds": 7}
 
 
 def test_node_shows_the_checkpoint_of_the_attempt_that_ended_by_itself() -> None:

@@ -10,8 +10,12 @@ from flyteidl.core.identifier_pb2 import Identifier, ResourceType, WorkflowExecu
 from flyteidl.core.tasks_pb2 import TaskTemplate
 
 from flightlog_protos.execution.v1.facts_pb2 import AttemptScheduled
+from services.k8s_launcher.kubernetes.objects import Task
 from services.k8s_launcher.kubernetes.pods import logs
 from services.k8s_launcher.kubernetes.pods.log_settings import LogSettings
+from services.k8s_launcher.kubernetes.pods.metadata import Metadata, object_metadata
+from services.k8s_launcher.kubernetes.settings import KubernetesSettings
+from services.k8s_launcher.templates import TemplateValues
 
 SCHEDULED = AttemptScheduled(
     execution_id=WorkflowExecutionIdentifier(project="p", domain="d", name="a1b2c3d4e5f6g7h8i9j0"),
@@ -44,6 +48,11 @@ def _pod(**annotations: str) -> dict[str, Any]:
             ],
         },
     }
+
+
+def _task(template: TaskTemplate) -> Task:
+    nowhere = TemplateValues(*[""] * 8)
+    return Task(SCHEDULED, template, nowhere, None, "p-d", SCHEDULED.generated_name, KubernetesSettings())
 
 
 def _links(settings: dict[str, Any], pod: dict[str, Any] | None = None, **more: Any) -> tuple[TaskLog, ...]:
@@ -183,6 +192,12 @@ class TestDynamicLinks:
 
     def _asking(self, **config: str) -> dict[str, Any]:
         return _pod(**logs.wanted(TaskTemplate(config=config)))
+
+    def test_what_the_task_asks_for_is_on_its_object(self) -> None:
+        asking, not_asking = TaskTemplate(config={"link_type": "vscode", "port": "1"}), TaskTemplate()
+        annotations = object_metadata(_task(asking), Metadata())["annotations"]
+        assert logs.task_config({"metadata": {"annotations": annotations}}) == dict(asking.config)
+        assert logs.ANNOTATION not in object_metadata(_task(not_asking), Metadata())["annotations"]
 
     def test_a_task_that_asks_for_none_gets_none_and_no_annotation(self) -> None:
         assert logs.wanted(TaskTemplate(config={"port": "1"})) == {}

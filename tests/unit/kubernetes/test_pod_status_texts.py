@@ -325,6 +325,14 @@ class TestRunning:
         assert (reading.stage, reading.logs) == (AttemptObserved.RUNNING, ())
 
 
+def test_how_long_it_ran_is_known_at_its_end() -> None:
+    ended = read(pod(status("Succeeded", container("main", terminated(0, "Completed", minutes=20)))))
+    assert ended.usage is not None
+    assert ended.usage.wall_time.ToTimedelta() == timedelta(minutes=40)
+    assert read(pod(status("Running", container("main", running())))).usage is None
+    assert read(pod(status("Failed", reason="Evicted"))).usage is None
+
+
 def test_links_lead_to_the_primary_container() -> None:
     template = {"display_name": "L", "template_uris": ["{{ .containerName }}"]}
     state = status("Running", container("side", running()), container("main", running()))

@@ -16,6 +16,7 @@ from flyteidl.core import tasks_pb2
 from flightlog_protos.execution.v1.facts_pb2 import AttemptScheduled
 from flightlog_types.short_names import fnv32a
 from services.k8s_launcher.kubernetes.objects import Object, Task
+from services.k8s_launcher.kubernetes.pods import logs
 
 PRIMARY: Final = "primary_container_name"
 """Annotation with the container whose end is the task's; also the entry of a task's configuration that names it."""
@@ -53,7 +54,8 @@ class Metadata:
 def object_metadata(task: Task, own: Metadata) -> Object:
     """`metadata` of the object that runs an attempt. `own`: what its pod's specification says itself."""
     asked = Metadata.of(task.template.metadata.metadata)
-    found = _defaults(task).under(own).under(asked).under(_execution(task))
+    links = Metadata(annotations=logs.wanted(task.template))
+    found = _defaults(task).under(own).under(asked).under(_execution(task)).under(links)
     return {"name": task.name, "namespace": task.namespace, **found.fields()}
 
 

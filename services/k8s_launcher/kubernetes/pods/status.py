@@ -7,9 +7,10 @@ a pod that succeeded has done is not known here: what it wrote says so.
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Final
 
-from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved, Exit
+from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved, Exit, Usage
 from services.k8s_launcher.kubernetes.objects import Object, Reading, Seen
 from services.k8s_launcher.kubernetes.pods.container_states import (
     OOM_KILLED,
@@ -24,6 +25,8 @@ from services.k8s_launcher.kubernetes.pods.failed import read_failed
 from services.k8s_launcher.kubernetes.pods.logs import pod_links
 from services.k8s_launcher.kubernetes.pods.metadata import PRIMARY
 from services.k8s_launcher.kubernetes.pods.pending import read_pending
+
+_ENDS: Final = frozenset({AttemptObserved.EXITED, AttemptObserved.FAILED})
 
 NOT_FOUND: Final = "PrimaryContainerNotFound"
 
@@ -45,12 +48,24 @@ def read_pod(seen: Seen) -> Reading:
         case _:
             reading = _by_containers(pod, primary, delete_leftovers=settings.delete_leftover_sidecars)
     container = primary or pod["spec"]["containers"][0]["name"]
-    return replace(reading, logs=pod_links(pod, container, seen.scheduled, seen.settings.logs))
+    links = pod_links(pod, container, seen.scheduled, seen.settings.logs)
+    usage = _usage(pod, container) if reading.stage in _ENDS else None
+    return replace(reading, logs=links, usage=usage)
 
 
 def primary_container(pod: Object) -> str | None:
     """Name of the container whose end is the task's; None when it is that of all."""
     return (pod["metadata"].get("annotations") or {}).get(PRIMARY)
+
+
+def _usage(pod: Object, name: str) -> Usage | None:
+    """How long a container ran; Kubernetes keeps no account of the rest."""
+    ended = next((container.terminated for container in regular_containers(pod) if container.name == name), None)
+    if ended is None or ended.started_at is None or ended.finished_at is None:
+        return None
+    usage = Usage()
+    usage.wall_time.FromTimedelta(max(ended.finished_at - ended.started_at, timedelta()))
+    return usage
 
 
 def _succeeded(pod: Object) -> Reading:
