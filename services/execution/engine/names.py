@@ -1,6 +1,6 @@
 """Names made from (execution, node, attempt) alone, so that a redelivered decision always arrives at the same name.
 
-Rules and check vectors: engine-semantics §3.4 (shards) and §3.6 (names).
+Rules and check vectors: engine-semantics §3.4 (shards) and §3.6 (names), k8s-contract §1.1.
 """
 
 from typing import Final
@@ -31,8 +31,8 @@ def element_id(array_id: str, array_attempt: int, spec_node_id: str) -> str:
 
 
 def generated_name(execution: str, node_id: str, attempt: int) -> str:
-    """Name of an attempt's pod or process; at most 50 characters."""
-    return fitted(f"{execution}-{node_id}-{attempt}", GENERATED_NAME_LIMIT)
+    """Name of an attempt's pod or process; at most 50 characters, of which the node's id takes no more than 20."""
+    return fitted(f"{execution}-{fitted(node_id, NODE_ID_LIMIT)}-{attempt}", GENERATED_NAME_LIMIT)
 
 
 def child_execution_name(execution: str, node_id: str, attempt: int) -> str:

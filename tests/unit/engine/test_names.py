@@ -15,6 +15,11 @@ def test_generated_name_that_fits_is_plain() -> None:
     assert names.generated_name(EXECUTION, "n0", 0) == "akmhktsb8cz8hwmv4ldf-n0-0"
 
 
+def test_long_node_id_is_hashed_alone() -> None:
+    name = names.generated_name("a1b2c3d4e5f6g7h8i9j0", "a-very-long-node-name-from-user", 2)
+    assert name == "a1b2c3d4e5f6g7h8i9j0-f24kxjxa-2"
+
+
 def test_child_execution_name_is_hashed() -> None:
     assert names.child_execution_name(EXECUTION, "n0", 0) == "fnljnygmunr6jo"
 
