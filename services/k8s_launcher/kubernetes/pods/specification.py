@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -67,20 +67,6 @@ def raw_pod(
         return raw
     metadata = raw.metadata.under(Metadata.of(over.metadata))
     return RawPod(plain(over.pod_spec), metadata, over.primary_container_name or _UNNAMED_PRIMARY)
-
-
-def commands(template: tasks_pb2.TaskTemplate, scheduled: AttemptScheduled) -> list[str]:
-    """All words of a task's commands in which placeholders are replaced. Raises `NotLaunchable`."""
-    spec = raw_pod(template, scheduled, name="").spec
-    return [
-        str(word) for each in containers(spec) for word in (*(each.get("command") or []), *(each.get("args") or []))
-    ]
-
-
-def containers(spec: Object) -> Iterator[Object]:
-    """Init containers, then the others."""
-    yield from spec.get("initContainers") or []
-    yield from spec.get("containers") or []
 
 
 def plain(message: struct_pb2.Struct) -> Object:
