@@ -18,8 +18,14 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 _SECOND: Final = 1_000_000_000
 _UNITS: Final = {
-    **{"ns": 1, "us": 1_000, "µs": 1_000, "μs": 1_000, "ms": 1_000_000},
-    **{"s": _SECOND, "m": 60 * _SECOND, "h": 3600 * _SECOND},
+    "ns": 1,
+    "us": 1_000,
+    "µs": 1_000,
+    "μs": 1_000,
+    "ms": 1_000_000,
+    "s": _SECOND,
+    "m": 60 * _SECOND,
+    "h": 3600 * _SECOND,
 }
 _LONGEST_SECONDS: Final = 315_576_000_000
 _NUMBER: Final = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)"
