@@ -11,12 +11,15 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.k8s_launcher.kubernetes.api_settings import ApiSettings
+from services.k8s_launcher.kubernetes.cluster_resources.settings import ClusterResourceSettings
 from services.k8s_launcher.kubernetes.lease_settings import LeaseSettings
-from services.k8s_launcher.kubernetes.pods.log_settings import LogSettings
 from services.k8s_launcher.kubernetes.plugins.settings import OperatorSettings
+from services.k8s_launcher.kubernetes.pod_event_settings import PodEventSettings
+from services.k8s_launcher.kubernetes.pods.log_settings import LogSettings
 from services.k8s_launcher.kubernetes.pods.settings import PodSettings, TaskResourceSettings
 from services.k8s_launcher.kubernetes.pods.status_settings import StatusSettings
 from services.k8s_launcher.kubernetes.queueing.settings import QueueingSettings
+from services.k8s_launcher.kubernetes.raw_container_settings import RawContainerSettings
 from services.k8s_launcher.kubernetes.secret_settings import SecretInjectionSettings
 
 
@@ -31,6 +34,7 @@ class KubernetesSettings(BaseModel):
     context: str | None = Field(None, description="Context of the kubeconfig; default: its current one")
     api: ApiSettings = ApiSettings.model_validate({})
     lease: LeaseSettings = LeaseSettings.model_validate({})
+    pod_events: PodEventSettings = PodEventSettings.model_validate({})
     own_namespace: str = Field(
         "flightlog", description="Namespace of the launcher: its lease, and pod templates that all projects may use"
     )
@@ -42,5 +46,7 @@ class KubernetesSettings(BaseModel):
     status: StatusSettings = StatusSettings.model_validate({})
     logs: LogSettings = LogSettings.model_validate({})
     secrets: SecretInjectionSettings = SecretInjectionSettings.model_validate({})
+    raw_containers: RawContainerSettings = RawContainerSettings.model_validate({})
     operators: OperatorSettings = OperatorSettings.model_validate({})
     queueing: QueueingSettings = QueueingSettings.model_validate({})
+    cluster_resources: ClusterResourceSettings = ClusterResourceSettings.model_validate({})
