@@ -1,8 +1,8 @@
 """`make docs`: the files made from the routing table, so that they cannot say something else than the code.
 
-docs/api-coverage.md        every method, its owner, whether it is served
-deploy/k8s/nginx.conf       the edge of docker-compose and Kubernetes: each method straight to its owner
-deploy/k8s/grpc-routes.yaml the same for a Gateway
+docs/api-coverage.md                       every method, its owner, whether it is served
+deploy/k8s/components/edge-nginx/nginx.conf    the edge of docker-compose and Kubernetes: each method straight to its owner
+deploy/k8s/components/edge-gateway/grpc-routes.yaml    the same for a Gateway
 """
 
 import sys
@@ -15,6 +15,8 @@ PORT = 8089
 NAMESPACE = "flightlog"
 SERVING = ("registry", "execution", "catalog", "scheduler")
 """Services with a gRPC port. Their host names are the same in docker-compose.yml and in deploy/k8s."""
+NGINX = ROOT / "deploy" / "k8s" / "components" / "edge-nginx" / "nginx.conf"
+GRPC_ROUTES = ROOT / "deploy" / "k8s" / "components" / "edge-gateway" / "grpc-routes.yaml"
 _MADE = "# Made from libs/flightlog_rpc/routing.py by `make docs`.\n"
 
 
@@ -24,9 +26,8 @@ def generated() -> dict[Path, str]:
     backends = {service: (service, PORT) for service in SERVING}
     return {
         ROOT / "docs" / "api-coverage.md": coverage.render(),
-        ROOT / "deploy" / "k8s" / "nginx.conf": _MADE + edge.nginx_conf(upstreams, listen=str(PORT)),
-        ROOT / "deploy" / "k8s" / "grpc-routes.yaml": _MADE
-        + edge.grpc_routes(backends, gateway="flightlog", namespace=NAMESPACE),
+        NGINX: _MADE + edge.nginx_conf(upstreams, listen=str(PORT)),
+        GRPC_ROUTES: _MADE + edge.grpc_routes(backends, gateway="flightlog", namespace=NAMESPACE),
     }
 
 

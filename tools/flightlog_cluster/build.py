@@ -36,13 +36,13 @@ def find_go() -> str:
     return found
 
 
-async def program(package: str = ".") -> Path:
+async def program(package: str = ".", source: Path = SOURCE) -> Path:
     """The program of a package of `tools/control_plane` (`.`: the control plane), built when it is not there yet.
 
-    The first build takes minutes. Raises `BuildFailed`.
+    `source` is another Go module. The first build takes minutes. Raises `BuildFailed`.
     """
     name = "control-plane" if package == "." else package
-    target = cache() / f"{name}-{_digest(package)}"
+    target = cache() / f"{name}-{_digest(package, source)}"
     if not target.exists():
         go = find_go()
         await asyncio.to_thread(target.parent.mkdir, parents=True, exist_ok=True)
@@ -50,11 +50,11 @@ async def program(package: str = ".") -> Path:
             # Several test processes ask at once; one builds.
             await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
             if not target.exists():
-                await _build(go, package, target)
+                await _build(go, package, target, source)
     return target
 
 
-async def _build(go: str, package: str, target: Path) -> None:
+async def _build(go: str, package: str, target: Path, source: Path) -> None:
     partial = target.with_suffix(".partial")
     environment = {
         **os.environ,
@@ -66,17 +66,17 @@ async def _build(go: str, package: str, target: Path) -> None:
     package = package if package == "." else f"./{package}"
     process = await asyncio.create_subprocess_exec(
         *(go, "build", "-ldflags=-s -w", "-o", str(partial), package),
-        cwd=SOURCE,
+        cwd=source,
         env=environment,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
     output, _ = await process.communicate()
     if process.returncode != 0:
-        raise BuildFailed(f"go build in {SOURCE} failed:\n{output.decode(errors='replace')[-4000:]}")
+        raise BuildFailed(f"go build in {source} failed:\n{output.decode(errors='replace')[-4000:]}")
     partial.rename(target)
 
 
-def _digest(package: str) -> str:
-    files = (SOURCE / "go.mod", SOURCE / "go.sum", *sorted((SOURCE / package).glob("*.go")))
+def _digest(package: str, source: Path) -> str:
+    files = (source / "go.mod", source / "go.sum", *sorted((source / package).glob("*.go")))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]

@@ -97,9 +97,18 @@ def test_coverage_page_lists_every_method_once_with_its_owner() -> None:
     assert page.count("| yes |") == len(SERVED)
 
 
+GRPCS_OWN = (
+    "/grpc.health.v1.Health/Check",
+    "/grpc.health.v1.Health/Watch",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+)
+"""Answered by one service for all."""
+
+
 def nginx_owner(conf: str, path: str) -> str | None:
     """Which upstream nginx would choose: the first regular expression that matches."""
-    for pattern, upstream in re.findall(r"location ~ (\S+) \{\s+grpc_pass grpc://flightlog_(\w+);", conf):
+    for pattern, upstream in re.findall(r"location ~ (\S+) \{[^}]*\sgrpc_pass grpc://flightlog_(\w+);", conf):
         if re.search(pattern, path):
             return upstream
     return None
@@ -110,6 +119,8 @@ def test_nginx_sends_every_method_to_its_owner() -> None:
     conf = edge.nginx_conf({service: f"{service}:8089" for service in services})
     assert {name: nginx_owner(conf, name) for name in OWNERS} == dict(OWNERS)
     assert nginx_owner(conf, "/flyteidl.service.AdminService/GetTaskX") is None
+    for path in GRPCS_OWN:
+        assert nginx_owner(conf, path) == "execution"
     assert conf.count("{") == conf.count("}")
 
 
@@ -137,7 +148,8 @@ def test_grpc_routes_send_every_method_to_its_owner() -> None:
                     found["method"] for found in rule["matches"] if ("method" in found["method"]) is specific
                 ):
                     prefix = f"/{match['service']}/{match.get('method', '')}"
-                    names = [name for name in OWNERS if (name == prefix if specific else name.startswith(prefix))]
+                    surface = [*OWNERS, *GRPCS_OWN]
+                    names = [name for name in surface if (name == prefix if specific else name.startswith(prefix))]
                     assert names
                     chosen |= dict.fromkeys(names, rule["backendRefs"][0]["name"])
-    assert chosen == dict(OWNERS)
+    assert chosen == {**OWNERS, **dict.fromkeys(GRPCS_OWN, "execution")}

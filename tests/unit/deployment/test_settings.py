@@ -1,0 +1,157 @@
+"""docker-compose.yml and deploy/ say what the services understand, and what is generated is up to date."""
+
+from __future__ import annotations
+
+import base64
+import importlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from flightlog_cli.generate import ROOT, SERVING, generated
+from flightlog_rpc.edge import PUBLIC
+
+from .rendering import COMPOSE_EXAMPLE, K8S, OVERLAYS, Manifest, compose_without_loader, env_file, named, workloads
+
+SERVICES = (*SERVING, "k8s_launcher")
+
+
+def setting_names(model: type[BaseModel], prefix: str = "FLIGHTLOG_") -> Iterator[str]:
+    """Names of the environment variables that a settings class reads."""
+    for name, field in model.model_fields.items():
+        annotation = field.annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            yield from setting_names(annotation, f"{prefix}{name.upper()}__")
+        yield f"{prefix}{name.upper()}"
+
+
+def settings_class(service: str) -> Any:
+    return importlib.import_module(f"services.{service}.settings").Settings
+
+
+def load_settings(service: str, environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> Any:
+    for name in list(os.environ):
+        if name.startswith("FLIGHTLOG_"):
+            monkeypatch.delenv(name)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return settings_class(service)()
+
+
+def environment_of(manifests: list[Manifest], container: Manifest, pod: Mapping[str, str]) -> dict[str, str]:
+    """Variables of a container, looked up as the kubelet does."""
+    found: dict[str, str] = {}
+    for source in container.get("envFrom", []):
+        found |= named(manifests, "ConfigMap", source["configMapRef"]["name"])["data"]
+    for entry in container.get("env", []):
+        source = entry.get("valueFrom", {})
+        if "secretKeyRef" in source:
+            secret = named(manifests, "Secret", source["secretKeyRef"]["name"])["data"]
+            found[entry["name"]] = base64.b64decode(secret[source["secretKeyRef"]["key"]]).decode()
+        elif "fieldRef" in source:
+            found[entry["name"]] = pod[source["fieldRef"]["fieldPath"]]
+        else:
+            found[entry["name"]] = entry["value"]
+    return found
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_compose_gives_each_service_settings_it_takes(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    definition = compose_without_loader()["services"][service.replace("_", "-")]
+    assert definition["command"] == [f"services.{service}"]
+    environment = definition["environment"]
+    assert environment.keys() <= set(setting_names(settings_class(service)))
+    settings = load_settings(service, environment, monkeypatch)
+    assert settings.blobs.driver == "s3"
+    assert settings.log.nats_url.startswith("nats://nats:")
+    assert settings.ready_file == Path("/tmp/ready")
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_kubernetes_gives_each_service_settings_it_takes(
+    service: str, manifests: list[Manifest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pod = workloads(manifests)[service.replace("_", "-")]["spec"]
+    (container,) = pod["containers"]
+    assert container["args"] == [f"services.{service}"]
+    environment = environment_of(manifests, container, {"metadata.namespace": "flightlog"})
+    assert environment.keys() <= set(setting_names(settings_class(service)))
+    settings = load_settings(service, environment, monkeypatch)
+    nats = next(m for m in manifests if m["kind"] == "StatefulSet" and m["metadata"]["name"] == "nats")
+    assert settings.log.replicas == nats["spec"]["replicas"]
+    assert settings.telemetry.metrics_port in {port["containerPort"] for port in container["ports"]}
+    if service in SERVING:
+        assert settings.rpc.port in {port["containerPort"] for port in container["ports"]}
+
+
+def test_the_launcher_of_kubernetes_makes_pods(manifests: list[Manifest], monkeypatch: pytest.MonkeyPatch) -> None:
+    (container,) = workloads(manifests)["k8s-launcher"]["spec"]["containers"]
+    environment = environment_of(manifests, container, {"metadata.namespace": "flightlog"})
+    settings = load_settings("k8s_launcher", environment, monkeypatch)
+    assert settings.launcher.runtime == "kubernetes"
+    assert settings.kubernetes.own_namespace == "flightlog"
+    assert not settings.launcher.export_object_store
+    assert settings.kubernetes.pods.default_env_from_secrets == ["flyte-object-store"]
+    assert settings.task_base()["FLYTE_PLATFORM_URL"]
+
+
+def test_secrets_are_in_no_committed_file() -> None:
+    examples = [*K8S.glob("overlays/*/secrets/*.env.example"), COMPOSE_EXAMPLE]
+    assert len(examples) >= 3 * len(OVERLAYS) + 1
+    for example in examples:
+        for name, value in env_file(example).items():
+            assert not value or value.startswith("http") or name == "LISTEN" or "PASSWORD@" in value, (example, name)
+    ignored = (ROOT / ".gitignore").read_text().splitlines()
+    assert "deploy/k8s/overlays/*/secrets/*.env" in ignored
+    assert ".env" in ignored
+
+
+def test_only_tools_of_the_database_have_its_secret(manifests: list[Manifest]) -> None:
+    having = {
+        name
+        for name, pod in workloads(manifests).items()
+        for container in pod["spec"]["containers"]
+        for entry in container.get("env", [])
+        if "flightlog-database" in str(entry.get("valueFrom", {}))
+    }
+    assert having - {"postgres"} == set(SERVING)
+
+
+def test_grafana_knows_the_addresses_of_compose() -> None:
+    provisioned = ROOT / "deploy" / "grafana" / "provisioning"
+    services = compose_without_loader()["services"]
+    sources = yaml.safe_load((provisioned / "datasources" / "flightlog.yaml").read_text())["datasources"]
+    by_type = {source["type"]: source for source in sources}
+    assert by_type["prometheus"]["url"] == "http://prometheus:9090"
+    assert by_type["postgres"]["url"] == "postgres:5432"
+    assert {"prometheus", "postgres"} <= services.keys()
+    assert "POSTGRES_READER_PASSWORD" in services["grafana"]["environment"]
+    (provider,) = yaml.safe_load((provisioned / "dashboards" / "flightlog.yaml").read_text())["providers"]
+    mounted = [volume.split(":")[1] for volume in services["grafana"]["volumes"]]
+    assert f"{provider['options']['path']}/flightlog.json" in mounted
+
+
+def test_prometheus_asks_every_service_of_compose() -> None:
+    scraped = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())["scrape_configs"][0]
+    targets = {target for group in scraped["static_configs"] for target in group["targets"]}
+    services = compose_without_loader()["services"]
+    assert targets == {
+        f"{name}:{definition['environment']['FLIGHTLOG_TELEMETRY__METRICS_PORT']}"
+        for name, definition in services.items()
+        if "FLIGHTLOG_TELEMETRY__METRICS_PORT" in definition.get("environment", {})
+    }
+    assert len(targets) == len(SERVICES)
+
+
+def test_the_public_service_is_among_those_that_serve() -> None:
+    assert PUBLIC in SERVING
+
+
+@pytest.mark.parametrize("path", list(generated()), ids=lambda path: path.name)
+def test_generated_file_is_up_to_date(path: Path) -> None:
+    assert path.read_text() == generated()[path], "run `make docs`"
