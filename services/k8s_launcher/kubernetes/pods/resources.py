@@ -62,9 +62,6 @@ class Requirements:
         return {side: amounts for side, amounts in sides.items() if amounts}
 
 
-NOTHING: Final = Requirements({}, {})
-
-
 @dataclass(frozen=True)
 class Platform:
     """What the platform gives, and the most that it gives."""
@@ -120,6 +117,21 @@ class Platform:
 class _Amount:
     value: Decimal
     text: str
+
+
+def with_gpus_named(spec: Object, gpu: str) -> Object:
+    """A pod's spec in which GPUs that flytekit's users wrote as `gpu` have the name that this cluster has for them."""
+    result = dict(spec)
+    for kind in ("initContainers", "containers"):
+        if spec.get(kind):
+            result[kind] = [_with_gpus_named(container, gpu) for container in spec[kind]]
+    return result
+
+
+def _with_gpus_named(container: Object, gpu: str) -> Object:
+    found: Object = container.get("resources") or {}
+    sides = {side: _of_fields(found[side], gpu) for side in _SIDES if found.get(side)}
+    return {**container, "resources": {**found, **sides}} if sides else container
 
 
 def _at_most(amount: _Amount | None, most: _Amount | None) -> _Amount | None:
