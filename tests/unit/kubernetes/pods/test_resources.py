@@ -164,11 +164,9 @@ AMOUNTS = st.dictionaries(
 def test_kubernetes_takes_whatever_comes_out(
     requests: dict[str, str], limits: dict[str, str], defaults: dict[str, str], most: dict[str, str]
 ) -> None:
-    platform = Platform(defaults, most, GPU)
-    for given_to in (
-        platform.assigned(Requirements(requests, limits)),
-        platform.within(Requirements(requests, limits)),
-    ):
+    platform, asked = Platform(defaults, most, GPU), Requirements(requests, limits)
+    assigned = platform.assigned(asked)
+    for given_to in (assigned, platform.within(asked)):
         for name, value in given_to.requests.items():
             assert quantities.parse(value) > 0
             if name in given_to.limits:
