@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from services.k8s_launcher.kubernetes.api_settings import ApiSettings
 from services.k8s_launcher.kubernetes.cluster_resources.settings import ClusterResourceSettings
+from services.k8s_launcher.kubernetes.launching_settings import CleaningSettings, LaunchingSettings
 from services.k8s_launcher.kubernetes.lease_settings import LeaseSettings
 from services.k8s_launcher.kubernetes.plugins.settings import OperatorSettings
 from services.k8s_launcher.kubernetes.pod_event_settings import PodEventSettings
@@ -33,7 +34,14 @@ class KubernetesSettings(BaseModel):
     )
     context: str | None = Field(None, description="Context of the kubeconfig; default: its current one")
     api: ApiSettings = ApiSettings.model_validate({})
+    instance: str = Field(
+        "flightlog",
+        pattern="^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$",
+        description="Which Flightlog's objects these are: a label of them all, for several in one cluster",
+    )
     lease: LeaseSettings = LeaseSettings.model_validate({})
+    launching: LaunchingSettings = LaunchingSettings.model_validate({})
+    cleaning: CleaningSettings = CleaningSettings.model_validate({})
     pod_events: PodEventSettings = PodEventSettings.model_validate({})
     own_namespace: str = Field(
         "flightlog", description="Namespace of the launcher: its lease, and pod templates that all projects may use"
