@@ -46,6 +46,8 @@ func main() {
 
 // kwok reads its configuration files before its other flags, because they change the flags' defaults.
 func fakeNodes() {
+	// Importing the other parts declares flags for all of them, one of which kwok has differently.
+	pflag.CommandLine = pflag.NewFlagSet("kwok", pflag.ContinueOnError)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	flags := pflag.NewFlagSet("global", pflag.ContinueOnError)
