@@ -30,7 +30,7 @@ from services.k8s_launcher.kubernetes.settings import KubernetesSettings
 
 FIELD_MANAGER = "flightlog"
 _KINDS_KNOWN_SECONDS = 600.0
-_KINDS_MISSED_SECONDS = 15.0
+_KINDS_MISSED_SECONDS = 5.0
 _RENEW_SECONDS = 5.0
 # A watch may be silent for long; the kernel finds out that the other side is gone.
 _KEEP_ALIVE = ((socket.TCP_KEEPIDLE, 15), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 3))

@@ -12,13 +12,14 @@ from kubernetes_asyncio import config as access
 from kubernetes_asyncio.client.configuration import Configuration
 from kubernetes_asyncio.client.rest import RESTClientObject
 from kubernetes_asyncio.config.config_exception import ConfigException
+from yaml import YAMLError
 
 from services.k8s_launcher.kubernetes.api_errors import ApiMisconfigured
 from services.k8s_launcher.kubernetes.api_settings import ApiSettings
 from services.k8s_launcher.kubernetes.objects import Kind, Object
 from services.k8s_launcher.kubernetes.settings import KubernetesSettings
 
-_SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+_SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
 @dataclass(frozen=True)
@@ -98,14 +99,18 @@ class Link:
 
 
 def _has_service_account() -> bool:
-    return _SERVICE_ACCOUNT.exists()
+    return (_SERVICE_ACCOUNT / "token").exists()
 
 
 async def _configuration(settings: KubernetesSettings) -> Configuration:
     configuration = Configuration()
     try:
         if settings.kubeconfig is None and settings.context is None and _has_service_account():
-            access.load_incluster_config(client_configuration=configuration)
+            access.load_incluster_config(
+                client_configuration=configuration,
+                token_filename=str(_SERVICE_ACCOUNT / "token"),
+                cert_filename=str(_SERVICE_ACCOUNT / "ca.crt"),
+            )
         else:
             path = settings.kubeconfig or os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config"
             await access.load_kube_config(
@@ -114,7 +119,9 @@ async def _configuration(settings: KubernetesSettings) -> Configuration:
                 client_configuration=configuration,
                 persist_config=False,
             )
-    except (ConfigException, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ConfigException, YAMLError, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         # The last are how its reader says that a file is empty or not what it expects.
         raise ApiMisconfigured(f"the access to Kubernetes cannot be read: {error}") from error
+    # Many clusters' certificates lack extensions that newer Pythons ask for, and other clients do not.
+    configuration.disable_strict_ssl_verification = True
     return configuration
