@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import structlog
@@ -325,6 +325,8 @@ class EventSource:
 
     async def handle(self, delivery: Delivery) -> None:
         recorded = await self._reader.decode(delivery.subject, delivery.sequence, delivery.data)
+        if delivery.deliveries > 1 or delivery.headers is _REDRIVEN:
+            recorded = replace(recorded, redelivered=True)
         name = f"consume {self.stream} {self.durable}"
         told = {"subject": recorded.subject, "sequence": recorded.sequence, "event_id": recorded.event_id}
         # Whatever is logged on the way names the message it is about.

@@ -93,6 +93,8 @@ class Recorded:
     facts: tuple[Message, ...]
     head: Head
     """What the next append to the subject must follow."""
+    redelivered: bool = False
+    """It was handed to this consumer before, and that failed or was given up; perhaps half of it was done."""
 
     @property
     def event_id(self) -> str:

@@ -8,10 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from flightlog_protos.execution.v1.facts_pb2 import AttemptScheduled
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
+
+FINAL = frozenset(
+    {
+        AttemptObserved.EXITED,
+        AttemptObserved.NOT_LAUNCHED,
+        AttemptObserved.KILLED,
+        AttemptObserved.LOST,
+        AttemptObserved.FAILED,
+    }
+)
+"""Stages after which nothing is observed of an attempt."""
 
 
 @dataclass(frozen=True, order=True)
@@ -67,6 +79,10 @@ class Runtime(Protocol):
 
     async def abort(self, key: AttemptKey, reason: str, origin: Origin) -> None:
         """See to it that the attempt does not run any longer, or never starts. Durable when it returns."""
+        ...
+
+    async def ended(self, project: str, domain: str, execution: str, at: datetime) -> None:
+        """The execution is over: what its attempts left behind is nobody's any more."""
         ...
 
     async def adopt(self) -> None:

@@ -17,23 +17,21 @@ import structlog
 from prometheus_client import Counter
 
 from flightlog_log import Cause, Log, LogUnavailable, Recorded, Subject
-from flightlog_protos.execution.v1.facts_pb2 import AttemptAborting, AttemptScheduled
+from flightlog_protos.execution.v1.facts_pb2 import (
+    AttemptAborting,
+    AttemptScheduled,
+    ExecutionAborted,
+    ExecutionFailed,
+    ExecutionSucceeded,
+)
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
 from flightlog_protos.log.v1.envelope_pb2 import Actor
-from services.k8s_launcher.runtime import AttemptKey, Origin, Runtime, Scheduled
+from services.k8s_launcher.runtime import FINAL, AttemptKey, Origin, Runtime, Scheduled
 
 SERVICE = "k8s-launcher"
 DURABLE = "launcher"
-ORDERS = frozenset({AttemptScheduled.DESCRIPTOR.name, AttemptAborting.DESCRIPTOR.name})
-FINAL = frozenset(
-    {
-        AttemptObserved.EXITED,
-        AttemptObserved.FAILED,
-        AttemptObserved.NOT_LAUNCHED,
-        AttemptObserved.KILLED,
-        AttemptObserved.LOST,
-    }
-)
+_ENDS = ExecutionSucceeded, ExecutionFailed, ExecutionAborted
+ORDERS = frozenset(fact.DESCRIPTOR.name for fact in (AttemptScheduled, AttemptAborting, *_ENDS))
 _RETRY_SECONDS = 1.0
 _OUT_OF_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)
 
@@ -116,6 +114,10 @@ class Launcher:
                     if observed.get((fact.node_id, fact.attempt), _NOTHING).isdisjoint(FINAL):
                         key = AttemptKey(project, domain, name, fact.node_id, fact.attempt)
                         stopping.append(self._runtime.abort(key, fact.reason, origin))
+                elif isinstance(fact, _ENDS):
+                    await _together(starting)
+                    await _together(stopping)
+                    await self._runtime.ended(project, domain, name, recorded.occurred_at)
             await _together(starting)
             await _together(stopping)
         except OSError as error:
@@ -125,12 +127,14 @@ class Launcher:
             raise
 
     async def _observed_before(self, recorded: Recorded) -> _Observed:
-        """What was observed of an execution's attempts before this launcher began.
+        """What was observed of an execution's attempts before this launcher began, or this message came before.
 
-        Orders from then may come again after they were carried out, even all of them when our folder is a new one. What
-        comes later is new.
+        Orders may come again after they were carried out: those from before the beginning, even all of them when our
+        folder is a new one, and those that were parked or failed half-way. What comes for the first time is new.
         """
-        if recorded.sequence > self._begun_at:
+        if recorded.redelivered:
+            self._observed.pop(recorded.subject, None)
+        elif recorded.sequence > self._begun_at:
             return {}
         known = self._observed.get(recorded.subject)
         if known is None:

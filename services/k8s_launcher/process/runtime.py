@@ -112,6 +112,9 @@ class ProcessRuntime:
         else:
             self._begin(Life(self._place, record, None, aborting=Aborting(reason, origin)))
 
+    async def ended(self, project: str, domain: str, execution: str, at: datetime) -> None:
+        """Nothing: records and output of attempts are kept by their own age."""
+
     async def adopt(self) -> None:
         """Take over what the folder says is not over. Running attempts come first: they occupy the machine already."""
         found = await asyncio.to_thread(self._find)

@@ -26,9 +26,9 @@ from services.k8s_launcher.process.devices import Device
 from services.k8s_launcher.process.life import Life
 from services.k8s_launcher.process.plans import Planner
 from services.k8s_launcher.process.runtime import ProcessRuntime
-from services.k8s_launcher.runtime import AttemptKey, Origin, Scheduled
+from services.k8s_launcher.runtime import FINAL, AttemptKey, Origin, Scheduled
 from services.k8s_launcher.settings import ProcessSettings, SecretSettings
-from services.k8s_launcher.shell import FINAL, Launcher, Observer
+from services.k8s_launcher.shell import Launcher, Observer
 
 WAITING = AttemptObserved.WAITING_FOR_RESOURCES
 

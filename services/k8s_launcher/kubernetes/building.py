@@ -1,0 +1,82 @@
+"""From an order to its object: looks up what the plugin needs, which then builds by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flyteidl.core import tasks_pb2
+from google.protobuf.json_format import MessageToDict
+
+from flightlog_protos.execution.v1.facts_pb2 import AttemptScheduled
+from services.k8s_launcher.kubernetes.dispatch import Dispatch
+from services.k8s_launcher.kubernetes.objects import Built, Plugin, Task
+from services.k8s_launcher.kubernetes.pod_templates import PodTemplates
+from services.k8s_launcher.kubernetes.pods.names import object_name
+from services.k8s_launcher.kubernetes.queueing import queued
+from services.k8s_launcher.kubernetes.settings import KubernetesSettings
+from services.k8s_launcher.task_templates import TaskTemplates
+
+
+@dataclass(frozen=True)
+class Building:
+    """Builds the objects of attempts."""
+
+    settings: KubernetesSettings
+    dispatch: Dispatch
+    templates: TaskTemplates
+    pod_templates: PodTemplates
+    environment: Mapping[str, str]
+    base_environment: Mapping[str, str]
+
+    def namespace(self, project: str, domain: str) -> str:
+        """Namespace of an execution's objects."""
+        return self.settings.namespace_template.format(project=project, domain=domain)
+
+    def name(self, scheduled: AttemptScheduled) -> str:
+        """Name of an attempt's object."""
+        return object_name(scheduled.generated_name, self.dispatch.plugin(scheduled.task_type).longest_name)
+
+    async def build(self, scheduled: AttemptScheduled) -> tuple[Plugin, Built]:
+        """The plugin and the object of an attempt.
+
+        Raises `NotLaunchable`, `ApiError`, and what the object store raises while it is away.
+        """
+        template = await self.templates.template(scheduled)
+        plugin = self.dispatch.plugin_for(template)
+        execution = scheduled.execution_id
+        namespace = self.namespace(execution.project, execution.domain)
+        words = [*_words(template, scheduled)]
+        task = Task(
+            scheduled=scheduled,
+            template=template,
+            values=await self.templates.values(scheduled, template, words, namespace),
+            inputs=await self.templates.inputs(scheduled, words),
+            namespace=namespace,
+            name=self.name(scheduled),
+            settings=self.settings,
+            pod_template=await self.pod_templates.for_task(template.metadata.pod_template_name, namespace),
+            environment=self.environment,
+            base_environment=self.base_environment,
+        )
+        return plugin, queued(plugin.build(task), task)
+
+
+def _words(template: tasks_pb2.TaskTemplate, scheduled: AttemptScheduled) -> Iterator[str]:
+    """Whatever may become a command's word, in any container of the task."""
+    yield from template.container.command
+    yield from template.container.args
+    for message in (template.k8s_pod.pod_spec, template.custom, scheduled.pod_template.pod_spec):
+        yield from _texts(MessageToDict(message))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)

@@ -1,0 +1,176 @@
+"""Removing objects: at once where they are of no use, with their execution's ConfigMap some time after its end
+(k8s-contract §2.8, §10.3).
+
+Of each node the last attempt's object stays, for its logs; those of attempts that were tried again go at once. What was
+missed, because a launcher died, the sweep finds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Coroutine, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+import structlog
+from prometheus_client import Counter
+
+from flightlog_log import LogError
+from services.k8s_launcher.kubernetes.api import Api
+from services.k8s_launcher.kubernetes.api_errors import ApiError, ApiRefused
+from services.k8s_launcher.kubernetes.history import History
+from services.k8s_launcher.kubernetes.identity import Execution, execution_in, execution_of, key_in, made_before
+from services.k8s_launcher.kubernetes.launching_settings import CleaningSettings
+from services.k8s_launcher.kubernetes.objects import POD, Kind, Object
+from services.k8s_launcher.kubernetes.owners import Owners, ended_at, made_at
+from services.k8s_launcher.runtime import AttemptKey
+
+_FIRST_PAUSE_SECONDS = 0.5
+_LONGEST_PAUSE_SECONDS = 30.0
+_log = structlog.get_logger(__name__)
+_removed = Counter("flightlog_kubernetes_removed_objects_total", "Objects removed", ["why"])
+
+
+class Objects(Protocol):
+    """All objects of attempts that are there, and who looks after them."""
+
+    def all(self) -> Iterator[tuple[Kind, Object]]: ...
+
+    def is_looked_after(self, key: AttemptKey) -> bool: ...
+
+
+class Cleaning:
+    """Removes objects in the background."""
+
+    def __init__(
+        self, settings: CleaningSettings, api: Api, owners: Owners, history: History, objects: Objects
+    ) -> None:
+        self._settings = settings
+        self._api = api
+        self._owners = owners
+        self._history = history
+        self._objects = objects
+        self._jobs: asyncio.Queue[Coroutine[Any, Any, None]] = asyncio.Queue()
+
+    async def run(self) -> None:
+        """Do what is asked for, and sweep now and then, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._sweep_for_ever())
+            while True:
+                tasks.create_task(await self._jobs.get())
+
+    async def remove(self, kind: Kind, seen: Object, why: str) -> None:
+        """Remove an object; returns when the API has taken note. Asks again while it does not answer."""
+        metadata = seen["metadata"]
+        await self.remove_named(kind, metadata["namespace"], metadata["name"], why, self._grace(seen))
+        for companion, name in made_before(seen):
+            await self.remove_named(companion, metadata["namespace"], name, why)
+
+    async def remove_named(
+        self, kind: Kind, namespace: str, name: str, why: str, grace_seconds: int | None = None
+    ) -> None:
+        """The same of one that was not seen: it may be there, or may not."""
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                await self._api.delete(kind, namespace, name, propagation="Background", grace_seconds=grace_seconds)
+                _removed.labels(why).inc()
+                return
+            except ApiRefused as refusal:
+                if refusal.not_found:
+                    return
+                error: ApiError = refusal
+            except ApiError as unreachable:
+                error = unreachable
+            _log.warning("object.not_removed", kind=kind.kind, namespace=namespace, name=name, error=str(error))
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+
+    def retried(self, key: AttemptKey) -> None:
+        """An attempt follows others of its node: theirs are not looked at any more."""
+        if key.attempt == 0:
+            return
+        for kind, seen in self._objects.all():
+            other = key_in(seen)
+            if other is not None and _is_before(other, key) and not self._objects.is_looked_after(other):
+                self._jobs.put_nowait(self.remove(kind, seen, "retried"))
+
+    def ended(self, namespace: str, execution: Execution, at: datetime) -> None:
+        """An execution is over: its time to be kept begins."""
+        self._jobs.put_nowait(self._note_end(namespace, execution, at))
+
+    async def sweep(self) -> None:
+        """Remove what is to go, and note ends that nobody noted. Raises `ApiError` and `LogError`."""
+        now = datetime.now(UTC)
+        keep = timedelta(hours=self._settings.keep_finished_hours)
+        over: dict[Execution, datetime] = {}
+        for owner in self._owners:
+            execution = execution_in(owner)
+            if execution is None:
+                continue
+            at = ended_at(owner)
+            if at is None and made_at(owner) + keep < now:
+                at = await self._history.ended_at(execution)
+                if at is not None:
+                    await self._owners.ended(owner["metadata"]["namespace"], execution, at)
+            if at is None:
+                continue
+            over[execution] = at
+            if at + keep <= now:
+                await self._owners.remove(owner)
+                _removed.labels("expired").inc()
+        await self._sweep_objects(over)
+
+    async def _sweep_objects(self, over: dict[Execution, datetime]) -> None:
+        """Objects that nobody looks after: of attempts that were tried again, and what goes on after its execution."""
+        newest: dict[tuple[Execution, str], int] = defaultdict(int)
+        left: list[tuple[Kind, Object, AttemptKey]] = []
+        for kind, seen in self._objects.all():
+            key = key_in(seen)
+            if key is None:
+                continue
+            node = execution_of(key), key.node_id
+            newest[node] = max(newest[node], key.attempt)
+            if not self._objects.is_looked_after(key) and not seen["metadata"].get("deletionTimestamp"):
+                left.append((kind, seen, key))
+        for kind, seen, key in left:
+            execution = execution_of(key)
+            if key.attempt < newest[execution, key.node_id]:
+                await self.remove(kind, seen, "retried")
+            elif not _is_finished(kind, seen) and (
+                execution in over or await self._history.ended_at(execution) is not None
+            ):
+                await self.remove(kind, seen, "orphan")
+
+    async def _sweep_for_ever(self) -> None:
+        while True:
+            try:
+                await self.sweep()
+            except (ApiError, LogError) as error:
+                _log.warning("sweep.failed", error=str(error))
+            await asyncio.sleep(self._settings.sweep_minutes * 60)
+
+    async def _note_end(self, namespace: str, execution: Execution, at: datetime) -> None:
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                await self._owners.ended(namespace, execution, at)
+                return
+            except ApiError as error:
+                _log.warning("execution.end_not_noted", execution="/".join(execution), error=str(error))
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+
+    def _grace(self, seen: Object) -> int | None:
+        """A pod's own time to end, but no more than is granted here; raw containers ask for an hour."""
+        own = (seen.get("spec") or {}).get("terminationGracePeriodSeconds")
+        return min(own, self._settings.abort_grace_seconds) if isinstance(own, int) else None
+
+
+def _is_before(one: AttemptKey, other: AttemptKey) -> bool:
+    return execution_of(one) == execution_of(other) and one.node_id == other.node_id and one.attempt < other.attempt
+
+
+def _is_finished(kind: Kind, seen: Object) -> bool:
+    return kind == POD and (seen.get("status") or {}).get("phase") in ("Succeeded", "Failed")

@@ -1,0 +1,41 @@
+"""What the log says of executions: what was observed of their attempts, and whether they are over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from flightlog_log import Log, Subject
+from flightlog_protos.execution.v1.facts_pb2 import ExecutionAborted, ExecutionFailed, ExecutionSucceeded
+from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
+from services.k8s_launcher.kubernetes.identity import Execution
+
+
+class History:
+    """Reads the log."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    async def version(self) -> int:
+        """A number that all versions of observations so far are not above. Raises `LogUnavailable`."""
+        return await self._log.stream_sequence("LAUNCHER")
+
+    async def observed(self, execution: Execution) -> Mapping[tuple[str, int], AttemptObserved]:
+        """The newest observation of each attempt, by node and number. Raises what `Log.load` does."""
+        newest: dict[tuple[str, int], AttemptObserved] = {}
+        for record in await self._log.load(Subject.of("LAUNCHER", *execution)):
+            for fact in record.facts:
+                if isinstance(fact, AttemptObserved):
+                    key = fact.node_id, fact.attempt
+                    if key not in newest or newest[key].version < fact.version:
+                        newest[key] = fact
+        return newest
+
+    async def ended_at(self, execution: Execution) -> datetime | None:
+        """When an execution ended; None: it has not. Raises what `Log.load` does."""
+        for record in reversed(await self._log.load(Subject.of("EXECUTION", *execution))):
+            for fact in record.facts:
+                if isinstance(fact, ExecutionSucceeded | ExecutionFailed | ExecutionAborted):
+                    return record.occurred_at
+        return None
