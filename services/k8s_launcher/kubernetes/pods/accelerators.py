@@ -13,6 +13,7 @@ from flyteidl.core import tasks_pb2
 
 from services.k8s_launcher.kubernetes.objects import Object, Task
 from services.k8s_launcher.kubernetes.pods.node_selection import require
+from services.k8s_launcher.kubernetes.pods.resources import GENERIC_GPU, Gpu
 from services.k8s_launcher.kubernetes.pods.settings import AcceleratorMapping, Fields, PodSettings
 
 
@@ -28,11 +29,17 @@ def extended_resources(task: Task) -> tasks_pb2.ExtendedResources:
     return found
 
 
-def gpu_resource(task: Task) -> str:
-    """What the cluster calls the device that the task means by GPU."""
+def gpu_of(task: Task) -> Gpu:
+    """What the task means by GPU."""
     pods = task.settings.pods
     mapping = _mapping(extended_resources(task).gpu_accelerator, pods)
-    return (mapping.resource_name if mapping is not None else None) or pods.gpu_resource_name
+    resource = mapping.resource_name if mapping is not None else None
+    return Gpu(resource or pods.gpu_resource_name, frozenset({GENERIC_GPU, pods.gpu_resource_name}))
+
+
+def gpu_resource(task: Task) -> str:
+    """What the cluster calls it."""
+    return gpu_of(task).resource
 
 
 def select_accelerator(spec: Object, task: Task) -> None:

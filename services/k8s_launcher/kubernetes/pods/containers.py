@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from services.k8s_launcher.environment import task_environment
 from services.k8s_launcher.kubernetes.objects import Object, Task
-from services.k8s_launcher.kubernetes.pods.accelerators import gpu_resource
+from services.k8s_launcher.kubernetes.pods.accelerators import gpu_of
 from services.k8s_launcher.kubernetes.pods.merge import template_container
 from services.k8s_launcher.kubernetes.pods.refusal import bad_specification
 from services.k8s_launcher.kubernetes.pods.resources import Platform, Requirements
@@ -25,9 +25,9 @@ def complete_containers(raw: RawPod, task: Task) -> None:
     container that is the task is missing.
     """
     variables, sources = environment(task), environment_sources(task)
-    gpu = gpu_resource(task)
-    platform = Platform.of(task, gpu)
-    over = Requirements.of_message(task.scheduled.resources, gpu)
+    gpu = gpu_of(task)
+    platform = Platform.of(task, gpu.resource)
+    over = Requirements.of_message(task.scheduled.resources, gpu.resource)
     base = [{"name": name, "value": value} for name, value in task.base_environment.items()]
     for kind in ("initContainers", "containers"):
         init = kind == "initContainers"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from services.k8s_launcher.kubernetes.objects import POD, Built, Object, Task
-from services.k8s_launcher.kubernetes.pods.accelerators import extended_resources, gpu_resource, select_accelerator
+from services.k8s_launcher.kubernetes.pods.accelerators import extended_resources, gpu_of, select_accelerator
 from services.k8s_launcher.kubernetes.pods.containers import complete_containers
 from services.k8s_launcher.kubernetes.pods.defaults import fill_in, tolerate_taints_of_extended_resources
 from services.k8s_launcher.kubernetes.pods.merge import onto_template
@@ -55,7 +55,7 @@ def pod_spec_for(task: Task, *, interruptible: bool | None = None) -> PodForm:
     _default_security_context(spec, primary, pods.default_security_context)
     metadata = raw.metadata
     if task.pod_template is not None:
-        under = with_gpus_named(task.pod_template.get("spec") or {}, gpu_resource(task))
+        under = with_gpus_named(task.pod_template.get("spec") or {}, gpu_of(task))
         spec = onto_template(under, spec, primary=primary, primary_init=DOWNLOADER)
         metadata = Metadata.of_object(task.pod_template.get("metadata")).under(metadata)
     select_accelerator(spec, task)

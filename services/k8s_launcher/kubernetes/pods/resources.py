@@ -34,6 +34,20 @@ Amounts = dict[str, str]
 
 
 @dataclass(frozen=True)
+class Gpu:
+    """What a task means by GPU."""
+
+    resource: str
+    """How this cluster calls it."""
+    aliases: frozenset[str] = frozenset({GENERIC_GPU})
+    """How pods may call it besides."""
+
+    def named(self, name: str) -> str:
+        """The cluster's name of a resource."""
+        return self.resource if name in self.aliases else name
+
+
+@dataclass(frozen=True)
 class Requirements:
     """What a container asks for, and the most that it may use."""
 
@@ -46,8 +60,8 @@ class Requirements:
         return Requirements(_of_entries(resources.requests, gpu), _of_entries(resources.limits, gpu))
 
     @staticmethod
-    def of_container(container: Object | None, gpu: str) -> Requirements:
-        """Of a container in a pod; GPUs are called `gpu`. Raises `NotLaunchable`."""
+    def of_container(container: Object | None, gpu: Gpu) -> Requirements:
+        """Of a container in a pod."""
         found: Object = (container or {}).get("resources") or {}
         requests, limits = (_of_fields(found.get(side) or {}, gpu) for side in _SIDES)
         return Requirements(requests, limits)
@@ -119,8 +133,8 @@ class _Amount:
     text: str
 
 
-def with_gpus_named(spec: Object, gpu: str) -> Object:
-    """A pod's spec in which GPUs that flytekit's users wrote as `gpu` have the name that this cluster has for them."""
+def with_gpus_named(spec: Object, gpu: Gpu) -> Object:
+    """A pod's spec in which GPUs have the name that this cluster has for them."""
     result = dict(spec)
     for kind in ("initContainers", "containers"):
         if spec.get(kind):
@@ -128,7 +142,7 @@ def with_gpus_named(spec: Object, gpu: str) -> Object:
     return result
 
 
-def _with_gpus_named(container: Object, gpu: str) -> Object:
+def _with_gpus_named(container: Object, gpu: Gpu) -> Object:
     found: Object = container.get("resources") or {}
     sides = {side: _of_fields(found[side], gpu) for side in _SIDES if found.get(side)}
     return {**container, "resources": {**found, **sides}} if sides else container
@@ -160,8 +174,8 @@ def _of_entries(entries: Iterable[tasks_pb2.Resources.ResourceEntry], gpu: str) 
     return {name: amount.text for name, amount in amounts.items() if amount is not None}
 
 
-def _of_fields(amounts: Mapping[str, Any], gpu: str) -> Amounts:
-    return {gpu if name == GENERIC_GPU else name: str(value) for name, value in amounts.items()}
+def _of_fields(amounts: Mapping[str, Any], gpu: Gpu) -> Amounts:
+    return {gpu.named(name): str(value) for name, value in amounts.items()}
 
 
 def _of_settings(amounts: TaskResources, gpu: str) -> Amounts:
