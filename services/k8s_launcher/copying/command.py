@@ -35,7 +35,7 @@ class _Settings(BaseSettings):
 
 def main(terminated: list[int], arguments: Sequence[str] | None = None) -> None:
     """Entry of the process. `terminated` grows with each SIGTERM that has come so far."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     if options.command != "collect":
         # The first process of a container is not ended by a signal that it leaves to the system.
         signal.signal(signal.SIGTERM, _exit if os.getpid() == 1 else signal.SIG_DFL)
@@ -133,7 +133,8 @@ async def _until_terminated(terminated: list[int], ready_file: str) -> None:
     await came.wait()
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = argparse.ArgumentParser(prog="copying", description="Copies the inputs and outputs of a raw container.")
     commands = parser.add_subparsers(dest="command", required=True)
     for name in ("download", "collect", "run"):

@@ -49,5 +49,5 @@ class RawContainerSettings(BaseModel):
 
     def with_store(self, blobs: BlobSettings) -> RawContainerSettings:
         """The same, with the services' own object store where none is named."""
-        own = {"endpoint": blobs.public_endpoint or blobs.endpoint, "bucket": blobs.bucket, "region": blobs.region}
+        own = {"endpoint": blobs.endpoint, "bucket": blobs.bucket, "region": blobs.region}
         return self.model_copy(update={name: getattr(self, name) or value for name, value in own.items()})
