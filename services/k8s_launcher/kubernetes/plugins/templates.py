@@ -12,7 +12,7 @@ from flightlog_protos.execution.v1.facts_pb2 import AttemptScheduled
 from services.k8s_launcher.kubernetes.objects import Object, Task
 from services.k8s_launcher.kubernetes.plugins.custom import refused
 from services.k8s_launcher.kubernetes.pods import logs
-from services.k8s_launcher.kubernetes.pods.accelerators import gpu_resource, select_accelerator
+from services.k8s_launcher.kubernetes.pods.accelerators import gpu_of, gpu_resource, select_accelerator
 from services.k8s_launcher.kubernetes.pods.defaults import tolerate_taints_of_extended_resources
 from services.k8s_launcher.kubernetes.pods.merge import overlaid
 from services.k8s_launcher.kubernetes.pods.metadata import (
@@ -69,8 +69,8 @@ class Template:
         _check_free(self._group.annotations, self._task.scheduled)
         if not pod.pod_spec.fields:
             return
-        gpu = gpu_resource(self._task)
-        had_gpu = self._asks_for(gpu)
+        gpu = gpu_of(self._task)
+        had_gpu = self._asks_for(gpu.resource)
         over = plain(pod.pod_spec)
         if pod.primary_container_name and self._primary not in _names(over):
             if pod.primary_container_name in _names(self.spec):
