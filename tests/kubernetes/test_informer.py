@@ -334,6 +334,14 @@ async def test_rights_that_come_later(cluster: Cluster, api: Api, namespace: str
             await until(lambda: diary.of("p") == ["Pending"])
 
 
+async def test_a_kind_that_is_neither_served_nor_allowed_has_no_objects(
+    cluster: Cluster, api: Api, namespace: str, tmp_path: Path
+) -> None:
+    nowhere = Kind("nowhere.flightlog.test/v1", "Nothing", "nothings")
+    async with limited(cluster, api, namespace, tmp_path) as weak, followed(weak, nowhere, namespace) as (informer, _):
+        assert len(informer) == 0
+
+
 async def has_account(api: Api, namespace: str) -> bool:
     accounts = await api.list(Kind("v1", "ServiceAccount", "serviceaccounts"), namespace)
     return bool(accounts.items)

@@ -38,9 +38,7 @@ _silent = Gauge(
 _lists = Counter(
     "flightlog_kubernetes_lists_total", "Times that all objects of a kind were listed", ["kind", "namespace"]
 )
-_breaks = Counter(
-    "flightlog_kubernetes_watch_breaks_total", "Watches that did not end by themselves", ["kind", "namespace"]
-)
+_breaks = Counter("flightlog_kubernetes_watch_breaks_total", "Lists and watches that failed", ["kind", "namespace"])
 _events = Counter("flightlog_kubernetes_watch_events_total", "Changes that watches told", ["kind", "namespace"])
 _errors = Counter(
     "flightlog_kubernetes_change_errors_total", "Changes that could not be dealt with", ["kind", "namespace"]
@@ -129,8 +127,13 @@ class Informer:
                 try:
                     await self._follow()
                 except ApiRefused as refusal:
-                    self._refused(refusal)
+                    _breaks.labels(*self._metric).inc()
+                    if await self._is_unserved(refusal):
+                        self._not_served()
+                    else:
+                        self._refused(refusal)
                 except ApiError as error:
+                    _breaks.labels(*self._metric).inc()
                     self._broken(error)
                 if self._failures:
                     await self._pause()
@@ -221,16 +224,22 @@ class Informer:
         self._unserved = 0
 
     def _refused(self, refusal: ApiRefused) -> None:
-        _breaks.labels(*self._metric).inc()
-        if refusal.not_served:
-            self._not_served()
-            return
         if not refusal.passing or _too_far(refusal):
             # Whatever is wrong with going on from there: all that is sure is a new list.
             listing, self._version = not self._version, ""
             if refusal.expired and not listing:
                 _log.info("kubernetes.listed_again", kind=self.kind.kind, namespace=self.namespace, why=str(refusal))
         self._broken(refusal)
+
+    async def _is_unserved(self, refusal: ApiRefused) -> bool:
+        if refusal.status != 403:
+            return refusal.not_served
+        # Rights are looked at first, and nobody needs any for what is not there.
+        try:
+            return not await self._api.has(self.kind)
+        except ApiError as error:
+            _log.warning("kubernetes.kinds_unknown", kind=self.kind.kind, error=str(error))
+            return False
 
     def _not_served(self) -> None:
         """Its CustomResourceDefinition is not there, or no more; or an API server has not read it yet."""
