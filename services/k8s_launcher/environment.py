@@ -50,6 +50,7 @@ def task_environment(
             "FLYTE_INTERNAL_TASK_VERSION": task.version,
         }
     )
-    variables.update(scheduled.envs)
+    # Sorted, so that they are always in the same order.
+    variables.update(sorted(scheduled.envs.items()))
     variables.update(defaults)
     return variables

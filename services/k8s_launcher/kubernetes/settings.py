@@ -2,13 +2,15 @@
 
 What is here has the meaning of the same words in Flyte's `plugins.k8s` (k8s-contract §1, §2), and its defaults unless
 docs/differences.md says otherwise. Objects in Kubernetes' own form (tolerations, affinity, …) are given as there.
+All of it may stand in a YAML file too, which `FLIGHTLOG_KUBERNETES__FILE` names.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from services.k8s_launcher.kubernetes.api_settings import ApiSettings
 from services.k8s_launcher.kubernetes.cluster_resources.settings import ClusterResourceSettings
@@ -22,6 +24,7 @@ from services.k8s_launcher.kubernetes.pods.status_settings import StatusSettings
 from services.k8s_launcher.kubernetes.queueing.settings import QueueingSettings
 from services.k8s_launcher.kubernetes.raw_container_settings import RawContainerSettings
 from services.k8s_launcher.kubernetes.secret_settings import SecretInjectionSettings
+from services.k8s_launcher.kubernetes.settings_file import laid_over, read_settings
 
 
 class KubernetesSettings(BaseModel):
@@ -29,6 +32,9 @@ class KubernetesSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    file: Path | None = Field(
+        None, description="YAML file with settings of the same names; variables of the environment win over it"
+    )
     kubeconfig: Path | None = Field(
         None, description="Kubeconfig file; default: the pod's service account, else $KUBECONFIG or ~/.kube/config"
     )
@@ -58,3 +64,11 @@ class KubernetesSettings(BaseModel):
     operators: OperatorSettings = OperatorSettings.model_validate({})
     queueing: QueueingSettings = QueueingSettings.model_validate({})
     cluster_resources: ClusterResourceSettings = ClusterResourceSettings.model_validate({})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_those_of_the_file(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        said = cast("dict[str, Any]", given)
+        return laid_over(read_settings(Path(said["file"])), said) if said.get("file") else said

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from flightlog_types import quantities
 
@@ -145,14 +145,17 @@ class PodSettings(BaseModel):
         description="Accelerators that other resources or labels stand for; the first that fits counts",
     )
 
+    _inherited: dict[str, str] = PrivateAttr(default_factory=dict[str, str])
+
     @model_validator(mode="after")
-    def _has_what_it_names(self) -> PodSettings:
-        unset = sorted(name for name in self.default_env_vars_from_env.values() if name not in os.environ)
+    def _inherit(self) -> PodSettings:
+        wanted = self.default_env_vars_from_env
+        unset = sorted(own for own in wanted.values() if own not in os.environ)
         if unset:
             raise ValueError(f"default_env_vars_from_env: the launcher has no variable {', '.join(unset)}")
+        self._inherited = {name: os.environ[own] for name, own in wanted.items()}
         return self
 
     def variables(self) -> dict[str, str]:
-        """Variables of all containers, with what the launcher's own are now."""
-        inherited = {name: os.environ[own] for name, own in self.default_env_vars_from_env.items()}
-        return {**dict(sorted(self.default_env_vars.items())), **dict(sorted(inherited.items()))}
+        """Variables of all containers: those that are given here, then those of the launcher's, as it began."""
+        return {**dict(sorted(self.default_env_vars.items())), **dict(sorted(self._inherited.items()))}

@@ -113,9 +113,15 @@ def task(
     environment: Mapping[str, str] | None = None,
     base_environment: Mapping[str, str] | None = None,
     longest: int = 50,
+    node_pod: tasks_pb2.K8sPod | None = None,
     **fields: Any,
 ) -> Task:
-    """An attempt. `fields` are those of the fact; `inputs` are literals by name; `raw` is where outputs go."""
+    """An attempt. `fields` are those of the fact; `inputs` are literals by name; `raw` is where outputs go.
+
+    `pod_template` is a PodTemplate object's, `node_pod` what a node has in the place of the task's own pod.
+    """
+    if node_pod is not None:
+        fields["pod_template"] = node_pod
     name = names.generated_name(execution, node, attempt)
     before = names.generated_name(execution, node, attempt - 1)
     prefix = f"{raw}/{names.shard(name)}/{name}"
