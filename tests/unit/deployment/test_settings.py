@@ -7,7 +7,7 @@ import importlib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from flightlog_cli.generate import ROOT, SERVING, generated
 from flightlog_rpc.edge import PUBLIC
+from services.k8s_launcher.kubernetes.cluster_resources.templates import objects, render, values_for
 
 from .rendering import COMPOSE_EXAMPLE, K8S, OVERLAYS, Manifest, compose_without_loader, env_file, named, workloads
 
@@ -24,9 +25,9 @@ SERVICES = (*SERVING, "k8s_launcher")
 def setting_names(model: type[BaseModel], prefix: str = "FLIGHTLOG_") -> Iterator[str]:
     """Names of the environment variables that a settings class reads."""
     for name, field in model.model_fields.items():
-        annotation = field.annotation
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            yield from setting_names(annotation, f"{prefix}{name.upper()}__")
+        for annotation in (field.annotation, *get_args(field.annotation)):
+            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+                yield from setting_names(annotation, f"{prefix}{name.upper()}__")
         yield f"{prefix}{name.upper()}"
 
 
@@ -93,11 +94,46 @@ def test_the_launcher_of_kubernetes_makes_pods(manifests: list[Manifest], monkey
     (container,) = workloads(manifests)["k8s-launcher"]["spec"]["containers"]
     environment = environment_of(manifests, container, {"metadata.namespace": "flightlog"})
     settings = load_settings("k8s_launcher", environment, monkeypatch)
+    chosen = settings.kubernetes
     assert settings.launcher.runtime == "kubernetes"
-    assert settings.kubernetes.own_namespace == "flightlog"
-    assert not settings.launcher.export_object_store
-    assert settings.kubernetes.pods.default_env_from_secrets == ["flyte-object-store"]
+    assert chosen.own_namespace == "flightlog"
     assert settings.task_base()["FLYTE_PLATFORM_URL"]
+    assert chosen.raw_containers.image == container["image"]
+    assert container["image"] == workloads(manifests)["registry"]["spec"]["containers"][0]["image"]
+
+
+def test_tasks_find_the_object_store_in_a_secret_that_the_templates_make(
+    manifests: list[Manifest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keys are in no pod's text. The templates are rendered as the launcher does, with the values it is given."""
+    pod = workloads(manifests)["k8s-launcher"]["spec"]
+    (container,) = pod["containers"]
+    environment = environment_of(manifests, container, {"metadata.namespace": "flightlog"})
+    settings = load_settings("k8s_launcher", environment, monkeypatch)
+    resources = settings.kubernetes.cluster_resources
+    assert not settings.launcher.export_object_store
+    assert resources.enabled
+    (mount,) = [m for m in container["volumeMounts"] if m["mountPath"] == str(resources.directory)]
+    (volume,) = [v for v in pod["volumes"] if v["name"] == mount["name"]]
+    files = named(manifests, "ConfigMap", volume["configMap"]["name"])["data"]
+    values = {name: environment[source.env] for name, source in resources.values.items()}
+    made = [
+        found
+        for file in sorted(files)
+        for found in objects(render(files[file], values_for("p", "d", "p-d", values, {})))
+    ]
+    assert [(one["kind"], one["metadata"]["name"]) for one in made[:1]] == [("Namespace", "p-d")]
+    (secret,) = [one for one in made if one["kind"] == "Secret"]
+    assert settings.kubernetes.pods.default_env_from_secrets == [secret["metadata"]["name"]]
+    assert secret["metadata"]["namespace"] == "p-d"
+    assert secret["stringData"] == {
+        "FLYTE_AWS_ENDPOINT": settings.blobs.endpoint,
+        "FLYTE_AWS_ACCESS_KEY_ID": settings.blobs.access_key,
+        "FLYTE_AWS_SECRET_ACCESS_KEY": settings.blobs.secret_key.get_secret_value(),
+    }
+    raw = settings.kubernetes.raw_containers
+    assert raw.credentials_secret == secret["metadata"]["name"]
+    assert {raw.access_key_entry, raw.secret_key_entry} <= secret["stringData"].keys()
 
 
 def test_secrets_are_in_no_committed_file() -> None:
