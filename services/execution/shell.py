@@ -235,6 +235,7 @@ class Shell:
             attempt.output_prefix,
             limit=self._read_bytes,
             futures_limit=self._futures_bytes,
+            plugin=command.observation.plugin,
         )
         return replace(command, result=result)
 

@@ -182,6 +182,7 @@ class Historian:
             attempt.output_prefix,
             limit=self._settings.read_bytes,
             futures_limit=self._settings.futures_bytes,
+            plugin=command.observation.plugin,
         )
         return replace(command, result=result)
 
