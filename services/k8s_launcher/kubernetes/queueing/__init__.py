@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import copy
 
-from services.k8s_launcher.kubernetes.objects import Built, Task
+from services.k8s_launcher.kubernetes.objects import Built, Kind, Task
 from services.k8s_launcher.kubernetes.queueing import kueue, volcano
 from services.k8s_launcher.kubernetes.queueing.settings import QueueingSettings, QueueRule
+from services.k8s_launcher.task_templates import NotLaunchable
 
 
 def queued(built: Built, task: Task) -> Built:
@@ -29,6 +30,17 @@ def queued(built: Built, task: Task) -> Built:
         return Built(built.kind, manifest, built.before)
     before = volcano.enqueue(manifest, rule, settings)
     return Built(built.kind, manifest, [*before, *built.before])
+
+
+def not_installed(kind: Kind) -> NotLaunchable:
+    """The error of an attempt that needs an object of a kind which the cluster does not know: whose it is."""
+    group, _, version = kind.api_version.partition("/")
+    return NotLaunchable(
+        "OperatorNotInstalled",
+        f"the settings send this task to Volcano's queues in a {kind.kind}, which this cluster does not have: there is "
+        f"no CustomResourceDefinition {kind.plural}.{group} with version {version}",
+        system=True,
+    )
 
 
 def _rule(settings: QueueingSettings, kind: str, project: str, domain: str) -> QueueRule | None:
