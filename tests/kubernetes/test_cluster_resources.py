@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from base64 import b64decode
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -27,8 +28,18 @@ from services.k8s_launcher.kubernetes.settings import KubernetesSettings
 
 SHIPPED = Path(__file__).parents[2] / "deploy" / "k8s" / "components" / "project-namespaces" / "templates"
 CAUSE = Cause.service("test")
+VALUES = {
+    "projectQuotaCpu": "4",
+    "projectQuotaMemory": "3000Mi",
+    "defaultIamRole": "arn:tasks",
+    "objectStoreEndpoint": "http://s3",
+    "objectStoreAccessKey": "key",
+    "objectStoreSecretKey": "secret",
+}
+"""Of all shipped templates."""
 QUOTA = Kind("v1", "ResourceQuota", "resourcequotas")
 ACCOUNT = Kind("v1", "ServiceAccount", "serviceaccounts")
+SECRET = Kind("v1", "Secret", "secrets")
 CONFIG = Kind("v1", "ConfigMap", "configmaps")
 NAMESPACE_FILE = "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: '{{ namespace }}'\n"
 
@@ -175,14 +186,20 @@ async def test_a_new_project_gets_a_namespace_and_a_quota_for_each_domain(
 ) -> None:
     """T118, with the templates that are shipped."""
     early = await world.registers()
-    values = {"projectQuotaCpu": "4", "projectQuotaMemory": "3000Mi"}
     at_work(
-        directory=SHIPPED, values=values, domain_values={"staging": {"projectQuotaCpu": "2"}}, refresh_seconds=3600.0
+        directory=SHIPPED, values=VALUES, domain_values={"staging": {"projectQuotaCpu": "2"}}, refresh_seconds=3600.0
     )
     for project in (early, await world.registers()):
         for domain, cpu in (("development", "4"), ("staging", "2")):
             quota = await world.when(QUOTA, f"{project}-{domain}", "project-quota")
             assert quota["spec"]["hard"] == {"limits.cpu": cpu, "limits.memory": "3000Mi"}
+            keys = await world.when(SECRET, f"{project}-{domain}", "flightlog-object-store")
+            assert b64decode(keys["data"]["FLYTE_AWS_ENDPOINT"]) == b"http://s3"
+            account = await world.when(
+                ACCOUNT, f"{project}-{domain}", "default", lambda seen: "annotations" in seen["metadata"]
+            )
+            assert account["metadata"]["annotations"] == {"eks.amazonaws.com/role-arn": "arn:tasks"}
+    assert [failing(path.name) for path in SHIPPED.glob("*.yaml")] == [0.0] * 4
 
 
 async def test_attributes_change_a_quota_and_what_others_set_in_it_stays(
@@ -191,8 +208,7 @@ async def test_attributes_change_a_quota_and_what_others_set_in_it_stays(
     """T119, without waiting for the next round."""
     project = await world.registers()
     namespace = f"{project}-development"
-    values = {"projectQuotaCpu": "4", "projectQuotaMemory": "3000Mi"}
-    at_work(directory=SHIPPED, values=values, refresh_seconds=3600.0)
+    at_work(directory=SHIPPED, values=VALUES, refresh_seconds=3600.0)
     await world.when(QUOTA, namespace, "project-quota")
     foreign: Object = {"metadata": {"labels": {"team": "theirs"}}, "spec": {"hard": {"count/pods": "100"}}}
     await world.api.patch(QUOTA, namespace, "project-quota", foreign, how=Patch.MERGE, field_manager="somebody")
