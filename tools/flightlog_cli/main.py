@@ -76,6 +76,18 @@ def events(
 
 
 @app.command()
+def why(
+    execution: Annotated[str, typer.Argument(help="Execution as `name` or `project/domain/name`.")],
+    data: Data = _DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """What an execution waits for now, or what made it fail: through nodes, attempts and child executions."""
+    from .commands.why import why as run
+
+    _run(run(data, execution, as_json=as_json))
+
+
+@app.command()
 def terminate(
     execution: Annotated[str, typer.Argument(help="Execution as `name` or `project/domain/name`.")],
     cause: Annotated[str, typer.Option(help="Why; clients see it.")] = "",

@@ -41,7 +41,7 @@ def methods(
     tasks = TaskExecutions(reads, data)
     downloads = Downloads(reads, data, nodes)
     signals = Signals(shell, reads)
-    queues = QueueCalls(admission)
+    queues = QueueCalls(admission, shell)
     return {
         f"{_ADMIN}CreateExecution": creating.create,
         f"{_ADMIN}RelaunchExecution": creating.relaunch,
@@ -64,6 +64,7 @@ def methods(
         f"{_DATA}CreateDownloadLink": downloads.create_download_link,
         f"{_DATA}CreateDownloadLocation": downloads.create_download_location,
         f"{_QUEUES}ListQueues": queues.list,
+        f"{_QUEUES}ListWaits": queues.list_waits,
         f"{_SIGNAL}GetOrCreateSignal": signals.get_or_create,
         f"{_SIGNAL}ListSignals": signals.list,
         f"{_SIGNAL}SetSignal": signals.set,

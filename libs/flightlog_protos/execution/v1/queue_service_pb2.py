@@ -23,25 +23,34 @@ _sym_db = _symbol_database.Default()
 
 
 from flightlog_protos.execution.v1 import facts_pb2 as flightlog_dot_execution_dot_v1_dot_facts__pb2
+from flyteidl.core import execution_pb2 as flyteidl_dot_core_dot_execution__pb2
 from flyteidl.core import identifier_pb2 as flyteidl_dot_core_dot_identifier__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*flightlog/execution/v1/queue_service.proto\x12\x16\x66lightlog.execution.v1\x1a\"flightlog/execution/v1/facts.proto\x1a\x1e\x66lyteidl/core/identifier.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc1\x01\n\x05Queue\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\x37\n\x05limit\x18\x03 \x01(\x0b\x32(.flightlog.execution.v1.ConcurrencyLimit\x12.\n\x07running\x18\x04 \x03(\x0b\x32\x1d.flightlog.execution.v1.Place\x12.\n\x07waiting\x18\x05 \x03(\x0b\x32\x1d.flightlog.execution.v1.Place\"\x9b\x01\n\x05Place\x12@\n\x0c\x65xecution_id\x18\x01 \x01(\x0b\x32*.flyteidl.core.WorkflowExecutionIdentifier\x12)\n\x05since\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x63reated\x18\x03 \x01(\x08\x12\x14\n\x0creclaimed_by\x18\x04 \x01(\t\"G\n\x11ListQueuesRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\x11\n\texecution\x18\x03 \x01(\t\"C\n\x12ListQueuesResponse\x12-\n\x06queues\x18\x01 \x03(\x0b\x32\x1d.flightlog.execution.v1.Queue2u\n\x0cQueueService\x12\x65\n\nListQueues\x12).flightlog.execution.v1.ListQueuesRequest\x1a*.flightlog.execution.v1.ListQueuesResponse\"\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*flightlog/execution/v1/queue_service.proto\x12\x16\x66lightlog.execution.v1\x1a\"flightlog/execution/v1/facts.proto\x1a\x1d\x66lyteidl/core/execution.proto\x1a\x1e\x66lyteidl/core/identifier.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc1\x01\n\x05Queue\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\x37\n\x05limit\x18\x03 \x01(\x0b\x32(.flightlog.execution.v1.ConcurrencyLimit\x12.\n\x07running\x18\x04 \x03(\x0b\x32\x1d.flightlog.execution.v1.Place\x12.\n\x07waiting\x18\x05 \x03(\x0b\x32\x1d.flightlog.execution.v1.Place\"\x9b\x01\n\x05Place\x12@\n\x0c\x65xecution_id\x18\x01 \x01(\x0b\x32*.flyteidl.core.WorkflowExecutionIdentifier\x12)\n\x05since\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x63reated\x18\x03 \x01(\x08\x12\x14\n\x0creclaimed_by\x18\x04 \x01(\t\"G\n\x11ListQueuesRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\x11\n\texecution\x18\x03 \x01(\t\"C\n\x12ListQueuesResponse\x12-\n\x06queues\x18\x01 \x03(\x0b\x32\x1d.flightlog.execution.v1.Queue\"J\n\x10ListWaitsRequest\x12\x36\n\x02id\x18\x01 \x01(\x0b\x32*.flyteidl.core.WorkflowExecutionIdentifier\"@\n\x11ListWaitsResponse\x12+\n\x05waits\x18\x01 \x03(\x0b\x32\x1c.flightlog.execution.v1.Wait\"\xca\x03\n\x04Wait\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x16\n\x0eparent_node_id\x18\x02 \x01(\t\x12\x14\n\x07\x65lement\x18\x03 \x01(\rH\x00\x88\x01\x01\x12/\n\x04kind\x18\x04 \x01(\x0e\x32!.flightlog.execution.v1.Wait.Kind\x12\x0f\n\x07\x61ttempt\x18\x05 \x01(\r\x12\x31\n\x05phase\x18\x06 \x01(\x0e\x32\".flyteidl.core.TaskExecution.Phase\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\x0c\n\x04name\x18\x08 \x01(\t\x12\'\n\x03\x64ue\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08position\x18\n \x01(\r\x12\r\n\x05limit\x18\x0b \x01(\r\x12\x10\n\x08stopping\x18\x0c \x01(\t\"\x87\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0b\n\x07\x41TTEMPT\x10\x01\x12\x13\n\x0f\x43HILD_EXECUTION\x10\x02\x12\t\n\x05RETRY\x10\x03\x12\t\n\x05PLACE\x10\x04\x12\t\n\x05\x43\x41\x43HE\x10\x05\x12\x0f\n\x0bRESERVATION\x10\x06\x12\n\n\x06SIGNAL\x10\x07\x12\t\n\x05SLEEP\x10\x08\x42\n\n\x08_element2\xd9\x01\n\x0cQueueService\x12\x65\n\nListQueues\x12).flightlog.execution.v1.ListQueuesRequest\x1a*.flightlog.execution.v1.ListQueuesResponse\"\x00\x12\x62\n\tListWaits\x12(.flightlog.execution.v1.ListWaitsRequest\x1a).flightlog.execution.v1.ListWaitsResponse\"\x00\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'flightlog.execution.v1.queue_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_QUEUE']._serialized_start=172
-  _globals['_QUEUE']._serialized_end=365
-  _globals['_PLACE']._serialized_start=368
-  _globals['_PLACE']._serialized_end=523
-  _globals['_LISTQUEUESREQUEST']._serialized_start=525
-  _globals['_LISTQUEUESREQUEST']._serialized_end=596
-  _globals['_LISTQUEUESRESPONSE']._serialized_start=598
-  _globals['_LISTQUEUESRESPONSE']._serialized_end=665
-  _globals['_QUEUESERVICE']._serialized_start=667
-  _globals['_QUEUESERVICE']._serialized_end=784
+  _globals['_QUEUE']._serialized_start=203
+  _globals['_QUEUE']._serialized_end=396
+  _globals['_PLACE']._serialized_start=399
+  _globals['_PLACE']._serialized_end=554
+  _globals['_LISTQUEUESREQUEST']._serialized_start=556
+  _globals['_LISTQUEUESREQUEST']._serialized_end=627
+  _globals['_LISTQUEUESRESPONSE']._serialized_start=629
+  _globals['_LISTQUEUESRESPONSE']._serialized_end=696
+  _globals['_LISTWAITSREQUEST']._serialized_start=698
+  _globals['_LISTWAITSREQUEST']._serialized_end=772
+  _globals['_LISTWAITSRESPONSE']._serialized_start=774
+  _globals['_LISTWAITSRESPONSE']._serialized_end=838
+  _globals['_WAIT']._serialized_start=841
+  _globals['_WAIT']._serialized_end=1299
+  _globals['_WAIT_KIND']._serialized_start=1152
+  _globals['_WAIT_KIND']._serialized_end=1287
+  _globals['_QUEUESERVICE']._serialized_start=1302
+  _globals['_QUEUESERVICE']._serialized_end=1519
 # @@protoc_insertion_point(module_scope)
