@@ -12,11 +12,13 @@ from typing import Final
 
 OWN_VARIABLES: Final = "FLIGHTLOG_COPYING__OWN"
 """Which variables are not the program's, and what they are for it: JSON of name to value, null for none."""
+_SET_BY_PYTHON: Final = "LC_CTYPE"
+"""Where no locale is set, Python sets one for itself and for what it starts."""
 
 
 def hidden_from_program(own: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, str]:
     """A program's environment with variables that are only for whoever starts it."""
-    restored = {name: environment.get(name) for name in (*own, OWN_VARIABLES)}
+    restored = {name: environment.get(name) for name in (*own, OWN_VARIABLES, _SET_BY_PYTHON)}
     return {**environment, **own, OWN_VARIABLES: json.dumps(restored)}
 
 

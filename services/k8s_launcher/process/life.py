@@ -180,7 +180,7 @@ class Life:
         # Those that are missing are missed before it waits, and the others read again when it starts.
         own = {**plan.environment, **(await self._secrets(plan)).variables}
         environment = {**machine, **own}
-        warm = is_entry_point(plan.argv) and not needs_own_process(own, self._place.machine)
+        warm = plan.raw is None and is_entry_point(plan.argv) and not needs_own_process(own, self._place.machine)
         argv = with_own_destination(plan.argv)
         if not warm:
             argv[0] = _program(plan, environment, self.record.work)
@@ -191,6 +191,8 @@ class Life:
         environment |= secrets.variables
         await asyncio.to_thread(secrets.write, self._secrets_folder)
         code = await self._until_abort(self._place.code.directory_for(argv)) if warm else None
+        if plan.raw is not None:
+            argv, environment = plan.raw.around(argv, environment, self._place.planner.blobs.settings)
         order = {
             "directory": str(self.record.directory),
             "work": str(self.record.work),
@@ -238,7 +240,7 @@ class Life:
         deadline, delay = loop.time() + _PLAN_SECONDS, 0.1
         while True:
             try:
-                return await self._place.planner.plan(scheduled.fact)
+                return await self._place.planner.plan(scheduled.fact, self.record.work)
             except (BlobError, OSError, TimeoutError) as error:
                 if loop.time() > deadline:
                     raise NotLaunchable(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from flyteidl.core import security_pb2, tasks_pb2
@@ -14,6 +15,7 @@ from flightlog_blobs import BlobStore
 from flightlog_protos.execution.v1.facts_pb2 import AttemptScheduled
 from flightlog_types import quantities
 from services.k8s_launcher.environment import task_environment
+from services.k8s_launcher.process.raw_containers import RawContainer, raw_container
 from services.k8s_launcher.task_templates import NotLaunchable, TaskTemplates
 from services.k8s_launcher.templates import TemplateError, render
 
@@ -48,6 +50,7 @@ class Plan:
     memory_limit: int
     accelerator: str
     secrets: tuple[security_pb2.Secret, ...] = ()
+    raw: RawContainer | None = None
 
 
 class Planner:
@@ -67,8 +70,11 @@ class Planner:
         self._gpu_resource = gpu_resource
         self._templates = TaskTemplates(blobs)
 
-    async def plan(self, scheduled: AttemptScheduled) -> Plan:
-        """The plan of one attempt. Raises `NotLaunchable`, or what the object store raises while it is away."""
+    async def plan(self, scheduled: AttemptScheduled, work: Path) -> Plan:
+        """The plan of one attempt that works in the folder `work`.
+
+        Raises `NotLaunchable`, or what the object store raises while it is away.
+        """
         template = await self._templates.template(scheduled)
         container = main_container(template, self._gpu_resource)
         if scheduled.HasField("pod_template"):
@@ -76,6 +82,14 @@ class Planner:
         execution = scheduled.execution_id
         namespace = f"{execution.project}-{execution.domain}"
         values = await self._templates.values(scheduled, template, container.command, namespace)
+        raw = raw_container(template, values, work)
+        if raw is not None:
+            # Before placeholders are replaced: what a user's value says is none of our business.
+            container = replace(
+                container,
+                command=tuple(raw.relocated(word) for word in container.command),
+                environment=tuple((name, raw.relocated(value)) for name, value in container.environment),
+            )
         inputs = await self._templates.inputs(scheduled, container.command)
         try:
             argv = render(container.command, values, inputs)
@@ -109,6 +123,7 @@ class Planner:
             memory_limit=int(limits.get("memory", 0)),
             accelerator=extended.gpu_accelerator.device,
             secrets=tuple(template.security_context.secrets),
+            raw=raw,
         )
 
 
@@ -128,13 +143,6 @@ def main_container(template: tasks_pb2.TaskTemplate, gpu_resource: str) -> Conta
 
 def _from_container(template: tasks_pb2.TaskTemplate, gpu_resource: str) -> Container:
     container = template.container
-    if container.data_config.enabled and template.interface.outputs.variables:
-        raise NotLaunchable(
-            "BadTaskSpecification",
-            f"the raw container returns outputs as files below {container.data_config.output_path!r}; "
-            "the process runtime does not collect those. Write them to {{.rawOutputDataPrefix}} instead, "
-            "or run the task on Kubernetes",
-        )
     return Container(
         image=container.image,
         command=(*container.command, *container.args),

@@ -37,6 +37,7 @@ from services.k8s_launcher.copying.collecting import collect
 from services.k8s_launcher.copying.downloading import download
 from services.k8s_launcher.copying.failures import CopyingFailed
 from services.k8s_launcher.copying.interfaces import encoded
+from services.k8s_launcher.copying.programs import hidden_from_program
 
 JSON, YAML, PROTO = (tasks_pb2.DataLoadingConfig.LiteralMapFormat.Value(name) for name in ("JSON", "YAML", "PROTO"))
 
@@ -458,7 +459,7 @@ async def command(environment: dict[str, str], *arguments: str) -> asyncio.subpr
 
 async def there(path: Path, process: asyncio.subprocess.Process) -> None:
     """Wait for a file, for as long as the process lives that is to make it."""
-    while not path.exists():
+    while not await asyncio.to_thread(path.exists):
         assert process.returncode is None
         await asyncio.sleep(0.02)
 
@@ -532,3 +533,63 @@ async def test_failing_to_download_is_written_down(
     assert process.returncode == 1
     assert b"could not be written" in printed
     assert blob_settings.secret_key.get_secret_value().encode() not in printed
+
+
+def around(prefix: str, folder: Path, kinds: interface_pb2.TypedInterface, *program: str) -> list[str]:
+    return [
+        *("run", "--to-output-prefix", f"{prefix}/out", "--to-raw-output", f"{prefix}/raw"),
+        *("--to-local-dir", str(folder / "in"), "--from-local-dir", str(folder / "out")),
+        *("--interface", encoded(kinds), "--", *program),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("script", "code"), [("exit 3", 3), ("kill -9 $$", -9), ("kill -TERM $$", -15), ("touch out/x; exit 1", 1)]
+)
+async def test_a_program_that_fails_ends_as_it_did(
+    s3: BlobStore, blob_settings: BlobSettings, prefix: str, tmp_path: Path, script: str, code: int
+) -> None:
+    program = ("sh", "-c", f"cd {tmp_path}; {script}")
+    process = await command(environment(blob_settings), *around(prefix, tmp_path, interface(x=FlyteFile), *program))
+    await process.communicate()
+    assert process.returncode == code
+    assert await s3.entries(f"{prefix}/out") == []
+
+
+async def test_a_program_that_is_not_there_is_told(blob_settings: BlobSettings, prefix: str, tmp_path: Path) -> None:
+    process = await command(environment(blob_settings), *around(prefix, tmp_path, interface(), "/no/such/tool"))
+    _, printed = await process.communicate()
+    assert (process.returncode, printed) == (127, b"/no/such/tool: No such file or directory\n")
+
+
+async def test_a_program_decides_what_its_end_is_when_it_is_told_to_end(
+    s3: BlobStore, blob_settings: BlobSettings, prefix: str, tmp_path: Path
+) -> None:
+    script = f"trap 'echo 5 > {tmp_path}/out/x; exit 0' TERM; touch {tmp_path}/ready; while :; do sleep 0.05; done"
+    arguments = around(prefix, tmp_path, interface(x=int), "sh", "-c", script)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", "services.k8s_launcher.copying", *arguments),
+        env=environment(blob_settings),
+        start_new_session=True,
+    )
+    await there(tmp_path / "ready", process)
+    os.killpg(process.pid, signal.SIGTERM)
+    assert await process.wait() == 0
+    outputs = literals_pb2.LiteralMap.FromString(await s3.get(f"{prefix}/out/outputs.pb"))
+    assert outputs.literals["x"].scalar.primitive.integer == 5
+
+
+async def test_a_program_has_its_own_variables_and_not_ours(
+    s3: BlobStore, blob_settings: BlobSettings, prefix: str, tmp_path: Path
+) -> None:
+    own = {"PATH": os.environ["PATH"], "FLIGHTLOG_OF_THE_TASK": "1", "FLIGHTLOG_BLOBS__BUCKET": "the task's"}
+    for_us = {key: value for key, value in environment(blob_settings).items() if key != "PATH"}
+    script = f"env > {tmp_path}/out/x"
+    process = await command(
+        hidden_from_program(for_us, own), *around(prefix, tmp_path, interface(x=str), "sh", "-c", script)
+    )
+    await process.communicate()
+    assert process.returncode == 0
+    outputs = literals_pb2.LiteralMap.FromString(await s3.get(f"{prefix}/out/outputs.pb"))
+    seen = dict(line.split("=", 1) for line in outputs.literals["x"].scalar.primitive.string_value.splitlines())
+    assert {name: value for name, value in seen.items() if name not in ("PWD", "SHLVL", "_", "OLDPWD")} == own

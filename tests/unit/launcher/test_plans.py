@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flyteidl.core import compiler_pb2, literals_pb2, tasks_pb2
+from flyteidl.core import compiler_pb2, literals_pb2, tasks_pb2, types_pb2
 
 from flightlog_blobs import BlobSettings, BlobStore
 from flightlog_protos.execution.v1.facts_pb2 import AttemptScheduled
@@ -40,7 +40,7 @@ def plan(tmp_path: Path) -> Planning:
             output_prefix="s3://b/n0/data/0",
             **fields,
         )
-        return await planner.plan(fact)
+        return await planner.plan(fact, tmp_path / "work")
 
     return planned
 
@@ -168,3 +168,49 @@ async def test_checkpoint_of_the_attempt_before_is_named_where_there_is_one(
     template = container()
     template.container.args[:] = ["run", "{{.prevCheckpointPrefix}}"]
     assert (await plan(template, previous_checkpoint_prefix=previous)).argv == ("run", rendered)
+
+
+def raw_task(command: str, *, inputs: str = "/var/inputs", outputs: str = "/var/outputs") -> tasks_pb2.TaskTemplate:
+    template = tasks_pb2.TaskTemplate(type="raw-container")
+    template.container.args.extend(["sh", "-c", command])
+    template.container.env.add(key="DATA", value=f"{inputs}/x")
+    config = template.container.data_config
+    config.enabled, config.input_path, config.output_path = True, inputs, outputs
+    template.interface.inputs.variables["x"].type.simple = types_pb2.STRING
+    template.interface.outputs.variables["y"].type.simple = types_pb2.INTEGER
+    return template
+
+
+@pytest.mark.parametrize(
+    ("command", "here"),
+    [
+        ("tool /var/inputs/x --to=/var/outputs", "tool IN/x --to=OUT"),
+        ("cat </var/inputs/x>/var/outputs/y;", "cat <IN/x>OUT/y;"),
+        (
+            "tool /var/inputs2 /var/inputs.old /my/var/inputs var/inputs",
+            "tool /var/inputs2 /var/inputs.old /my/var/inputs var/inputs",
+        ),
+        ("'/var/inputs'/x:/var/inputs", "'IN'/x:IN"),
+        ("{{.inputs.x}} /var/inputs/x", "/var/inputs/mine IN/x"),
+    ],
+)
+async def test_folders_of_a_raw_container_are_the_attempts(
+    plan: Planning, tmp_path: Path, command: str, here: str
+) -> None:
+    literal = literals_pb2.Literal(scalar={"primitive": {"string_value": "/var/inputs/mine"}})
+    made = await plan(raw_task(command), {"x": literal})
+    work = tmp_path / "work"
+    assert made.argv[2] == here.replace("IN", f"{work}/inputs").replace("OUT", f"{work}/outputs")
+    assert made.environment["DATA"] == f"{work}/inputs/x"
+    assert made.raw is not None
+
+
+async def test_of_folders_within_one_another_the_inner_one_counts(plan: Planning, tmp_path: Path) -> None:
+    made = await plan(raw_task("/data/out/y /data/x", inputs="/data", outputs="/data/out/"))
+    assert made.argv[2] == f"{tmp_path}/work/outputs/y {tmp_path}/work/inputs/x"
+
+
+async def test_raw_container_whose_data_cannot_be_copied_is_refused(plan: Planning) -> None:
+    with pytest.raises(NotLaunchable, match="same folder") as refused:
+        await plan(raw_task("run", outputs="/var/inputs"))
+    assert refused.value.code == "BadTaskSpecification"
