@@ -15,6 +15,7 @@ from flightlog_blobs import BlobStore
 from flightlog_protos.execution.v1.facts_pb2 import AttemptScheduled
 from flightlog_types import quantities
 from services.k8s_launcher.environment import task_environment
+from services.k8s_launcher.process.platform_resources import within_platform
 from services.k8s_launcher.process.raw_containers import RawContainer, raw_container
 from services.k8s_launcher.task_templates import NotLaunchable, TaskTemplates
 from services.k8s_launcher.templates import TemplateError, render
@@ -106,6 +107,11 @@ class Planner:
             # What the engine resolved (node overrides, platform defaults) goes before what the template says.
             requests |= _quantities(scheduled.resources.requests, self._gpu_resource)
             limits |= _quantities(scheduled.resources.limits, self._gpu_resource)
+        # As in Kubernetes, a limit alone is a request too.
+        asked = {name: value for name, value in (limits | requests).items() if value > 0}
+        memory_limit = int(limits.get("memory", 0))
+        if scheduled.HasField("task_resources"):
+            asked, memory_limit = within_platform(asked, memory_limit, scheduled.task_resources, self._gpu_resource)
         extended = (
             scheduled.extended_resources if scheduled.HasField("extended_resources") else template.extended_resources
         )
@@ -118,9 +124,8 @@ class Planner:
                 defaults=self._environment,
                 base=self._base_environment,
             ),
-            # As in Kubernetes, a limit alone is a request too.
-            requests={name: value for name, value in (limits | requests).items() if value > 0},
-            memory_limit=int(limits.get("memory", 0)),
+            requests=asked,
+            memory_limit=memory_limit,
             accelerator=extended.gpu_accelerator.device,
             secrets=tuple(template.security_context.secrets),
             raw=raw,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flyteidl.admin.matchable_resource_pb2 import TaskResourceAttributes, TaskResourceSpec
 from flyteidl.core import compiler_pb2, literals_pb2, tasks_pb2, types_pb2
 
 from flightlog_blobs import BlobSettings, BlobStore
@@ -74,6 +75,29 @@ async def test_nodes_overrides_go_before_the_template(plan: Planning) -> None:
     assert made.requests == {"cpu": Decimal("0.5"), "memory": Decimal(2**30), "nvidia.com/gpu": 1}
     assert made.memory_limit == 4 * 2**30
     assert made.accelerator == "nvidia-l4"
+
+
+async def test_the_platform_completes_and_cuts_what_is_asked_for(plan: Planning) -> None:
+    platform = TaskResourceAttributes(
+        defaults=TaskResourceSpec(cpu="500m", memory="1Gi", gpu="1"),
+        limits=TaskResourceSpec(cpu="2", memory="2Gi", gpu="1"),
+    )
+    nothing = await plan(container(), task_resources=platform)
+    assert nothing.requests == {"cpu": Decimal("0.5"), "memory": 2**30}
+    assert nothing.memory_limit == 2 * 2**30
+    much = await plan(container(resources=resources("8", "8Gi", "4", limit="8Gi")), task_resources=platform)
+    assert much.requests == {"cpu": 2, "memory": 2 * 2**30, "nvidia.com/gpu": 1}
+    assert much.memory_limit == 2 * 2**30
+    little = await plan(container(resources=resources("1", "1Mi", limit="2Mi")), task_resources=platform)
+    assert (little.requests, little.memory_limit) == ({"cpu": 1, "memory": 2**20}, 2**21)
+
+
+async def test_a_platform_without_amounts_gives_and_cuts_nothing(plan: Planning) -> None:
+    unlimited = TaskResourceAttributes(limits=TaskResourceSpec(cpu="0"))
+    made = await plan(container(resources=resources("8", "8Gi")), task_resources=unlimited)
+    assert (made.requests, made.memory_limit) == ({"cpu": 8, "memory": 8 * 2**30}, 0)
+    with pytest.raises(NotLaunchable, match="task resources of the platform"):
+        await plan(container(), task_resources=TaskResourceAttributes(limits=TaskResourceSpec(cpu="lots")))
 
 
 async def test_nodes_pod_template_is_laid_over_the_container(plan: Planning) -> None:
