@@ -11,11 +11,16 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 
+from flightlog_blobs import BlobSettings
 from flightlog_cluster.build import GoMissing
 from flightlog_cluster.cluster import Cluster, run_cluster
+from flightlog_cluster.crds import DefinitionsMissing
+from flightlog_log import LogSettings
 from services.k8s_launcher.kubernetes.api import Api
 from services.k8s_launcher.kubernetes.objects import NAMESPACE
 from services.k8s_launcher.kubernetes.settings import KubernetesSettings
+from tests.kubernetes.defining import define_all
+from tests.kubernetes.launching import Launching, launching_on
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -42,6 +47,19 @@ async def api(kubernetes_settings: KubernetesSettings) -> AsyncIterator[Api]:
     await opened.close()
 
 
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def operators(api: Api, kubernetes_settings: KubernetesSettings) -> AsyncIterator[Api]:
+    """The cluster's API where the objects of all operators are known."""
+    try:
+        await define_all(api)
+    except DefinitionsMissing as missing:
+        pytest.skip(str(missing))
+    # Which kinds there are is remembered for a while.
+    opened = await Api.open(kubernetes_settings)
+    yield opened
+    await opened.close()
+
+
 @pytest_asyncio.fixture(loop_scope="session")
 async def namespace(api: Api) -> AsyncIterator[str]:
     """An empty namespace."""
@@ -49,3 +67,12 @@ async def namespace(api: Api) -> AsyncIterator[str]:
     await api.create(NAMESPACE, None, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     yield name
     await api.delete(NAMESPACE, None, name)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def launching(
+    api: Api, kubernetes_settings: KubernetesSettings, log_settings: LogSettings, blob_settings: BlobSettings
+) -> AsyncIterator[Launching]:
+    """A project of the test's own, with orders on the log and a namespace for its objects."""
+    async with launching_on(api, kubernetes_settings, log_settings, blob_settings) as found:
+        yield found

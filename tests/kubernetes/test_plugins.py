@@ -7,21 +7,18 @@ the definition knows, since the API server drops the others without a word.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from flyteidl.core import tasks_pb2
 
-from flightlog_cluster.crds import DefinitionsMissing, definitions
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
 from services.k8s_launcher.kubernetes.api import Api
 from services.k8s_launcher.kubernetes.objects import Built, Kind, Object, Plugin, Seen, Task
 from services.k8s_launcher.kubernetes.plugins.operators import OPERATORS
 from services.k8s_launcher.kubernetes.queueing import queued
-from tests.kubernetes.asking import CRD, until
 from tests.unit.kubernetes.plugins import serialised
 from tests.unit.kubernetes.pods import tasks
 
@@ -140,27 +137,6 @@ LIVES: dict[str, tuple[str, list[Step]]] = {
     ),
     "dask fails": ("dask_plain", [({"jobStatus": "Running"}, RUNNING), ({"jobStatus": "Failed"}, FAILED)]),
 }
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def operators(api: Api) -> AsyncIterator[Api]:
-    """The API with the definitions of all operators' objects."""
-    try:
-        wanted = await definitions()
-    except DefinitionsMissing as missing:
-        pytest.skip(str(missing))
-    for each in wanted:
-        await api.create(CRD, None, each)
-    for each in wanted:
-        await until(lambda each=each: _is_established(api, each["metadata"]["name"]))
-    yield api
-    for each in wanted:
-        await api.delete(CRD, None, each["metadata"]["name"])
-
-
-async def _is_established(api: Api, name: str) -> bool:
-    conditions = (await api.get(CRD, None, name)).get("status", {}).get("conditions") or []
-    return any(each["type"] == "Established" and each["status"] == "True" for each in conditions)
 
 
 def _plugin(task: Task) -> Plugin:
