@@ -89,6 +89,8 @@ async def _download(blobs: BlobStore, options: argparse.Namespace) -> int:
 
 async def _collect(blobs: BlobStore, options: argparse.Namespace) -> int:
     async def work() -> None:
+        if await blobs.stat(_error_uri(options.to_output_prefix)) is not None:
+            return  # there were no inputs, so there can be no outputs, and that is known already
         await collect(
             blobs,
             folder=Path(options.from_local_dir),
@@ -116,11 +118,15 @@ async def _told(
         failure = CopyingFailed(code, str(error), system=True)
     print(f"{failure.code}: {failure.message}", file=sys.stderr, flush=True)
     try:
-        await blobs.put(f"{output_prefix.rstrip('/')}/error.pb", failure.document().SerializeToString())
+        await blobs.put(_error_uri(output_prefix), failure.document().SerializeToString())
     except BlobError as error:
         print(f"this could not be written to the object store: {error}", file=sys.stderr, flush=True)
         return 1
     return FAILED_EXIT_CODE
+
+
+def _error_uri(output_prefix: str) -> str:
+    return f"{output_prefix.rstrip('/')}/error.pb"
 
 
 async def _until_terminated(terminated: list[int], ready_file: str) -> None:

@@ -526,6 +526,15 @@ async def test_failing_to_download_is_written_down(
     assert error.code == "InputDownloadFailed"
     assert error.kind == errors_pb2.ContainerError.RECOVERABLE
 
+    # Kubernetes ends the sidecar too, which has nothing to add.
+    ready = tmp_path / "ready"
+    beside = await command(environment(blob_settings), *collecting(prefix, tmp_path, interface(x=int), ready))
+    await there(ready, beside)
+    beside.send_signal(signal.SIGTERM)
+    await beside.communicate()
+    assert beside.returncode == 0
+    assert (await error_of(s3, prefix)).code == "InputDownloadFailed"
+
     # With nowhere to write it, it is printed: Kubernetes shows it as the container's message.
     away = environment(blob_settings, FLIGHTLOG_BLOBS__ENDPOINT="http://127.0.0.1:9")
     process = await command(away, *arguments)

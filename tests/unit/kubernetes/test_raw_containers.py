@@ -17,6 +17,7 @@ from flytekit.types.file import FlyteFile
 from kubernetes.client import V1Container, V1PodSpec
 
 from flightlog_blobs import BlobSettings
+from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
 from services.k8s_launcher.copying.command import parser
 from services.k8s_launcher.copying.interfaces import decoded
 from services.k8s_launcher.kubernetes.objects import Object
@@ -24,6 +25,8 @@ from services.k8s_launcher.kubernetes.pods.pod import build_pod
 from services.k8s_launcher.kubernetes.raw_container_settings import RawContainerSettings
 from services.k8s_launcher.kubernetes.settings import KubernetesSettings
 from services.k8s_launcher.task_templates import NotLaunchable
+from tests.unit.kubernetes.pod_statuses import container as state_of
+from tests.unit.kubernetes.pod_statuses import pod, read, running, status, terminated, waiting
 from tests.unit.kubernetes.pods.tasks import NAME, task
 
 IMAGES = ImageConfig(Image("default", "task", "1"))
@@ -164,7 +167,7 @@ def test_folders_that_the_task_does_not_name_are_flytes() -> None:
 
 def test_users_init_containers_run_between_and_pod_templates_lie_under() -> None:
     """The order of k8s-contract §1.13; `primary-init` of a template is for the one that downloads."""
-    pod = V1PodSpec(
+    own = V1PodSpec(
         containers=[V1Container(name="primary"), V1Container(name="beside", image="b")],
         init_containers=[V1Container(name="before", image="a")],
     )
@@ -174,7 +177,7 @@ def test_users_init_containers_run_between_and_pod_templates_lie_under() -> None
             "initContainers": [{"name": "primary-init", "env": [{"name": "FROM", "value": "template"}]}],
         }
     }
-    spec = spec_of(raw(pod_template=PodTemplate(pod_spec=pod)), pod_template=under)
+    spec = spec_of(raw(pod_template=PodTemplate(pod_spec=own)), pod_template=under)
     init = named(spec["initContainers"])
     assert list(init) == ["flyte-copilot-uploader", "before", "flyte-copilot-downloader"]
     assert init["flyte-copilot-downloader"]["env"][0] == {"name": "FROM", "value": "template"}
@@ -200,10 +203,10 @@ def test_the_containers_that_copy_have_as_few_rights_as_will_do() -> None:
         "allowPrivilegeEscalation": False,
         "capabilities": {"drop": ["ALL"], "add": ["DAC_OVERRIDE"]},
     }
-    pod = V1PodSpec(
+    unprivileged = V1PodSpec(
         containers=[V1Container(name="primary")], security_context={"runAsNonRoot": True, "runAsUser": 1000}
     )
-    for container in spec_of(raw(pod_template=PodTemplate(pod_spec=pod)))["initContainers"]:
+    for container in spec_of(raw(pod_template=PodTemplate(pod_spec=unprivileged)))["initContainers"]:
         assert container["securityContext"] == {
             "runAsUser": 1000,
             "allowPrivilegeEscalation": False,
@@ -260,3 +263,30 @@ def test_the_store_is_the_services_own_unless_it_is_named() -> None:
     assert RawContainerSettings.model_validate({"bucket": "named"}).with_store(blobs).model_dump(
         include={"endpoint", "bucket", "region"}
     ) == {"endpoint": "http://in", "bucket": "named", "region": "us-east-1"}
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "stage"),
+    [
+        ("flyte-copilot-downloader", 65, AttemptObserved.EXITED),
+        ("flyte-copilot-downloader", 1, AttemptObserved.FAILED),
+        ("mine", 65, AttemptObserved.FAILED),
+    ],
+)
+def test_inputs_that_could_not_be_had_are_told_by_the_error_document(name: str, code: int, stage: int) -> None:
+    """Flyte starts the container without its inputs."""
+    init = [state_of(name, terminated(code, "Error", "InputDownloadFailed: s3://b/x does not exist"))]
+    reading = read(pod(status("Failed", state_of("main", waiting("PodInitializing")), init=init), primary=None))
+    assert reading.stage == stage
+    if stage == AttemptObserved.EXITED:
+        assert reading.exit is not None
+        assert reading.exit.code == 65
+        assert "s3://b/x does not exist" in reading.reason
+
+
+def test_it_runs_until_its_outputs_are_collected() -> None:
+    """T63."""
+    ended = state_of("main", terminated(0, "Completed"))
+    for state, stage in ((running(), AttemptObserved.RUNNING), (terminated(0, "Completed"), AttemptObserved.EXITED)):
+        thing = pod(status("Running", ended, init=[state_of("flyte-copilot-uploader", state)]), primary=None)
+        assert read(thing).stage == stage

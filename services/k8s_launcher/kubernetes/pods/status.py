@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Final
 
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved, Exit, Usage
+from services.k8s_launcher.copying.failures import FAILED_EXIT_CODE
 from services.k8s_launcher.kubernetes.objects import Object, Reading, Seen
 from services.k8s_launcher.kubernetes.pods.container_states import (
     OOM_KILLED,
@@ -25,6 +26,7 @@ from services.k8s_launcher.kubernetes.pods.failed import read_failed
 from services.k8s_launcher.kubernetes.pods.logs import pod_links
 from services.k8s_launcher.kubernetes.pods.metadata import PRIMARY
 from services.k8s_launcher.kubernetes.pods.pending import read_pending
+from services.k8s_launcher.kubernetes.raw_containers import DOWNLOADER
 
 _ENDS: Final = frozenset({AttemptObserved.EXITED, AttemptObserved.FAILED})
 
@@ -41,7 +43,7 @@ def read_pod(seen: Seen) -> Reading:
         case "Succeeded":
             reading = _succeeded(pod)
         case "Failed":
-            reading = read_failed(pod, primary, settings)
+            reading = _told_by_downloader(pod) or read_failed(pod, primary, settings)
         case "Unknown":
             # The node is lost, its last words stand; links into what it wrote would lead nowhere.
             return _by_containers(pod, primary, delete_leftovers=settings.delete_leftover_sidecars)
@@ -75,6 +77,18 @@ def _succeeded(pod: Object) -> Reading:
     ):
         return user_failure(OOM_KILLED, "Pod reported success despite being OOMKilled", at)
     return Reading(AttemptObserved.EXITED, exit=Exit(code=0), occurred_at=at)
+
+
+def _told_by_downloader(pod: Object) -> Reading | None:
+    """The inputs of a raw container could not be had, and it is written down why (k8s-contract §1.13)."""
+    for container in init_containers(pod):
+        ended = container.terminated
+        if container.name == DOWNLOADER and ended is not None and ended.exit_code == FAILED_EXIT_CODE:
+            reason = ended.told_of(container.name)
+            return Reading(
+                AttemptObserved.EXITED, reason, exit=Exit(code=FAILED_EXIT_CODE), occurred_at=ended.finished_at
+            )
+    return None
 
 
 def _by_containers(pod: Object, primary: str | None, *, delete_leftovers: bool) -> Reading:
