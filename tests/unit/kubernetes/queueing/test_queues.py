@@ -255,3 +255,18 @@ def test_rules_are_patterns() -> None:
     settings = QueueingSettings.model_validate({"rules": [{"project": "team-*", "queue": "q"}]})
     assert settings.rules[0].holds("team-a", "development")
     assert not settings.rules[0].holds("other", "development")
+
+
+def test_scheduler_of_the_settings_and_annotations_of_a_pod_template_suffice_for_volcano() -> None:
+    template = {"metadata": {"annotations": {VOLCANO_QUEUE: "mine"}}, "spec": {}}
+    settings = serialised.settings(pods={"scheduler_name": "volcano"})
+    task = tasks.task(tasks.template(), settings_of=settings, pod_template=template)
+    found = _built(task).manifest
+    assert found["spec"]["schedulerName"] == "volcano"
+    assert found["metadata"]["annotations"][VOLCANO_QUEUE] == "mine"
+
+
+def test_next_attempt_is_in_the_same_queue() -> None:
+    first, second = (_object(labels={QUEUE: "mine"}, attempt=attempt) for attempt in (0, 1))
+    assert first["metadata"]["labels"][QUEUE] == second["metadata"]["labels"][QUEUE] == "mine"
+    assert first["metadata"]["name"] != second["metadata"]["name"]
