@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from flyteidl.core import execution_pb2, literals_pb2, tasks_pb2
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 Object = dict[str, Any]
 """An object of the Kubernetes API, as its JSON."""
+
+SUBMITTED: Final = "task submitted to K8s"
+"""The reason while an object is there, and nothing is known of it yet."""
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ class TestPending:
     def test_a_new_pod_is_queued(self) -> None:
         for state in ({}, status("Pending")):
             reading = read(pod(state))
-            assert (reading.stage, reading.reason) == (AttemptObserved.QUEUED, "Demistify Pending")
+            assert (reading.stage, reading.reason) == (AttemptObserved.QUEUED, "task submitted to K8s")
             assert reading.occurred_at is None
 
     def test_what_the_scheduler_says_is_the_reason(self) -> None:

@@ -13,13 +13,12 @@ from typing import Any, Final
 
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
 from flightlog_types.durations import go_duration
-from services.k8s_launcher.kubernetes.objects import Object, Reading
+from services.k8s_launcher.kubernetes.objects import SUBMITTED, Object, Reading
 from services.k8s_launcher.kubernetes.pods.container_states import Waiting, init_containers, regular_containers
 from services.k8s_launcher.kubernetes.pods.endings import permanent_failure, system_failure, user_failure
 from services.k8s_launcher.kubernetes.pods.status_settings import StatusSettings
 from services.k8s_launcher.kubernetes.pods.times import moment
 
-_UNDECIDED: Final = "Demistify Pending"
 _GATED: Final = "SchedulingGated"
 # What every container goes through; a failed pull is tried again by the kubelet, which says ImagePullBackOff then.
 _ON_ITS_WAY: Final = frozenset({"ErrImagePull", "ContainerCreating", "PodInitializing"})
@@ -65,7 +64,7 @@ def _decided(pod: Object, settings: StatusSettings, now: datetime) -> tuple[Read
             waiting = _first_waiting(pod)
             if waiting is not None:
                 return _waits(condition, waiting, settings, now), since, False
-    return Reading(AttemptObserved.QUEUED, _UNDECIDED), since, False
+    return Reading(AttemptObserved.QUEUED, SUBMITTED), since, False
 
 
 def _conditions(pod: Object, now: datetime) -> Iterator[_Condition]:
