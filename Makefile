@@ -7,7 +7,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-index-url pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-k8s conformance up check bench protos docs lock clean
+.PHONY: help demo test test-k8s test-kubelet conformance up check bench protos docs lock clean
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 14
@@ -23,6 +23,9 @@ test: $(READY) ## unit and integration tests; ARGS="-k name -x"
 
 test-k8s: $(READY) ## the tests against a real Kubernetes control plane, which is built with Go first
 	@$(BIN)/python -m pytest tests/kubernetes $(ARGS)
+
+test-kubelet: $(READY) ## tasks in real containers on this machine; needs root, containerd, runc, CNI plugins, debootstrap
+	@FLIGHTLOG_TEST_KUBELET=1 $(BIN)/python -m pytest tests/integration/kubelet $(ARGS)
 
 conformance: $(READY) ## the conformance suite alone; ARGS="--endpoint HOST:PORT" for another Flyte
 	@$(BIN)/python -m pytest tests/conformance $(ARGS)

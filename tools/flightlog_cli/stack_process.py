@@ -31,8 +31,11 @@ class StackProcess:
     Raises `StackError` when it does not become ready.
     """
 
-    def __init__(self, data: Path, *, port: int = 0, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, data: Path, *, host: str = "127.0.0.1", port: int = 0, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.data = data
+        self._host = host
         self._port = port
         self._environment = dict(environment or {})
         self._process: subprocess.Popen[str] | None = None
@@ -82,8 +85,9 @@ class StackProcess:
         self.data.mkdir(parents=True, exist_ok=True)
         output = (self.data / "up.log").open("ab")
         with output:
+            where = ("--data", self.data, "--host", self._host, "--port", str(self._port))
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "flightlog_cli", "up", "--data", self.data, "--port", str(self._port)],
+                [sys.executable, "-P", "-m", "flightlog_cli", "up", *where],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=output,

@@ -74,6 +74,7 @@ async def run_cluster(
     kwok_stages: Sequence[Mapping[str, Any]] = (),
     with_kwok: bool = True,
     apiserver_flags: Sequence[str] = (),
+    controller_flags: Sequence[str] = (),
 ) -> AsyncGenerator[Cluster]:
     """Run a control plane on a folder, which keeps its state; stop it on leaving.
 
@@ -88,7 +89,7 @@ async def run_cluster(
     programs = [
         _etcd(binary, folder, client, peer),
         _apiserver(binary, folder, client, address, api, apiserver_flags),
-        _controllers(binary, folder, configs["controllers"]),
+        _controllers(binary, folder, configs["controllers"], controller_flags),
         _scheduler(binary, folder, configs["scheduler"]),
     ]
     if with_kwok:
@@ -144,13 +145,14 @@ def _apiserver(binary: Path, folder: Path, etcd: int, address: str, port: int, f
     return Program("kube-apiserver", command, folder / "kube-apiserver.log", ready, start_seconds=120.0)
 
 
-def _controllers(binary: Path, folder: Path, kubeconfig: Path) -> Program:
+def _controllers(binary: Path, folder: Path, kubeconfig: Path, flags: Sequence[str]) -> Program:
     command = [
         *(binary, "kube-controller-manager", f"--kubeconfig={kubeconfig}", "--leader-elect=false"),
         f"--controllers={','.join(_CONTROLLERS)}",
         *(f"--service-account-private-key-file={folder / 'accounts.key'}", f"--root-ca-file={folder / 'ca.crt'}"),
         *("--kube-api-qps=500", "--kube-api-burst=1000", "--secure-port=0"),
         *("--concurrent-gc-syncs=5", "--concurrent-resource-quota-syncs=5"),
+        *flags,
     ]
     return Program("kube-controller-manager", command, folder / "kube-controller-manager.log", _is_started)
 
