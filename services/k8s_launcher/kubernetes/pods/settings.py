@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from flightlog_types import quantities
+from services.k8s_launcher.kubernetes.pods.shapes import AFFINITY, misshapen
 
 Fields = dict[str, Any]
 """A part of a pod, as Kubernetes has it."""
@@ -22,8 +23,16 @@ def _is_a_quantity(text: str) -> str:
     return text
 
 
+def _has_the_shape_of_an_affinity(fields: Fields) -> Fields:
+    wrong = misshapen(fields, AFFINITY, "the affinity")
+    if wrong is not None:
+        raise ValueError(wrong)
+    return fields
+
+
 Quantity = Annotated[str, AfterValidator(_is_a_quantity)]
 """An amount in Kubernetes' notation: `500m`, `4Gi`."""
+Affinity = Annotated[Fields, AfterValidator(_has_the_shape_of_an_affinity)]
 
 
 class TaskResources(BaseModel):
@@ -102,7 +111,7 @@ class PodSettings(BaseModel):
     scheduler_name: str = Field("", description="Scheduler of pods that name none; default: Kubernetes'")
     default_tolerations: list[Fields] = Field(default_factory=list[Fields], description="Of all pods")
     default_node_selector: dict[str, str] = Field(default_factory=dict[str, str], description="Of all pods")
-    default_affinity: Fields | None = Field(None, description="Of pods without an affinity")
+    default_affinity: Affinity | None = Field(None, description="Of pods without an affinity")
     default_pod_security_context: Fields | None = Field(None, description="Of pods without one")
     default_security_context: Fields | None = Field(None, description="Of primary containers without one")
     enable_host_networking_pod: bool | None = Field(

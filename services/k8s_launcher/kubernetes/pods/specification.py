@@ -15,6 +15,7 @@ from services.k8s_launcher.kubernetes.pods.metadata import PRIMARY, Metadata
 from services.k8s_launcher.kubernetes.pods.names import container_name
 from services.k8s_launcher.kubernetes.pods.refusal import bad_specification
 from services.k8s_launcher.kubernetes.pods.resources import GENERIC_GPU, Requirements
+from services.k8s_launcher.kubernetes.pods.shapes import POD, misshapen
 
 SIDECAR: Final = "sidecar"
 """Type of tasks that flytekit's pod plugin makes; they end with their primary container."""
@@ -43,30 +44,36 @@ def raw_pod(
         image_pull_policy: of a task's single container; "": as Kubernetes decides.
 
     Raises:
-        NotLaunchable: the task has neither, or it does not say which container is the task.
+        NotLaunchable: the task has neither, it does not say which container is the task, or it is no pod.
     """
     if template.type == SIDECAR and template.task_type_version == 0:
-        return _first_sidecar(template)
-    if template.type == SIDECAR and template.task_type_version == 1:
+        raw = _first_sidecar(template)
+    elif template.type == SIDECAR and template.task_type_version == 1:
         spec, primary = plain(template.custom), _primary_of(template)
-        return RawPod(spec, Metadata.of(template.k8s_pod.metadata), primary)
+        raw = RawPod(spec, Metadata.of(template.k8s_pod.metadata), primary)
+    else:
+        raw = _of_target(template, name, image_pull_policy)
+        over = scheduled.pod_template
+        if over.HasField("pod_spec"):
+            metadata = raw.metadata.under(Metadata.of(over.metadata))
+            raw = RawPod(plain(over.pod_spec), metadata, over.primary_container_name or _UNNAMED_PRIMARY)
+    wrong = misshapen(raw.spec, POD, "the pod's specification")
+    if wrong is not None:
+        raise bad_specification(wrong)
+    return raw
+
+
+def _of_target(template: tasks_pb2.TaskTemplate, name: str, image_pull_policy: str) -> RawPod:
     match template.WhichOneof("target"):
         case "container":
-            raw = _of_container(template.container, container_name(name), image_pull_policy)
+            return _of_container(template.container, container_name(name), image_pull_policy)
         case "k8s_pod" if template.k8s_pod.HasField("pod_spec"):
             pod = template.k8s_pod
-            raw = RawPod(plain(pod.pod_spec), Metadata.of(pod.metadata), _primary_of(template))
+            return RawPod(plain(pod.pod_spec), Metadata.of(pod.metadata), _primary_of(template))
         case "k8s_pod":
             raise bad_specification("the task's pod has no specification")
         case _:
-            raise bad_specification(
-                f"a task of type {template.type!r} with neither a container nor a pod cannot be run"
-            )
-    over = scheduled.pod_template
-    if not over.HasField("pod_spec"):
-        return raw
-    metadata = raw.metadata.under(Metadata.of(over.metadata))
-    return RawPod(plain(over.pod_spec), metadata, over.primary_container_name or _UNNAMED_PRIMARY)
+            raise bad_specification(f"a task of type {template.type!r} has neither a container nor a pod to run")
 
 
 def plain(message: struct_pb2.Struct) -> Object:
