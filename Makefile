@@ -42,7 +42,7 @@ bench: $(READY) ## measure, print the table, write docs/benchmarks.md
 protos: $(READY) ## generate libs/flightlog_protos from protos/
 	@$(BIN)/python tools/generate_protos.py
 
-docs: $(READY) ## generate docs/api-coverage.md and deploy/k8s/edge.yaml from the routing table
+docs: $(READY) ## generate docs/api-coverage.md and the edge's configuration from the routing table
 	@$(BIN)/python -m flightlog_cli.generate
 
 lock: $(READY) ## resolve the dependencies of pyproject.toml anew, with hashes; make test afterwards

@@ -35,6 +35,11 @@ def settings_class(service: str) -> Any:
     return importlib.import_module(f"services.{service}.settings").Settings
 
 
+def known_names() -> set[str]:
+    """Of the variables of all services."""
+    return {name for service in SERVICES for name in setting_names(settings_class(service))}
+
+
 def load_settings(service: str, environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> Any:
     for name in list(os.environ):
         if name.startswith("FLIGHTLOG_"):

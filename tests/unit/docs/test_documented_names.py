@@ -9,7 +9,7 @@ from typer.main import get_command
 from flightlog_cli.main import app
 from flightlog_types.cache_keys import OWN_PREFIXES
 from services.k8s_launcher.settings import SecretSettings
-from tests.unit.cli.test_deployment_files import known_names
+from tests.unit.deployment.test_settings import known_names
 from tests.unit.docs.test_architecture_names import PAGES, ROOT
 from tests.unit.telemetry.test_dashboard import sample_names
 
