@@ -23,8 +23,9 @@ from flightlog_protos.registry.v1.facts_pb2 import AttributesUpdated, ProjectReg
 from services.k8s_launcher.kubernetes.api import Api, Patch
 from services.k8s_launcher.kubernetes.api_errors import ApiRefused
 from services.k8s_launcher.kubernetes.cluster_resources.syncing import ClusterResources
-from services.k8s_launcher.kubernetes.objects import NAMESPACE, Kind, Object
+from services.k8s_launcher.kubernetes.objects import NAMESPACE, POD, Kind, Object
 from services.k8s_launcher.kubernetes.settings import KubernetesSettings
+from tests.kubernetes.launching import Launching
 
 SHIPPED = Path(__file__).parents[2] / "deploy" / "k8s" / "components" / "project-namespaces" / "templates"
 CAUSE = Cause.service("test")
@@ -54,11 +55,14 @@ class World:
     templates: Path
     projects: list[str] = field(default_factory=list[str])
 
-    def resources(self, **given: Any) -> ClusterResources:
+    def resources(self, *, namespaces: str = "", **given: Any) -> ClusterResources:
         """What keeps the cluster; not at work yet."""
         own = {"directory": self.templates, "domains": ["development", "staging"], **given}
         wanted = self.settings.model_copy(
-            update={"cluster_resources": type(self.settings.cluster_resources).model_validate(own)}
+            update={
+                "cluster_resources": type(self.settings.cluster_resources).model_validate(own),
+                "namespace_template": namespaces or self.settings.namespace_template,
+            }
         )
         return ClusterResources(self.api, self.log, wanted)
 
@@ -329,6 +333,17 @@ async def test_a_namespace_that_is_gone_is_made_when_it_is_needed(
     assert applied("needed.yaml") == before + 2
     second = await world.api.get(CONFIG, namespace, "settings")
     assert second["metadata"]["uid"] != first["metadata"]["uid"]
+
+
+async def test_an_attempt_whose_namespace_is_missing_is_launched_all_the_same(
+    world: World, at_work: Callable[..., ClusterResources], launching: Launching
+) -> None:
+    resources = at_work(namespaces="late-{project}-{domain}", refresh_seconds=3600.0)
+    async with launching.launcher(make_namespace=resources.ensure, namespace_template="late-{project}-{domain}"):
+        fact = await launching.schedule()
+        pod = await world.when(POD, f"late-{launching.namespace}", fact.generated_name)
+        assert pod["spec"]["containers"][0]["image"] == "nowhere/nothing:1"
+    await world.api.delete(NAMESPACE, None, f"late-{launching.namespace}")
 
 
 async def test_templates_that_cannot_be_read_are_said_and_read_later(
