@@ -172,6 +172,7 @@ def _ended(
                 usage=usage,
                 logs=observation.logs,
                 custom_info=_custom_info(observation),
+                plugin=observation.plugin,
                 occurred_at=_moment(turn, observation),
             )
         )
@@ -187,6 +188,7 @@ def _ended(
                 usage=usage,
                 logs=observation.logs,
                 custom_info=_custom_info(observation),
+                plugin=observation.plugin,
                 occurred_at=_moment(turn, observation),
                 addresses=_elsewhere(attempt, ending),
             )

@@ -70,9 +70,7 @@ def progressed(rows: Rows, at: At, fact: facts.AttemptProgressed) -> None:
     closure.updated_at.CopyFrom(fact.occurred_at)
     if fact.phase == TaskExecution.RUNNING and not closure.HasField("started_at"):
         closure.started_at.CopyFrom(fact.occurred_at)
-    if fact.plugin:
-        closure.metadata.plugin_identifier = fact.plugin
-    custom_info.merge(closure.custom_info, fact.custom_info)
+    _tell(closure, fact)
     _explain(closure, fact.reason, fact.occurred_at)
     _merge_logs(closure, fact.logs)
 
@@ -135,9 +133,18 @@ def _ended(
         closure.duration.CopyFrom(lasted(closure.started_at, fact.occurred_at))
     _merge_logs(closure, fact.logs)
     if not isinstance(fact, facts.AttemptAborted):
-        custom_info.merge(closure.custom_info, fact.custom_info)
+        _tell(closure, fact)
     if fact.HasField("usage"):
         _show_usage(closure, fact.usage)
+
+
+def _tell(
+    closure: TaskExecutionClosure, fact: facts.AttemptProgressed | facts.AttemptSucceeded | facts.AttemptFailed
+) -> None:
+    """What runs the attempt, and what that says of it."""
+    if fact.plugin:
+        closure.metadata.plugin_identifier = fact.plugin
+    custom_info.merge(closure.custom_info, fact.custom_info)
 
 
 def _show_usage(closure: TaskExecutionClosure, usage: Usage) -> None:

@@ -577,7 +577,8 @@ def test_what_runs_it_and_what_that_says_is_progress_too() -> None:
     assert story.last(facts.AttemptProgressed).custom_info["jobStatus"] == "RUNNING"
     assert story.sees("n0", "QUEUED", plugin="ray", custom_info=info) == []
     info.update({"jobStatus": "FAILED"})
-    story.sees("n0", "LOST", custom_info=info)
+    story.sees("n0", "LOST", plugin="ray", custom_info=info)
+    assert story.last(facts.AttemptFailed).plugin == "ray"
     assert story.last(facts.AttemptFailed).custom_info["jobStatus"] == "FAILED"
 
 

@@ -207,6 +207,8 @@ def test_the_plugin_is_what_the_runtime_says() -> None:
     assert told().message.closure.metadata.plugin_identifier == "container"
     ray = told(progressed(Task.QUEUED, 4, plugin="ray"), progressed(Task.RUNNING, 5))
     assert ray.message.closure.metadata.plugin_identifier == "ray"
+    refused = told(facts.AttemptFailed(node_id="n0", error=ERROR, occurred_at=at(4), plugin="spark"))
+    assert refused.message.closure.metadata.plugin_identifier == "spark"
 
 
 def test_what_a_plugin_says_is_merged_as_json() -> None:

@@ -854,7 +854,7 @@ class AttemptProgressed(_message.Message):
     def __init__(self, node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., phase: _Optional[_Union[_execution_pb2_1.TaskExecution.Phase, str]] = ..., phase_version: _Optional[int] = ..., reason: _Optional[str] = ..., logs: _Optional[_Iterable[_Union[_execution_pb2_1.TaskLog, _Mapping]]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., custom_info: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., plugin: _Optional[str] = ...) -> None: ...
 
 class AttemptSucceeded(_message.Message):
-    __slots__ = ("node_id", "attempt", "outputs", "usage", "occurred_at", "logs", "addresses", "custom_info")
+    __slots__ = ("node_id", "attempt", "outputs", "usage", "occurred_at", "logs", "addresses", "custom_info", "plugin")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     OUTPUTS_FIELD_NUMBER: _ClassVar[int]
@@ -863,6 +863,7 @@ class AttemptSucceeded(_message.Message):
     LOGS_FIELD_NUMBER: _ClassVar[int]
     ADDRESSES_FIELD_NUMBER: _ClassVar[int]
     CUSTOM_INFO_FIELD_NUMBER: _ClassVar[int]
+    PLUGIN_FIELD_NUMBER: _ClassVar[int]
     node_id: str
     attempt: int
     outputs: _envelope_pb2.DataRef
@@ -871,10 +872,11 @@ class AttemptSucceeded(_message.Message):
     logs: _containers.RepeatedCompositeFieldContainer[_execution_pb2_1.TaskLog]
     addresses: _containers.RepeatedScalarFieldContainer[str]
     custom_info: _struct_pb2.Struct
-    def __init__(self, node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., outputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., usage: _Optional[_Union[_observations_pb2.Usage, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., logs: _Optional[_Iterable[_Union[_execution_pb2_1.TaskLog, _Mapping]]] = ..., addresses: _Optional[_Iterable[str]] = ..., custom_info: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
+    plugin: str
+    def __init__(self, node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., outputs: _Optional[_Union[_envelope_pb2.DataRef, _Mapping]] = ..., usage: _Optional[_Union[_observations_pb2.Usage, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., logs: _Optional[_Iterable[_Union[_execution_pb2_1.TaskLog, _Mapping]]] = ..., addresses: _Optional[_Iterable[str]] = ..., custom_info: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., plugin: _Optional[str] = ...) -> None: ...
 
 class AttemptFailed(_message.Message):
-    __slots__ = ("node_id", "attempt", "error", "recoverable", "usage", "occurred_at", "logs", "custom_info")
+    __slots__ = ("node_id", "attempt", "error", "recoverable", "usage", "occurred_at", "logs", "custom_info", "plugin")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
@@ -883,6 +885,7 @@ class AttemptFailed(_message.Message):
     OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
     LOGS_FIELD_NUMBER: _ClassVar[int]
     CUSTOM_INFO_FIELD_NUMBER: _ClassVar[int]
+    PLUGIN_FIELD_NUMBER: _ClassVar[int]
     node_id: str
     attempt: int
     error: _execution_pb2_1.ExecutionError
@@ -891,7 +894,8 @@ class AttemptFailed(_message.Message):
     occurred_at: _timestamp_pb2.Timestamp
     logs: _containers.RepeatedCompositeFieldContainer[_execution_pb2_1.TaskLog]
     custom_info: _struct_pb2.Struct
-    def __init__(self, node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., error: _Optional[_Union[_execution_pb2_1.ExecutionError, _Mapping]] = ..., recoverable: _Optional[bool] = ..., usage: _Optional[_Union[_observations_pb2.Usage, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., logs: _Optional[_Iterable[_Union[_execution_pb2_1.TaskLog, _Mapping]]] = ..., custom_info: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
+    plugin: str
+    def __init__(self, node_id: _Optional[str] = ..., attempt: _Optional[int] = ..., error: _Optional[_Union[_execution_pb2_1.ExecutionError, _Mapping]] = ..., recoverable: _Optional[bool] = ..., usage: _Optional[_Union[_observations_pb2.Usage, _Mapping]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., logs: _Optional[_Iterable[_Union[_execution_pb2_1.TaskLog, _Mapping]]] = ..., custom_info: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., plugin: _Optional[str] = ...) -> None: ...
 
 class AttemptAborting(_message.Message):
     __slots__ = ("node_id", "attempt", "reason", "occurred_at", "timed_out", "error")
