@@ -15,6 +15,7 @@ import flightlog_read.metrics
 import flightlog_rpc.metrics
 import services.catalog.shell
 import services.execution.metrics
+import services.k8s_launcher.kubernetes.service
 import services.k8s_launcher.process.runtime
 import services.k8s_launcher.shell
 import services.scheduler.deliveries.sending
@@ -27,6 +28,7 @@ COUNTING = (
     flightlog_rpc.metrics,
     services.catalog.shell,
     services.execution.metrics,
+    services.k8s_launcher.kubernetes.service,
     services.k8s_launcher.process.runtime,
     services.k8s_launcher.shell,
     services.scheduler.deliveries.sending,
