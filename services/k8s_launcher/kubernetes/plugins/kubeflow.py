@@ -13,7 +13,7 @@ from flyteidl.plugins import common_pb2
 from flyteidl.plugins.kubeflow import common_pb2 as kubeflow_common_pb2
 
 from services.k8s_launcher.kubernetes.objects import Built, Kind, Object, Reading, Seen, Task
-from services.k8s_launcher.kubernetes.plugins.readings import QUEUED, RUNNING, ended, succeeded, under_way
+from services.k8s_launcher.kubernetes.plugins.readings import QUEUED, RUNNING, ended, said, succeeded, under_way
 from services.k8s_launcher.kubernetes.plugins.templates import has_resources, pod_template, top_metadata
 from services.k8s_launcher.kubernetes.pods.endings import user_failure
 from services.k8s_launcher.kubernetes.pods.logs import LogSource, links, task_config
@@ -144,9 +144,9 @@ def read(framework: Framework, seen: Seen) -> Reading:
         return succeeded(logs=logs, at=at, info=info)
     assert current is not None
     if kind == "Failed":
-        message = f"Job failed:\n\t{current.get('reason', '')} - {current.get('message', '')}"
+        message = f"Job failed:\n\t{said(current, 'reason')} - {said(current, 'message')}"
         return ended(user_failure("DownstreamSystemError", message, at), logs=logs, info=info)
-    return under_way(RUNNING, current.get("message", ""), logs=logs, at=at, info=info)
+    return under_way(RUNNING, said(current, "message"), logs=logs, at=at, info=info)
 
 
 def _waiting(

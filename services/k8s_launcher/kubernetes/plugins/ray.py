@@ -20,6 +20,7 @@ from services.k8s_launcher.kubernetes.plugins.readings import (
     QUEUED,
     RUNNING,
     ended,
+    said,
     succeeded,
     under_way,
 )
@@ -111,22 +112,22 @@ class Ray:
             case "Initializing":
                 return under_way(INITIALIZING, "cluster is creating", logs=logs, info=info)
             case "Waiting" | "Retrying":
-                return under_way(INITIALIZING, _said(state, status), logs=logs, info=info)
+                return under_way(INITIALIZING, _explained(state, status), logs=logs, info=info)
             case "Complete":
                 return succeeded(logs=logs, at=end, info=info)
             case "Failed":
                 name = seen.object["metadata"]["name"]
                 message = (
-                    f"Failed to run Ray job {name} with error: [{status.get('reason', '')}] {status.get('message', '')}"
+                    f"Failed to run Ray job {name} with error: [{said(status, 'reason')}] {said(status, 'message')}"
                 )
                 failure = system_failure("TaskFailedWithError", message, end, of_no_use=True)
                 return ended(failure, logs=logs, info=info)
             case "ValidationFailed":
-                message = f"KubeRay refuses the job: {_said(state, status)}"
+                message = f"KubeRay refuses the job: {_explained(state, status)}"
                 return ended(permanent_failure("BadTaskFormat", message, end, of_no_use=True), info=info)
             case _:
                 # "Running", and what a later KubeRay may say that it does before the end.
-                reason = "" if state == "Running" else _said(state, status)
+                reason = "" if state == "Running" else _explained(state, status)
                 return under_way(RUNNING, reason, logs=logs, at=moment(status.get("startTime")), info=info)
 
 
@@ -272,8 +273,8 @@ def _as_yaml(encoded: str) -> str:
         raise refused(f"the runtime environment of the Ray job cannot be read: {error}") from None
 
 
-def _said(state: str, status: Mapping[str, Any]) -> str:
-    return ": ".join(part for part in (state, status.get("reason", ""), status.get("message", "")) if part)
+def _explained(state: str, status: Mapping[str, Any]) -> str:
+    return ": ".join(part for part in (state, said(status, "reason"), said(status, "message")) if part)
 
 
 def _info(status: Mapping[str, Any]) -> Object:
@@ -285,7 +286,7 @@ def _info(status: Mapping[str, Any]) -> Object:
 def _logs(seen: Seen, status: Mapping[str, Any]) -> tuple[TaskLog, ...]:
     metadata, settings = seen.object["metadata"], seen.settings.operators.ray
     source = LogSource("", metadata["namespace"], started_at=moment(metadata.get("creationTimestamp")))
-    extra = {"rayClusterName": status.get("rayClusterName", ""), "rayJobID": status.get("jobId", "")}
+    extra = {"rayClusterName": said(status, "rayClusterName"), "rayJobID": said(status, "jobId")}
 
     def found(of: LogSettings, suffix: str) -> tuple[TaskLog, ...]:
         return links(source, seen.scheduled, of, suffix=suffix, config=task_config(seen.object), extra=extra)

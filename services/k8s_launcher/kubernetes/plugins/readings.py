@@ -17,6 +17,11 @@ INITIALIZING = AttemptObserved.INITIALIZING
 RUNNING = AttemptObserved.RUNNING
 
 
+def said(status: Mapping[str, Any], name: str) -> str:
+    """A text of a status; empty when it is not there, or null."""
+    return status.get(name) or ""
+
+
 def under_way(
     stage: AttemptObserved.Stage,
     reason: str = "",

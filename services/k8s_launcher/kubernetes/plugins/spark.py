@@ -17,6 +17,7 @@ from services.k8s_launcher.kubernetes.plugins.readings import (
     QUEUED,
     RUNNING,
     ended,
+    said,
     succeeded,
     under_way,
 )
@@ -127,10 +128,10 @@ class Spark:
                 at = moment(status.get("lastSubmissionAttemptTime"))
                 return under_way(INITIALIZING, "job submitted", logs=logs, at=at, info=info)
             case "SUBMISSION_FAILED":
-                message = f"Spark Job Submission Failed with Error: {application.get('errorMessage', '')}"
+                message = f"Spark Job Submission Failed with Error: {said(application, 'errorMessage')}"
                 return ended(user_failure("DownstreamSystemError", message, end), logs=logs, info=info)
             case "FAILED":
-                message = f"Spark Job Failed with Error: {application.get('errorMessage', '')}"
+                message = f"Spark Job Failed with Error: {said(application, 'errorMessage')}"
                 return ended(user_failure("DownstreamSystemError", message, end), logs=logs, info=info)
             case "COMPLETED":
                 return succeeded(logs=logs, at=end, info=info)
