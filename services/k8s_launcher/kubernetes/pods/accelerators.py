@@ -47,9 +47,8 @@ def select_accelerator(spec: Object, task: Task) -> None:
 
     Nothing happens unless a container has a limit for the device: an accelerator without a GPU asks for nothing.
     """
-    accelerator = extended_resources(task).gpu_accelerator
-    resource, pods = gpu_resource(task), task.settings.pods
-    if not any(resource in _limits(container) for container in spec["containers"]):
+    accelerator, pods = extended_resources(task).gpu_accelerator, task.settings.pods
+    if not _asks_for(spec, gpu_resource(task)):
         return
     mapping = _mapping(accelerator, pods)
     if mapping is not None:
@@ -63,6 +62,14 @@ def select_accelerator(spec: Object, task: Task) -> None:
     requirements_of_part, tolerations_of_part = _part(accelerator, pods)
     require(spec, [*requirements, *requirements_of_part])
     tolerate(spec, [*tolerations, *tolerations_of_part])
+
+
+def unheeded(spec: Object, task: Task) -> str:
+    """A word to the user whose accelerator changes nothing; "" when it does, or none is named."""
+    device, resource = extended_resources(task).gpu_accelerator.device, gpu_resource(task)
+    if not device or _asks_for(spec, resource):
+        return ""
+    return f"the accelerator {device} is not heeded, since no container asks for {resource}"
 
 
 def tolerate(spec: Object, tolerations: list[Fields]) -> None:
@@ -114,5 +121,6 @@ def _filled(text: str, accelerator: tasks_pb2.GPUAccelerator) -> str:
     return text.replace("{device}", accelerator.device).replace("{partition_size}", accelerator.partition_size)
 
 
-def _limits(container: Object) -> dict[str, str]:
-    return (container.get("resources") or {}).get("limits") or {}
+def _asks_for(spec: Object, resource: str) -> bool:
+    limits: list[Object] = [(each.get("resources") or {}).get("limits") or {} for each in spec["containers"]]
+    return any(resource in each for each in limits)

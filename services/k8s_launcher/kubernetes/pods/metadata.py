@@ -20,6 +20,8 @@ from services.k8s_launcher.kubernetes.pods import logs
 
 PRIMARY: Final = "primary_container_name"
 """Annotation with the container whose end is the task's; also the entry of a task's configuration that names it."""
+NOTE: Final = "flightlog.dev/note"
+"""Annotation with a word to the user about how the pod was made: shown while it waits."""
 
 _SHARDS: Final = 32
 _LONGEST_VALUE: Final = 63

@@ -16,6 +16,7 @@ from flightlog_types.durations import go_duration
 from services.k8s_launcher.kubernetes.objects import SUBMITTED, Object, Reading
 from services.k8s_launcher.kubernetes.pods.container_states import Waiting, init_containers, regular_containers
 from services.k8s_launcher.kubernetes.pods.endings import permanent_failure, system_failure, user_failure
+from services.k8s_launcher.kubernetes.pods.metadata import NOTE
 from services.k8s_launcher.kubernetes.pods.status_settings import StatusSettings
 from services.k8s_launcher.kubernetes.pods.times import moment
 
@@ -64,7 +65,8 @@ def _decided(pod: Object, settings: StatusSettings, now: datetime) -> tuple[Read
             waiting = _first_waiting(pod)
             if waiting is not None:
                 return _waits(condition, waiting, settings, now), since, False
-    return Reading(AttemptObserved.QUEUED, SUBMITTED), since, False
+    note = (pod["metadata"].get("annotations") or {}).get(NOTE)
+    return Reading(AttemptObserved.QUEUED, f"{SUBMITTED}; {note}" if note else SUBMITTED), since, False
 
 
 def _conditions(pod: Object, now: datetime) -> Iterator[_Condition]:

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from services.k8s_launcher.kubernetes.objects import POD, Built, Object, Task
-from services.k8s_launcher.kubernetes.pods.accelerators import extended_resources, gpu_of, select_accelerator
+from services.k8s_launcher.kubernetes.pods.accelerators import extended_resources, gpu_of, select_accelerator, unheeded
 from services.k8s_launcher.kubernetes.pods.containers import complete_containers
 from services.k8s_launcher.kubernetes.pods.defaults import fill_in, tolerate_taints_of_extended_resources
 from services.k8s_launcher.kubernetes.pods.merge import onto_template
-from services.k8s_launcher.kubernetes.pods.metadata import PRIMARY, Metadata, object_metadata
+from services.k8s_launcher.kubernetes.pods.metadata import NOTE, PRIMARY, Metadata, object_metadata
 from services.k8s_launcher.kubernetes.pods.resources import with_gpus_named
 from services.k8s_launcher.kubernetes.pods.shared_memory import mount_shared_memory
 from services.k8s_launcher.kubernetes.pods.specification import SIDECAR, raw_pod
@@ -77,6 +77,8 @@ def build_pod(task: Task) -> Built:
     metadata = form.metadata
     if _ends_with_primary(task.template.type, form.spec):
         metadata = metadata.under(Metadata({}, {PRIMARY: form.primary}))
+    if note := unheeded(form.spec, task):
+        metadata = metadata.under(Metadata({}, {NOTE: note}))
     manifest = {
         "apiVersion": POD.api_version,
         "kind": POD.kind,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from flyteidl.core import tasks_pb2
 
-from services.k8s_launcher.kubernetes.objects import Object
+from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
+from services.k8s_launcher.kubernetes.objects import SUBMITTED, Object, Seen
+from services.k8s_launcher.kubernetes.pods.plugin import CONTAINERS
 from services.k8s_launcher.kubernetes.pods.pod import build_pod
 from tests.unit.kubernetes.pods.tasks import container, pod_task, settings, task, template
 
@@ -96,3 +99,17 @@ def test_not_unpartitioned_says_nothing() -> None:
     affinity = build_pod(task(made)).manifest["spec"]["affinity"]["nodeAffinity"]
     expressions = affinity["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"][0]["matchExpressions"]
     assert [each["key"] for each in expressions] == ["k8s.amazonaws.com/accelerator"]
+
+
+def test_user_is_told_that_an_accelerator_without_a_gpu_changes_nothing() -> None:
+    device = tasks_pb2.ExtendedResources(gpu_accelerator=tasks_pb2.GPUAccelerator(device="nvidia-l4"))
+    attempt = task(template(extended_resources=device))
+    made = build_pod(attempt).manifest
+    reading = CONTAINERS.read(Seen(made, datetime.now(UTC), attempt.scheduled, attempt.settings))
+    assert reading.stage == AttemptObserved.QUEUED
+    assert reading.reason == (
+        "task submitted to K8s; the accelerator nvidia-l4 is not heeded, since no container asks for nvidia.com/gpu"
+    )
+    heeded = task(template(container=container(requests={"gpu": "1"}), extended_resources=device))
+    made = build_pod(heeded).manifest
+    assert CONTAINERS.read(Seen(made, datetime.now(UTC), heeded.scheduled, heeded.settings)).reason == SUBMITTED
