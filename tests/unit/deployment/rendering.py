@@ -55,7 +55,7 @@ def _rendered(overlay: str) -> str:
     command = [kubectl, "kustomize"] if kubectl else [_checking_program("kustomize")]
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "k8s"
-        shutil.copytree(K8S, copy, ignore=shutil.ignore_patterns("*.env.local"))
+        shutil.copytree(K8S, copy)
         for example in (copy / "overlays" / overlay).glob("secrets/*.env.example"):
             chosen = {name: value or SECRET for name, value in env_file(example).items()}
             example.with_suffix("").write_text("".join(f"{name}={value}\n" for name, value in chosen.items()))

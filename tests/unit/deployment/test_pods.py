@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from typing import Any
 
 import pytest
+
+from flightlog_cli.generate import ROOT
 
 from .rendering import Manifest, compose_without_loader, of_kind, workloads
 
@@ -148,3 +151,12 @@ def test_kubernetes_and_compose_run_the_same_versions(manifests: list[Manifest])
     for image in ours:
         name, version = image.rsplit("/", 1)[-1].rsplit(":", 1)
         assert versions[name] == version
+
+
+def test_the_image_is_of_this_version(manifests: list[Manifest]) -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    built = {s["image"] for s in compose_without_loader()["services"].values() if "build" in s}
+    assert built == {f"flightlog:{version}"}
+    for name in SERVICES:
+        (container,) = workloads(manifests)[name]["spec"]["containers"]
+        assert container["image"].rsplit("/", 1)[-1] == f"flightlog:{version}"
