@@ -22,6 +22,7 @@ from flightlog_log import Cause, Log, LogSettings, Subject
 from flightlog_protos.registry.v1.facts_pb2 import AttributesUpdated, ProjectRegistered, ProjectUpdated
 from services.k8s_launcher.kubernetes.api import Api, Patch
 from services.k8s_launcher.kubernetes.api_errors import ApiRefused
+from services.k8s_launcher.kubernetes.cluster_resources.projects import Projects
 from services.k8s_launcher.kubernetes.cluster_resources.syncing import ClusterResources
 from services.k8s_launcher.kubernetes.objects import NAMESPACE, POD, Kind, Object
 from services.k8s_launcher.kubernetes.settings import KubernetesSettings
@@ -45,6 +46,17 @@ CONFIG = Kind("v1", "ConfigMap", "configmaps")
 NAMESPACE_FILE = "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: '{{ namespace }}'\n"
 
 
+class _OwnProjects(Projects):
+    """Of one test: the others are on the log too."""
+
+    def __init__(self, own: list[str]) -> None:
+        super().__init__()
+        self._own = own
+
+    def active(self) -> list[str]:
+        return [project for project in super().active() if project in self._own]
+
+
 @dataclass
 class World:
     """A registry's log, a cluster, and a folder of templates."""
@@ -64,7 +76,9 @@ class World:
                 "namespace_template": namespaces or self.settings.namespace_template,
             }
         )
-        return ClusterResources(self.api, self.log, wanted)
+        made = ClusterResources(self.api, self.log, wanted)
+        made._projects = _OwnProjects(self.projects)  # pyright: ignore[reportPrivateUsage]
+        return made
 
     def template(self, file: str, text: str) -> None:
         (self.templates / file).write_text(text)
@@ -76,8 +90,8 @@ class World:
 
     async def registers(self) -> str:
         project = f"p{uuid4().hex[:10]}"
-        await self.says(project, ProjectRegistered(project=Project(id=project)))
         self.projects.append(project)
+        await self.says(project, ProjectRegistered(project=Project(id=project)))
         return project
 
     async def says(self, project: str, *facts: Message) -> None:
@@ -151,8 +165,6 @@ async def world(
     world.template("aa-namespace.yaml", NAMESPACE_FILE)
     yield world
     for project in world.projects:
-        # So that the other tests' launchers leave them alone.
-        await world.says(project, ProjectUpdated(project=Project(id=project, state=Project.ARCHIVED)))
         for domain in ("development", "staging"):
             if await world.found(NAMESPACE, None, f"{project}-{domain}") is not None:
                 await api.delete(NAMESPACE, None, f"{project}-{domain}")

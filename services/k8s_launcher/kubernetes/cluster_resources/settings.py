@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class ValueSource(BaseModel):
-    """Where a variable's value comes from; a plain text is the value itself."""
+    """Where a variable's value comes from; a plain text or whole number is the value itself."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -20,7 +20,8 @@ class ValueSource(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _of_text(cls, given: Any) -> Any:
-        return {"value": given} if isinstance(given, str) else given
+        plain = isinstance(given, str | int) and not isinstance(given, bool)
+        return {"value": str(given)} if plain else given
 
     @model_validator(mode="after")
     def _one_source(self) -> ValueSource:

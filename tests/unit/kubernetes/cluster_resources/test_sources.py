@@ -35,7 +35,7 @@ def test_values_come_from_settings_environment_and_files(tmp_path: Path, monkeyp
     read = read_sources(
         settings(
             values={"cpu": "4", "memory": {"value": "1Gi"}, "role": {"env": "ROLE_OF_TASKS"}, "token": {"file": file}},
-            domain_values={"b": {"cpu": "16"}},
+            domain_values={"b": {"cpu": 16}},
         )
     )
     assert read.values["a"] == {"cpu": "4", "memory": "1Gi", "role": "arn:role", "token": "secret"}
@@ -55,7 +55,7 @@ def test_what_cannot_be_read_is_named(given: dict[str, Any]) -> None:
         read_sources(settings(**given))
 
 
-@pytest.mark.parametrize("given", [{}, {"value": "a", "env": "B"}, {"valueFrom": {"env": "B"}}])
-def test_a_value_has_exactly_one_source(given: dict[str, Any]) -> None:
+@pytest.mark.parametrize("given", [{}, {"value": "a", "env": "B"}, {"valueFrom": {"env": "B"}}, True, 0.5])
+def test_a_value_has_exactly_one_source(given: Any) -> None:
     with pytest.raises(ValidationError):
         settings(values={"x": given})
