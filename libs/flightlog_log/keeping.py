@@ -23,6 +23,7 @@ from .subjects import Subject
 _OFFLOADED = "Flightlog-Offloaded"
 _BATCH = 512
 _NOT_FOUND = frozenset({10037, 10043})
+_DELETE_FAILED = 10057
 _Kept = TypeVar("_Kept", bound=Message)
 
 
@@ -58,8 +59,10 @@ async def drop(connection: Connection, key: Subject, sequence: int) -> None:
     try:
         await connection.api(f"STREAM.MSG.DELETE.{key.stream}", {"seq": sequence, "no_erase": True})
     except ApiError as error:
-        # Gone already: dropped before, or replaced by what was kept later.
-        if error.err_code not in _NOT_FOUND:
+        # Gone already: dropped before, or replaced by what was kept later. How that is answered depends on where in
+        # the server's files it lay.
+        gone = error.err_code == _DELETE_FAILED and "no message found" in str(error)
+        if error.err_code not in _NOT_FOUND and not gone:
             raise
 
 

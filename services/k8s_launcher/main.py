@@ -1,7 +1,7 @@
-"""`python -m services.k8s_launcher`: the launcher with the process runtime.
+"""`python -m services.k8s_launcher`: the launcher with the runtime that the settings name.
 
-SIGTERM and SIGINT stop the launcher, not the tasks: they go on, and the launcher started next on the same folder adopts
-them.
+SIGTERM and SIGINT stop the launcher, not the tasks: they go on, and the launcher started next adopts them: one on the
+same folder, or any other of the same cluster.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack
 from flightlog_blobs import BlobStore
 from flightlog_log import Log
 from flightlog_service import Ready, run_until_stopped, running
+from services.k8s_launcher.kubernetes.service import run_on_kubernetes
 from services.k8s_launcher.process.plans import Planner
 from services.k8s_launcher.process.runtime import ProcessRuntime
 from services.k8s_launcher.settings import Settings
@@ -25,6 +26,10 @@ async def run(settings: Settings, ready: Ready) -> None:
         stack.push_async_callback(blobs.close)
         log = await Log.connect(settings.log, blobs, name=SERVICE)
         stack.push_async_callback(log.close)
+        if settings.launcher.runtime == "kubernetes":
+            await run_on_kubernetes(settings, log, blobs, ready)
+            return
+        assert settings.process is not None
         defaults = settings.task_defaults()
         planner = Planner(
             blobs,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from flightlog_service import ServiceSettings
+from services.k8s_launcher.kubernetes.settings import KubernetesSettings
 from services.k8s_launcher.process.devices import NVIDIA, Device
 
 
@@ -63,6 +65,9 @@ class LauncherSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    runtime: Literal["process", "kubernetes"] = Field(
+        "process", description="Where tasks run: as processes of this machine, or as objects of a Kubernetes cluster"
+    )
     task_environment: dict[str, str] = Field(
         default_factory=dict[str, str], description="Variables of all tasks; they win over all others"
     )
@@ -81,7 +86,14 @@ class Settings(ServiceSettings):
     """All settings of `python -m services.k8s_launcher`."""
 
     launcher: LauncherSettings = LauncherSettings.model_validate({})
-    process: ProcessSettings
+    process: ProcessSettings | None = Field(None, description="Needed by the process runtime")
+    kubernetes: KubernetesSettings = KubernetesSettings.model_validate({})
+
+    @model_validator(mode="after")
+    def _has_what_the_runtime_needs(self) -> Settings:
+        if self.launcher.runtime == "process" and self.process is None:
+            raise ValueError("the process runtime needs a folder: set FLIGHTLOG_PROCESS__DIRECTORY")
+        return self
 
     def task_base(self) -> dict[str, str]:
         """Variables of all tasks that a task's own go before."""

@@ -71,6 +71,18 @@ class Attempt:
         self.last = observed
         return observed
 
+    def remark(self, reason: str, occurred_at: datetime | None) -> AttemptObserved | None:
+        """A further reason for how it goes now; None before anything was said of its object. To be sent, in order."""
+        if self.last is None or self.last.stage not in HAS_AN_OBJECT:
+            return None
+        observed = AttemptObserved()
+        observed.CopyFrom(self.last)
+        self._version += 1
+        observed.version = self._version
+        observed.reason = reason
+        observed.occurred_at.FromDatetime(occurred_at or datetime.now(UTC))
+        return observed
+
     def _observation(self, reading: Reading) -> AttemptObserved:
         key = self.key
         observed = AttemptObserved(
@@ -83,6 +95,7 @@ class Attempt:
             error=reading.error,
             recoverable=reading.recoverable,
             plugin=self.plugin.identifier,
+            usage=reading.usage,
         )
         execution = observed.execution_id
         execution.project, execution.domain, execution.name = key.project, key.domain, key.execution

@@ -107,9 +107,15 @@ class Backoff:
         state = self._states.get(key)
         if state is None or state.ceilings is None:
             return False
-        state.refusals = 0
-        state.until = float("-inf")
+        self.reset(key)
         return True
+
+    def reset(self, key: Hashable) -> None:
+        """What stood in the way is gone, as far as anybody knows."""
+        state = self._states.get(key)
+        if state is not None:
+            state.refusals = 0
+            state.until = float("-inf")
 
     def reason(self, key: Hashable) -> str:
         """Why whatever waits under a key waits; empty when nothing does."""

@@ -10,7 +10,7 @@ from flyteidl.core import tasks_pb2
 from google.protobuf.json_format import MessageToDict
 
 from flightlog_protos.execution.v1.facts_pb2 import AttemptScheduled
-from services.k8s_launcher.kubernetes.dispatch import Dispatch
+from services.k8s_launcher.kubernetes import dispatch
 from services.k8s_launcher.kubernetes.objects import Built, Plugin, Task
 from services.k8s_launcher.kubernetes.pod_templates import PodTemplates
 from services.k8s_launcher.kubernetes.pods.names import object_name
@@ -24,7 +24,6 @@ class Building:
     """Builds the objects of attempts."""
 
     settings: KubernetesSettings
-    dispatch: Dispatch
     templates: TaskTemplates
     pod_templates: PodTemplates
     environment: Mapping[str, str]
@@ -36,7 +35,7 @@ class Building:
 
     def name(self, scheduled: AttemptScheduled) -> str:
         """Name of an attempt's object."""
-        return object_name(scheduled.generated_name, self.dispatch.plugin(scheduled.task_type).longest_name)
+        return object_name(scheduled.generated_name, dispatch.plugin(scheduled.task_type).longest_name)
 
     async def build(self, scheduled: AttemptScheduled) -> tuple[Plugin, Built]:
         """The plugin and the object of an attempt.
@@ -44,7 +43,7 @@ class Building:
         Raises `NotLaunchable`, `ApiError`, and what the object store raises while it is away.
         """
         template = await self.templates.template(scheduled)
-        plugin = self.dispatch.plugin_for(template)
+        plugin = dispatch.plugin_for(template)
         execution = scheduled.execution_id
         namespace = self.namespace(execution.project, execution.domain)
         words = [*_words(template, scheduled)]

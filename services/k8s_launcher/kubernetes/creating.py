@@ -6,22 +6,21 @@ An attempt waits here from its order until its object is there. Nothing that it 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable
+from collections.abc import Callable, Coroutine, Hashable
 from contextlib import suppress
 from decimal import Decimal
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import structlog
 from prometheus_client import Gauge, Histogram
 
 from flightlog_blobs import BlobError
-from services.k8s_launcher.kubernetes import quota
+from services.k8s_launcher.kubernetes import dispatch, queueing, quota
 from services.k8s_launcher.kubernetes.api import Api
 from services.k8s_launcher.kubernetes.api_errors import ApiError, ApiRefused
 from services.k8s_launcher.kubernetes.attempts import Attempt
 from services.k8s_launcher.kubernetes.backoff import Backoff
 from services.k8s_launcher.kubernetes.building import Building
-from services.k8s_launcher.kubernetes.dispatch import operator_missing
 from services.k8s_launcher.kubernetes.identity import execution_of, key_in, stamped
 from services.k8s_launcher.kubernetes.launching_settings import LaunchingSettings
 from services.k8s_launcher.kubernetes.objects import Built, Kind, Object
@@ -64,6 +63,10 @@ class Outcomes(Protocol):
         ...
 
 
+MakeNamespace = Callable[[str, str], Coroutine[Any, Any, object]]
+"""Makes the namespace of a project and domain, where that is our concern; returns when it has tried."""
+
+
 class Creating:
     """The attempts that wait for their objects."""
 
@@ -75,6 +78,7 @@ class Creating:
         building: Building,
         owners: Owners,
         outcomes: Outcomes,
+        make_namespace: MakeNamespace,
     ) -> None:
         self._settings = settings
         self._instance = instance
@@ -82,6 +86,11 @@ class Creating:
         self._building = building
         self._owners = owners
         self._outcomes = outcomes
+        self._make_namespace = make_namespace
+        self._jobs: asyncio.Queue[Coroutine[Any, Any, None]] = asyncio.Queue()
+        self._namespaces: set[str] = set()
+        self._untold: dict[tuple[str, str], list[Attempt]] = {}
+        """Attempts that nobody was told of what they wait for, by project and domain."""
         self._backoff = Backoff(settings.backoff_first_seconds, settings.backoff_longest_seconds)
         self._turns = Turns[Attempt](settings.max_in_flight)
         self._busy = 0
@@ -92,10 +101,7 @@ class Creating:
     def put(self, attempt: Attempt) -> None:
         """Let an attempt wait for its turn."""
         self._put(attempt, _Shape(_where(attempt.plugin.kind, attempt.namespace), None))
-        if self._turns.is_full(attempt.place):
-            project, domain = attempt.place
-            limit = self._settings.max_in_flight
-            self._outcomes.waits(attempt, f"{limit} attempts of {project}-{domain} are in flight, which is the limit")
+        self._untold.setdefault(attempt.place, []).append(attempt)
 
     def remove(self, attempt: Attempt) -> bool:
         """It is not to have an object any more. False when it does not wait: its object is being made, or is there."""
@@ -125,6 +131,8 @@ class Creating:
         async with asyncio.TaskGroup() as tasks:
             while True:
                 self._wake.clear()
+                while not self._jobs.empty():
+                    tasks.create_task(self._jobs.get_nowait())
                 while self._busy < self._settings.creates_at_once:
                     attempt = self._turns.take(self._may)
                     if attempt is None:
@@ -132,6 +140,7 @@ class Creating:
                     attempt.occupies = attempt.tried = True
                     self._busy += 1
                     tasks.create_task(self._take_turn(attempt))
+                self._tell_of_limit()
                 self._count()
                 at = self._backoff.next_at(clock())
                 with suppress(TimeoutError):
@@ -223,12 +232,14 @@ class Creating:
         if not await self._api.has(built.kind):
             scheduled = attempt.order.scheduled
             assert scheduled is not None
-            raise operator_missing(scheduled.fact.task_type, built.kind)
+            raise dispatch.not_installed(scheduled.fact.task_type, built.kind)
         owner = await self._owners.reference(attempt.namespace, execution_of(attempt.key))
         marked = stamped(
             built, attempt.key, instance=self._instance, namespace=attempt.namespace, name=attempt.name, owner=owner
         )
         for kind, manifest in marked.before:
+            if not await self._api.has(kind):
+                raise queueing.not_installed(kind)
             try:
                 await self._api.create(kind, attempt.namespace, manifest)
             except ApiRefused as error:
@@ -261,6 +272,9 @@ class Creating:
             attempt.blocked_since = None
         else:
             attempt.blocked_since = attempt.blocked_since or clock()
+            if isinstance(error, ApiRefused) and error.not_found and attempt.namespace not in self._namespaces:
+                self._namespaces.add(attempt.namespace)
+                self._jobs.put_nowait(self._provide_namespace(attempt))
             if meaning.error is not None and clock() - attempt.blocked_since > self._settings.patience_minutes * 60:
                 self._backoff.given_up(where, attempt)
                 raise meaning.error
@@ -281,11 +295,28 @@ class Creating:
         self._turns.forgotten(attempt)
         self._outcomes.refused(attempt, refused)
 
+    async def _provide_namespace(self, attempt: Attempt) -> None:
+        try:
+            await self._make_namespace(*attempt.place)
+        finally:
+            self._namespaces.discard(attempt.namespace)
+        self._backoff.reset(_where(attempt.plugin.kind, attempt.namespace))
+        self._wake.set()
+
     async def _pace(self) -> None:
         """Wait until the next object may be made."""
         clock = asyncio.get_running_loop().time
         self._paced_until = max(self._paced_until, clock()) + 1 / self._settings.creates_per_second
         await asyncio.sleep(self._paced_until - 1 / self._settings.creates_per_second - clock())
+
+    def _tell_of_limit(self) -> None:
+        """Say why those wait that have no turn because others of their project and domain are in flight."""
+        limit = self._settings.max_in_flight
+        for place in [place for place in self._untold if self._turns.is_full(place) or not self._turns.has(place)]:
+            for attempt in self._untold.pop(place):
+                if self._turns.waits(attempt):
+                    reason = f"{limit} attempts of {'-'.join(place)} are in flight, which is the limit"
+                    self._outcomes.waits(attempt, reason)
 
     def _count(self) -> None:
         waiting = self._turns.waiting()

@@ -63,7 +63,7 @@ def refusal(error: ApiError, *, namespace: str) -> Refusal:
     if error.status in (502, 503, 504):
         return Refusal(Outcome.WAIT, f"Kubernetes API unavailable: {error.message}", after_seconds=after)
     if error.not_found and error.not_served:
-        return _refused("OperatorMissing", error)
+        return _refused("OperatorNotInstalled", error)
     what = f"namespace {namespace} is missing" if error.not_found else "Kubernetes API failed"
     failure = NotLaunchable("RuntimeFailure", f"{what}: {error.message}", system=True, recoverable=True)
     return Refusal(Outcome.WAIT_A_WHILE, failure.message, after_seconds=after, error=failure)
@@ -72,6 +72,10 @@ def refusal(error: ApiError, *, namespace: str) -> Refusal:
 def _forbidden(error: ApiRefused) -> Refusal:
     if error.message.startswith("etcdserver:"):
         return Refusal(Outcome.WAIT, f"Kubernetes API overloaded: {error.message}")
+    if "error looking up service account" in error.message:
+        # A namespace has none for its first moments; another that is missing may yet be made.
+        failure = NotLaunchable("RuntimeFailure", error.message, recoverable=True)
+        return Refusal(Outcome.WAIT_A_WHILE, error.message, error=failure)
     if not quota.speaks_of_quota(error.message):
         return _refused("RuntimeFailure", error, recoverable=True)
     exceeded = quota.parse(error.message)

@@ -18,6 +18,7 @@ _seconds = Histogram(
     "From a change of an object, or an answer of the API, until the log has what it means",
     buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0),
 )
+_LONGEST_LANE = 64
 Then = Callable[[], Awaitable[None]]
 
 
@@ -47,8 +48,8 @@ class Reporting:
             self._waiting.add(key)
             self._arrived.set()
             return
-        # The first may be under way. What only tells how it goes, and was told to nobody yet, is outdated.
-        if len(lane) > 1 and lane[-1].then is None:
+        if len(lane) >= _LONGEST_LANE and lane[-1].then is None:
+            # The log is away for long, and what only told how it went is outdated.
             lane.pop()
         lane.append(message)
 

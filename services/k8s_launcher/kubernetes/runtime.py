@@ -8,7 +8,7 @@ not even by two launchers at once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Hashable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +17,7 @@ import structlog
 from prometheus_client import Gauge
 
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
+from services.k8s_launcher.kubernetes import dispatch
 from services.k8s_launcher.kubernetes.api import Api
 from services.k8s_launcher.kubernetes.attempts import (
     HAS_AN_OBJECT,
@@ -27,21 +28,23 @@ from services.k8s_launcher.kubernetes.attempts import (
 )
 from services.k8s_launcher.kubernetes.building import Building
 from services.k8s_launcher.kubernetes.cleaning import Cleaning
-from services.k8s_launcher.kubernetes.creating import Creating
+from services.k8s_launcher.kubernetes.creating import Creating, MakeNamespace
 from services.k8s_launcher.kubernetes.history import History
 from services.k8s_launcher.kubernetes.identity import INSTANCE, Execution, execution_of, key_in
 from services.k8s_launcher.kubernetes.informer import Informer
-from services.k8s_launcher.kubernetes.objects import Kind, Object, Reading, Seen
+from services.k8s_launcher.kubernetes.objects import POD, SUBMITTED, Kind, Object, Reading, Seen
 from services.k8s_launcher.kubernetes.orders import Aborting, Order, Orders
 from services.k8s_launcher.kubernetes.owners import Owners
+from services.k8s_launcher.kubernetes.pod_event_reasons import PodEvent
+from services.k8s_launcher.kubernetes.pod_events import PodEvents
 from services.k8s_launcher.kubernetes.reporting import Reporting
 from services.k8s_launcher.kubernetes.settings import KubernetesSettings
+from services.k8s_launcher.kubernetes.slimming import slim
 from services.k8s_launcher.runtime import FINAL, AttemptKey, Origin, Report, Scheduled
 from services.k8s_launcher.task_templates import NotLaunchable
 
 _HISTORIES_AT_ONCE = 16
 _READ_AGAIN_SECONDS = 30.0
-_SUBMITTED = "task submitted to K8s"
 _log = structlog.get_logger(__name__)
 _attempts = Gauge(
     "flightlog_kubernetes_attempts", "Attempts that are looked after, by what was said of them", ["stage"]
@@ -59,6 +62,7 @@ class KubernetesRuntime:
         orders: Orders,
         history: History,
         report: Report,
+        make_namespace: MakeNamespace,
     ) -> None:
         self._settings = settings
         self._api = api
@@ -79,14 +83,22 @@ class KubernetesRuntime:
                 label_selector=f"{INSTANCE}={settings.instance}",
                 on_change=self._changed,
                 on_gone=self._gone,
+                keep=slim,
             )
-            for kind in building.dispatch.kinds()
+            for kind in dispatch.kinds()
         }
         self._kinds = {(kind.api_version, kind.kind): kind for kind in self._informers}
         self.cleaning = Cleaning(settings.cleaning, api, self.owners, history, self)
-        self._creating = Creating(settings.launching, settings.instance, api, building, self.owners, self)
+        self._creating = Creating(
+            settings.launching, settings.instance, api, building, self.owners, self, make_namespace
+        )
         self._jobs: asyncio.Queue[Coroutine[Any, Any, None]] = asyncio.Queue()
         self._synced = False
+        self._names: dict[tuple[str, str], Attempt] = {}
+        """Attempts by namespace and name of their objects."""
+        # Times of Events are whole seconds.
+        since = datetime.now(UTC).replace(microsecond=0)
+        self._events = PodEvents(api, settings.pod_events, attempt_of=self._attempt_of, tell=self._told, since=since)
 
     async def launch(self, scheduled: Scheduled, *, ran: bool = False) -> None:
         """Keep the order and have the object made; nothing when it is known already. Raises `LogUnavailable`."""
@@ -164,6 +176,9 @@ class KubernetesRuntime:
             for informer in informers:
                 await informer.synced.wait()
             self._synced = True
+            if self._settings.pod_events.enabled:
+                for kind in self._informers:
+                    tasks.create_task(self._events.follow(kind))
             for attempt in list(self._attempts.values()):
                 self._settle(attempt)
             for order, last in self._finished:
@@ -191,7 +206,7 @@ class KubernetesRuntime:
             self._end(attempt)
         elif not attempt.over:
             if attempt.last is None or attempt.last.stage not in HAS_AN_OBJECT:
-                self._say(attempt, Reading(AttemptObserved.QUEUED, _SUBMITTED))
+                self._say(attempt, Reading(AttemptObserved.QUEUED, SUBMITTED))
             self._changed(made)
 
     def waits(self, attempt: Attempt, reason: str) -> None:
@@ -210,13 +225,14 @@ class KubernetesRuntime:
 
     def _begin(self, order: Order, last: AttemptObserved | None) -> Attempt:
         key = order.key
-        plugin, name = self._building.dispatch.pods, ""
+        plugin, name = dispatch.plugin(""), ""
         if order.scheduled is not None:
-            plugin = self._building.dispatch.plugin(order.scheduled.fact.task_type)
+            plugin = dispatch.plugin(order.scheduled.fact.task_type)
             name = self._building.name(order.scheduled.fact)
         namespace = self._building.namespace(key.project, key.domain)
         version = max(self._version, last.version if last is not None else 0)
         attempt = self._attempts[key] = Attempt(order, plugin, namespace, name, version=version, last=last)
+        self._names[namespace, name] = attempt
         self._count(None, last)
         return attempt
 
@@ -361,8 +377,7 @@ class KubernetesRuntime:
                 if seen is not None:
                     await self.cleaning.remove(attempt.plugin.kind, seen, "of no use")
             await self._orders.drop(attempt.order)
-            del self._attempts[attempt.key]
-            self._count(attempt.last, None)
+            self._forget(attempt)
 
         self._reporting.send(attempt.key, observed, attempt.order.origin, then)
 
@@ -375,9 +390,33 @@ class KubernetesRuntime:
             reading = self._reading(attempt, seen) if seen is not None else None
             if seen is not None and (last.stage == AttemptObserved.KILLED or (reading and reading.of_no_use)):
                 await self.cleaning.remove(attempt.plugin.kind, seen, "of no use")
-            del self._attempts[order.key]
-            self._count(last, None)
+            self._forget(attempt)
         await self._orders.drop(order)
+
+    def _forget(self, attempt: Attempt) -> None:
+        del self._attempts[attempt.key]
+        if self._names.get((attempt.namespace, attempt.name)) is attempt:
+            del self._names[attempt.namespace, attempt.name]
+        self._events.forget(attempt.key)
+        self._count(attempt.last, None)
+
+    def _attempt_of(self, event: PodEvent) -> AttemptKey | None:
+        """Whose object an Event is about. Operators name their pods after the object that they act on."""
+        name = event.name
+        attempt = self._names.get((event.namespace, name))
+        while attempt is None and "-" in name and event.kind == POD.kind:
+            name = name.rpartition("-")[0]
+            attempt = self._names.get((event.namespace, name))
+            if attempt is not None and attempt.plugin.kind == POD:
+                return None
+        return attempt.key if attempt is not None and not attempt.over else None
+
+    def _told(self, key: Hashable, event: PodEvent) -> None:
+        """An Event says something about an attempt's object."""
+        attempt = self._attempts.get(key) if isinstance(key, AttemptKey) else None
+        remark = attempt.remark(event.text, event.occurred_at) if attempt is not None and not attempt.over else None
+        if attempt is not None and remark is not None and attempt.order.aborting is None:
+            self._reporting.send(attempt.key, remark, attempt.order.origin)
 
     def _count(self, before: AttemptObserved | None, after: AttemptObserved | None) -> None:
         """Keep count of attempts by what was said of them last; `None` for both sides of an attempt's life."""

@@ -92,6 +92,14 @@ class Turns(Generic[_Item]):
         known = self._places.get(place)
         return known is not None and self._limit is not None and known.under_way >= self._limit
 
+    def waits(self, item: _Item) -> bool:
+        """Whether it waits."""
+        return item in self._where
+
+    def has(self, place: Hashable) -> bool:
+        """Whether anything of a place waits or is under way."""
+        return place in self._places
+
     def waiting(self) -> dict[Hashable, int]:
         """How many wait, by place."""
         return {place: sum(map(len, known.lines.values())) for place, known in self._places.items()}

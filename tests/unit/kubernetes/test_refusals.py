@@ -40,7 +40,11 @@ def test_what_may_pass_is_waited_for(error: ApiError, outcome: Outcome) -> None:
         (ApiRefused(422, "Invalid", "mountPath"), "BadTaskFormat", False),
         (ApiRefused(400, "BadRequest", "denied"), "BadTaskFormat", False),
         (ApiRefused(413, "RequestEntityTooLarge", "limit is 3145728"), "EntityTooLarge", False),
-        (ApiRefused(404, "NotFound", "the server could not find the requested resource"), "OperatorMissing", False),
+        (
+            ApiRefused(404, "NotFound", "the server could not find the requested resource"),
+            "OperatorNotInstalled",
+            False,
+        ),
     ],
 )
 def test_what_never_passes_fails_as_in_flyte(error: ApiError, code: str, recoverable: bool) -> None:
@@ -55,6 +59,16 @@ def test_nobody_is_blamed_for_a_namespace_that_nobody_made() -> None:
     assert found.error is not None
     assert (found.error.system, found.error.recoverable) == (True, True)
     assert "namespace p-d is missing" in found.reason
+
+
+def test_service_account_that_is_not_there_yet_is_waited_for_a_while() -> None:
+    message = (
+        'pods "e-n0-0" is forbidden: error looking up service account p-d/default: serviceaccount "default" not found'
+    )
+    found = refusal(ApiRefused(403, "Forbidden", message, {"name": "e-n0-0", "kind": "pods"}), namespace="p-d")
+    assert found.outcome is Outcome.WAIT_A_WHILE
+    assert found.error is not None
+    assert (found.error.code, found.error.system, found.error.recoverable) == ("RuntimeFailure", False, True)
 
 
 def test_what_waits_for_a_quota_says_so_first() -> None:
