@@ -26,6 +26,7 @@ _RESTARTS: Final = {
     common_pb2.RESTART_POLICY_ON_FAILURE: "OnFailure",
     common_pb2.RESTART_POLICY_ALWAYS: "Always",
 }
+_VOLATILE: Final = frozenset({"lastReconcileTime", "replicaStatuses"})
 _CLEANING: Final = {
     kubeflow_common_pb2.CLEANPOD_POLICY_NONE: "None",
     kubeflow_common_pb2.CLEANPOD_POLICY_RUNNING: "Running",
@@ -132,14 +133,16 @@ def read(framework: Framework, seen: Seen) -> Reading:
     The reason tells when that is longer than usual.
     """
     status: Mapping[str, Any] = seen.object.get("status") or {}
-    # The time of the operator's last look says nothing, and changes with each.
-    info = {name: value for name, value in status.items() if name != "lastReconcileTime"}
+    # The time of the operator's last look says nothing; how many replicas do what changes with each of them.
+    info = {name: value for name, value in status.items() if name not in _VOLATILE}
     current = _current(status.get("conditions") or ())
     at = moment(current.get("lastTransitionTime")) if current is not None else None
     kind = current["type"] if current is not None else ""
     if kind in {"", "Created", "Suspended"}:
         return _waiting(framework, seen, suspended=kind == "Suspended", at=at, info=info)
     logs = _logs(framework, seen)
+    if kind in {"Succeeded", "Failed"} and status.get("replicaStatuses"):
+        info["replicaStatuses"] = status["replicaStatuses"]
     if kind == "Succeeded":
         return succeeded(logs=logs, at=at, info=info)
     assert current is not None

@@ -241,13 +241,14 @@ def test_links_lead_to_each_pod_by_its_real_name() -> None:
     assert reading("pytorch_plain", {}, settings_of=links).logs == ()
 
 
-def test_status_is_shown_without_the_time_of_the_operators_last_look() -> None:
-    status = {
-        "conditions": [_condition("Running", 2)],
-        "replicaStatuses": {"Worker": {"active": 2}},
-        "lastReconcileTime": "2026-01-01T12:00:05Z",
-    }
-    info = reading("pytorch_plain", status).custom_info
-    assert info is not None
-    assert info["replicaStatuses"] == {"Worker": {"active": 2}}
-    assert "lastReconcileTime" not in info
+def test_status_is_shown_without_what_changes_with_every_replica() -> None:
+    def info(kind: str, active: int, second: int) -> Any:
+        status = {
+            "conditions": [_condition(kind, 2)],
+            "replicaStatuses": {"Worker": {"active": active}},
+            "lastReconcileTime": f"2026-01-01T12:00:{second:02}Z",
+        }
+        return reading("pytorch_plain", status).custom_info
+
+    assert info("Running", 1, 5) == info("Running", 2, 6) == {"conditions": [_condition("Running", 2)]}
+    assert info("Failed", 1, 7)["replicaStatuses"] == {"Worker": {"active": 1}}
