@@ -50,7 +50,10 @@ async def test_data_travels_through_the_object_store(run: Any, done: Any, kube: 
     assert {pod["status"]["phase"] for pod in made.values()} == {"Succeeded"}
 
 
-async def test_raw_container_gets_and_gives_files(run: Any, done: Any) -> None:
+async def test_raw_container_gets_and_gives_files(run: Any, done: Any, kube: Api, stack: Any) -> None:
+    keys = {name: stack.client_environment[name] for name in ("FLYTE_AWS_ACCESS_KEY_ID", "FLYTE_AWS_SECRET_ACCESS_KEY")}
+    store = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "flightlog-object-store"}, "stringData": keys}
+    await kube.create(_SECRET, NAMESPACE, store)
     execution = done(run("greeting", name="you", times=3))
     assert execution.is_successful, execution.error
     assert execution.outputs["o0"] == "hello you hello you hello you"
