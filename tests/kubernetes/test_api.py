@@ -19,11 +19,11 @@ from services.k8s_launcher.kubernetes.api import Api, Patch
 from services.k8s_launcher.kubernetes.api_errors import ApiMisconfigured, ApiRefused, ApiUnreachable
 from services.k8s_launcher.kubernetes.objects import CONFIG_MAP, LEASE, NAMESPACE, POD, Kind, Object
 from services.k8s_launcher.kubernetes.settings import KubernetesSettings
-from tests.kubernetes.asking import CRD, compact, config_map, pod, serve, until
+from tests.kubernetes.accounts import token_of
+from tests.kubernetes.asking import CRD, compact, config_map, pod, serve
 
 NOWHERE = Kind("nowhere.flightlog.test/v1", "Nothing", "nothings")
 WIDGET = Kind("api.flightlog.test/v1", "Widget", "widgets")
-SERVICE_ACCOUNT = Kind("v1", "ServiceAccount", "serviceaccounts")
 
 
 @asynccontextmanager
@@ -304,14 +304,7 @@ async def test_a_token_that_is_wrong_is_refused(cluster: Cluster, tmp_path: Path
 async def test_inside_a_pod_its_service_account_is_used(
     cluster: Cluster, api: Api, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await until(lambda: has_account(api, namespace))
-    request = {
-        "apiVersion": "authentication.k8s.io/v1",
-        "kind": "TokenRequest",
-        "metadata": {"name": "default"},
-        "spec": {"expirationSeconds": 600},
-    }
-    answer = await api.create(SERVICE_ACCOUNT, namespace, request, subresource="token")
+    token = await token_of(api, namespace)
     (tmp_path / "ca.crt").write_text(cluster.ca_file.read_text())
     (tmp_path / "token").write_text("not-yet")
     host, port = cluster.url.removeprefix("https://").split(":")
@@ -320,15 +313,11 @@ async def test_inside_a_pod_its_service_account_is_used(
     monkeypatch.setattr(api_access, "_SERVICE_ACCOUNT", tmp_path)
     async with opened() as inside:
         # The kubelet writes a new one from time to time.
-        (tmp_path / "token").write_text(answer["status"]["token"])
+        (tmp_path / "token").write_text(token)
         with pytest.raises(ApiRefused) as refused:
             await inside.list(POD, namespace)
     assert refused.value.status == 403
     assert f"system:serviceaccount:{namespace}:default" in refused.value.message
-
-
-async def has_account(api: Api, namespace: str) -> bool:
-    return bool((await api.list(SERVICE_ACCOUNT, namespace)).items)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"current-context": "x", "contexts": []}', "\t:"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import groupby
@@ -19,6 +18,7 @@ from services.k8s_launcher.kubernetes.api import Api
 from services.k8s_launcher.kubernetes.informer import Informer
 from services.k8s_launcher.kubernetes.objects import CONFIG_MAP, POD, Kind, Object
 from services.k8s_launcher.kubernetes.settings import KubernetesSettings
+from tests.kubernetes.accounts import as_account
 from tests.kubernetes.asking import CRD, compact, config_map, going, pod, serve, until
 from tests.kubernetes.gate import Gate, gate_to
 
@@ -322,14 +322,13 @@ async def test_rights_that_come_later(cluster: Cluster, api: Api, namespace: str
             "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": namespace}],
         },
     )
-    async with limited(cluster, api, namespace, tmp_path) as weak:
+    async with as_account(cluster, api, namespace, tmp_path) as weak:
         diary = Diary()
         informer = Informer(weak, POD, namespace, on_change=diary.changed, on_gone=diary.gone)
         async with going(informer.run()):
             await until(lambda: metric("flightlog_kubernetes_watch_breaks_total", namespace) >= 2)
             await api.patch(role, namespace, "reader", {"rules": rule("list", "watch")["rules"]})
             await informer.synced.wait()
-            await until(lambda: has_account(api, namespace))
             await api.create(POD, namespace, pod("p"))
             await until(lambda: diary.of("p") == ["Pending"])
 
@@ -338,34 +337,8 @@ async def test_a_kind_that_is_neither_served_nor_allowed_has_no_objects(
     cluster: Cluster, api: Api, namespace: str, tmp_path: Path
 ) -> None:
     nowhere = Kind("nowhere.flightlog.test/v1", "Nothing", "nothings")
-    async with limited(cluster, api, namespace, tmp_path) as weak, followed(weak, nowhere, namespace) as (informer, _):
+    async with (
+        as_account(cluster, api, namespace, tmp_path) as weak,
+        followed(weak, nowhere, namespace) as (informer, _),
+    ):
         assert len(informer) == 0
-
-
-async def has_account(api: Api, namespace: str) -> bool:
-    accounts = await api.list(Kind("v1", "ServiceAccount", "serviceaccounts"), namespace)
-    return bool(accounts.items)
-
-
-@asynccontextmanager
-async def limited(cluster: Cluster, api: Api, namespace: str, folder: Path) -> AsyncIterator[Api]:
-    """The API for the namespace's default service account."""
-    await until(lambda: has_account(api, namespace))
-    request = {
-        "apiVersion": "authentication.k8s.io/v1",
-        "kind": "TokenRequest",
-        "metadata": {"name": "default"},
-        "spec": {"expirationSeconds": 600},
-    }
-    accounts = Kind("v1", "ServiceAccount", "serviceaccounts")
-    answer = await api.create(accounts, namespace, request, subresource="token")
-    content = json.loads(cluster.kubeconfig.read_text())
-    content["users"][0]["user"]["token"] = answer["status"]["token"]
-    path = folder / "limited.kubeconfig"
-    path.write_text(json.dumps(content))
-    settings = KubernetesSettings.model_validate({"kubeconfig": path, "api": {"longest_pause_seconds": 0.3}})
-    opened = await Api.open(settings)
-    try:
-        yield opened
-    finally:
-        await opened.close()

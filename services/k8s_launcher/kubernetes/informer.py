@@ -224,12 +224,16 @@ class Informer:
         self._unserved = 0
 
     def _refused(self, refusal: ApiRefused) -> None:
-        if not refusal.passing or _too_far(refusal):
-            # Whatever is wrong with going on from there: all that is sure is a new list.
-            listing, self._version = not self._version, ""
-            if refusal.expired and not listing:
-                _log.info("kubernetes.listed_again", kind=self.kind.kind, namespace=self.namespace, why=str(refusal))
-        self._broken(refusal)
+        if refusal.passing and not _too_far(refusal):
+            self._broken(refusal)
+            return
+        # Whatever is wrong with going on from there: all that is sure is a new list.
+        watched, self._version = bool(self._version), ""
+        if not watched or not refusal.expired:
+            self._broken(refusal)
+            return
+        self._failures += 1
+        _log.info("kubernetes.listed_again", kind=self.kind.kind, namespace=self.namespace, why=str(refusal))
 
     async def _is_unserved(self, refusal: ApiRefused) -> bool:
         if refusal.status != 403:
