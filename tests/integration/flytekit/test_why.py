@@ -8,6 +8,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from flytekit import Annotations
+from flytekit.core.options import Options
 
 from flightlog_cli.stack_process import StackProcess
 
@@ -20,8 +22,8 @@ def run(remote: Any, workflow_module: Callable[[str], Any], register: Callable[.
     """Register `explained.<name>` and execute it; waits for its end unless told otherwise."""
     module = workflow_module("explained")
 
-    def execute(name: str, inputs: dict[str, Any], *, wait: bool = True) -> Any:
-        execution = remote.execute(register(getattr(module, name)), inputs=inputs)
+    def execute(name: str, inputs: dict[str, Any], *, wait: bool = True, **options: Any) -> Any:
+        execution = remote.execute(register(getattr(module, name)), inputs=inputs, **options)
         return remote.wait(execution, timeout=timedelta(seconds=120), poll_interval=POLL) if wait else execution
 
     return execute
@@ -96,6 +98,17 @@ def test_what_runs_says_what_it_waits_for(stack: StackProcess, run: Run, remote:
     ended = stack.cli_json("why", name)
     assert ended["phase"] == "ABORTED"
     assert ended["why"].startswith("enough")
+
+
+def test_what_stands_in_line_says_at_what_place(stack: StackProcess, run: Run, remote: Any) -> None:
+    limited = Annotations({"flightlog.concurrency/key": "why", "flightlog.concurrency/key-max": "1"})
+    first, second = (run("asking", {"x": 1}, wait=False, options=Options(annotations=limited)) for _ in range(2))
+    deadline = time.monotonic() + 60
+    while (finding := stack.cli_json("why", second.id.name))["phase"] != "QUEUED":
+        assert time.monotonic() < deadline, finding
+    assert finding["why"] == "place 1 of key why (at most 1)"
+    for execution in (second, first):
+        remote.terminate(execution, "enough")
 
 
 @pytest.mark.parametrize("name", ["nobody", "flytesnacks/development/nobody", "a/b"])
