@@ -77,7 +77,8 @@ def _name(turn: Turn, fact: facts.AttemptScheduled, task: Task, state: NodeState
     name = names.generated_name(created.id.name, state.node_id, attempt)
     raw_prefix = f"{created.config.raw_output_prefix.rstrip('/')}/{names.shard(name)}/{name}"
     fact.node_id = state.node_id
-    fact.spec_node_id = state.spec_node_id
+    if state.spec_node_id != state.node_id:
+        fact.spec_node_id = state.spec_node_id
     fact.attempt = attempt
     fact.task_id.CopyFrom(task.id)
     fact.task_type = task.type
