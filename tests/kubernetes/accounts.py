@@ -16,9 +16,14 @@ from tests.kubernetes.asking import until
 SERVICE_ACCOUNT = Kind("v1", "ServiceAccount", "serviceaccounts")
 
 
+async def has_account(api: Api, namespace: str) -> bool:
+    """Whether pods can be made in a new namespace: a controller gives it an account first."""
+    return bool((await api.list(SERVICE_ACCOUNT, namespace)).items)
+
+
 async def token_of(api: Api, namespace: str) -> str:
     """Of the namespace's default account, which may do nothing by itself."""
-    await until(lambda: _has_account(api, namespace))
+    await until(lambda: has_account(api, namespace))
     request = {
         "apiVersion": "authentication.k8s.io/v1",
         "kind": "TokenRequest",
@@ -42,7 +47,3 @@ async def as_account(cluster: Cluster, api: Api, namespace: str, folder: Path) -
         yield opened
     finally:
         await opened.close()
-
-
-async def _has_account(api: Api, namespace: str) -> bool:
-    return bool((await api.list(SERVICE_ACCOUNT, namespace)).items)

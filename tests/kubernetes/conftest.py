@@ -19,6 +19,8 @@ from flightlog_log import LogSettings
 from services.k8s_launcher.kubernetes.api import Api
 from services.k8s_launcher.kubernetes.objects import NAMESPACE
 from services.k8s_launcher.kubernetes.settings import KubernetesSettings
+from tests.kubernetes.accounts import has_account
+from tests.kubernetes.asking import until
 from tests.kubernetes.defining import define_all
 from tests.kubernetes.launching import Launching, launching_on
 
@@ -65,6 +67,7 @@ async def namespace(api: Api) -> AsyncIterator[str]:
     """An empty namespace."""
     name = f"test-{uuid4().hex[:12]}"
     await api.create(NAMESPACE, None, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    await until(lambda: has_account(api, name))
     yield name
     await api.delete(NAMESPACE, None, name)
 

@@ -26,6 +26,7 @@ from services.k8s_launcher.kubernetes.settings import KubernetesSettings
 from services.k8s_launcher.runtime import FINAL
 from services.k8s_launcher.settings import Settings
 from services.k8s_launcher.shell import ORDERS, Launcher, Observer
+from tests.kubernetes.accounts import has_account
 from tests.kubernetes.asking import until
 
 DOMAIN = "d"
@@ -287,6 +288,7 @@ async def launching_on(
     launching = Launching(api, log, blobs, settings, project, await log.stream_sequence("EXECUTION"))
     manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": launching.namespace}}
     await api.create(NAMESPACE, None, manifest)
+    await until(lambda: has_account(api, launching.namespace))
     try:
         yield launching
     finally:
