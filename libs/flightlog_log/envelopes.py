@@ -7,7 +7,7 @@ import os
 import pkgutil
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import sha256
@@ -93,7 +93,7 @@ class Recorded:
     facts: tuple[Message, ...]
     head: Head
     """What the next append to the subject must follow."""
-    redelivered: bool = False
+    redelivered: bool = field(default=False, compare=False)
     """It was handed to this consumer before, and that failed or was given up; perhaps half of it was done."""
 
     @property
