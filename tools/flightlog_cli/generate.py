@@ -1,8 +1,10 @@
 """`make docs`: the files made from the routing table, so that they cannot say something else than the code.
 
-docs/api-coverage.md                       every method, its owner, whether it is served
-deploy/k8s/components/edge-nginx/nginx.conf    the edge of docker-compose and Kubernetes: each method straight to its owner
-deploy/k8s/components/edge-gateway/grpc-routes.yaml    the same for a Gateway
+docs/api-coverage.md    every method, its owner, whether it is served
+deploy/k8s/components/edge-nginx/nginx.conf
+                        the edge of docker-compose and Kubernetes: each method straight to its owner
+deploy/k8s/components/edge-gateway/grpc-routes.yaml
+                        the same for a Gateway
 """
 
 import sys
