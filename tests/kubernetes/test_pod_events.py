@@ -23,10 +23,8 @@ class Attempts:
     def __init__(self, **names: str) -> None:
         self.names = names
         self.told: list[tuple[Hashable, str]] = []
-        self.asked: list[str] = []
 
     def attempt_of(self, event: PodEvent) -> Hashable | None:
-        self.asked.append(event.name)
         return self.names.get(event.name)
 
     def tell(self, attempt: Hashable, event: PodEvent) -> None:
@@ -77,20 +75,6 @@ async def test_what_is_said_again_and_of_others(api: Api, namespace: str) -> Non
         await happen(api, namespace, "last", "Evicted", "The node was low on resource: memory.")
         await until(lambda: ("another", "Evicted: The node was low on resource: memory.") in attempts.told)
         assert attempts.told[:-1] == [("an attempt", "Pulling: Pulling image")]
-
-
-async def test_what_was_said_before_the_object_was_known(api: Api, namespace: str) -> None:
-    attempts = Attempts()
-    events = attempts.events(api)
-    async with going(events.follow(POD, namespace)):
-        await happen(api, namespace, "worker", "FailedScheduling", "0/3 nodes are available")
-        await until(lambda: "worker" in attempts.asked)
-        assert attempts.told == []
-        attempts.names["worker"] = "an attempt"
-        events.known(namespace, "Pod", "worker")
-        assert attempts.told == [("an attempt", "FailedScheduling: 0/3 nodes are available")]
-        events.known(namespace, "Pod", "worker")
-        assert len(attempts.told) == 1
 
 
 async def test_what_an_operator_says_of_its_own_objects(api: Api, namespace: str) -> None:
