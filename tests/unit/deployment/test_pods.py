@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from flightlog_cli.generate import ROOT
+from flightlog_cli.generate import NGINX, ROOT
 
-from .rendering import Manifest, compose_without_loader, of_kind, workloads
+from .rendering import Manifest, compose_without_loader, named, of_kind, workloads
 
 SERVICES = {"registry", "execution", "catalog", "scheduler", "k8s-launcher"}
 
@@ -160,3 +160,13 @@ def test_the_image_is_of_this_version(manifests: list[Manifest]) -> None:
     for name in SERVICES:
         (container,) = workloads(manifests)[name]["spec"]["containers"]
         assert container["image"].rsplit("/", 1)[-1] == f"flightlog:{version}"
+
+
+def test_the_edge_is_started_alike_in_kubernetes_and_compose(manifests: list[Manifest]) -> None:
+    if "edge" not in workloads(manifests):
+        assert of_kind(manifests, "Gateway")
+        return
+    (container,) = workloads(manifests)["edge"]["spec"]["containers"]
+    assert container["command"] == compose_without_loader()["services"]["edge"]["command"]
+    assert named(manifests, "ConfigMap", "flightlog-edge")["data"] == {"nginx.conf": NGINX.read_text()}
+    assert "/etc/flightlog" in {mount["mountPath"] for mount in container["volumeMounts"]}
