@@ -6,7 +6,7 @@ assert await blobs.verified(reference) == data
 """
 
 from .driver import BlobEntry, BlobStat
-from .errors import BlobCorrupt, BlobError, BlobMissing, BlobTooLarge
+from .errors import BlobCorrupt, BlobError, BlobMissing, BlobRefused, BlobTooLarge
 from .settings import BlobSettings
 from .store import BlobStore, split
 
@@ -15,6 +15,7 @@ __all__ = [
     "BlobEntry",
     "BlobError",
     "BlobMissing",
+    "BlobRefused",
     "BlobSettings",
     "BlobStat",
     "BlobStore",

@@ -5,6 +5,10 @@ class BlobError(Exception):
     """The object store refuses, or cannot be reached."""
 
 
+class BlobRefused(BlobError):
+    """The object store will not do it, however often it is asked: keys, names or rights are wrong."""
+
+
 class BlobMissing(BlobError):
     """There is no such object."""
 

@@ -16,7 +16,7 @@ from yarl import URL
 
 from . import s3_files
 from .driver import BlobEntry, BlobStat
-from .errors import BlobError, BlobMissing, BlobTooLarge
+from .errors import BlobError, BlobMissing, BlobRefused, BlobTooLarge
 from .settings import BlobSettings
 from .signing import EMPTY_SHA256, Signer
 
@@ -134,7 +134,10 @@ class S3Driver:
 
 
 class _Request:
-    """One signed request, tried again when it failed in passing. Raises `BlobMissing` for 404, else `BlobError`."""
+    """One signed request, tried again when it failed in passing.
+
+    Raises `BlobMissing` for 404, `BlobRefused` for other refusals that stay, else `BlobError`.
+    """
 
     def __init__(
         self,
@@ -197,7 +200,7 @@ class _Request:
                 raise BlobMissing(f"{name} does not exist")
             reason = f"{response.status} {text}"
             if response.status not in _RETRIED:
-                break
+                raise BlobRefused(f"{self._method} {name}: {reason}")
         raise BlobError(f"{self._method} {name}: {reason}")
 
     async def __aexit__(self, *_: object) -> None:

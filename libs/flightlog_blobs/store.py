@@ -12,7 +12,7 @@ from flightlog_protos.log.v1.envelope_pb2 import DataRef
 
 from .directory import DirectoryDriver
 from .driver import BlobEntry, BlobStat, Driver
-from .errors import BlobCorrupt, BlobError, BlobMissing
+from .errors import BlobCorrupt, BlobMissing, BlobRefused
 from .s3 import S3Driver
 from .settings import BlobSettings
 from .signing import Signer
@@ -158,9 +158,9 @@ class BlobStore:
 
 
 def split(uri: str) -> tuple[str, str]:
-    """Bucket and key of a URI. Raises `BlobError` for one that names no object of an S3 store."""
+    """Bucket and key of a URI. Raises `BlobRefused` for one that names no object of an S3 store."""
     scheme, _, rest = uri.partition("://")
     bucket, _, key = rest.partition("/")
     if scheme not in ("s3", "s3a") or not bucket or not key:
-        raise BlobError(f"{uri!r} is not s3://<bucket>/<key>")
+        raise BlobRefused(f"{uri!r} is not s3://<bucket>/<key>")
     return bucket, key

@@ -15,7 +15,7 @@ from typing import Final
 from flyteidl.core import interface_pb2, tasks_pb2
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from flightlog_blobs import BlobError, BlobSettings, BlobStore
+from flightlog_blobs import BlobError, BlobMissing, BlobRefused, BlobSettings, BlobStore, BlobTooLarge
 from services.k8s_launcher.copying.collecting import collect
 from services.k8s_launcher.copying.downloading import download
 from services.k8s_launcher.copying.failures import FAILED_EXIT_CODE, INPUTS, OUTPUTS, CopyingFailed
@@ -84,7 +84,7 @@ async def _download(blobs: BlobStore, options: argparse.Namespace) -> int:
             form=options.format,
         )
 
-    return await _told(blobs, options.to_output_prefix, INPUTS, work, _DOWNLOAD_SECONDS)
+    return await _told(blobs, options.to_output_prefix, INPUTS, work, _DOWNLOAD_SECONDS, options.patience)
 
 
 async def _collect(blobs: BlobStore, options: argparse.Namespace) -> int:
@@ -99,16 +99,21 @@ async def _collect(blobs: BlobStore, options: argparse.Namespace) -> int:
             output_prefix=options.to_output_prefix,
         )
 
-    return await _told(blobs, options.to_output_prefix, OUTPUTS, work, options.timeout)
+    return await _told(blobs, options.to_output_prefix, OUTPUTS, work, options.timeout, options.patience)
 
 
 async def _told(
-    blobs: BlobStore, output_prefix: str, code: str, work: Callable[[], Awaitable[None]], seconds: float
+    blobs: BlobStore,
+    output_prefix: str,
+    code: str,
+    work: Callable[[], Awaitable[None]],
+    seconds: float,
+    patience: float,
 ) -> int:
     """Do the work; what fails goes to the attempt's error document, and is printed for the pod's log."""
     try:
         async with asyncio.timeout(seconds):
-            await work()
+            await _patiently(work, patience)
         return 0
     except CopyingFailed as error:
         failure = error
@@ -116,13 +121,39 @@ async def _told(
         failure = CopyingFailed(code, f"copying took more than {seconds:.0f} seconds", system=True)
     except (BlobError, OSError) as error:
         failure = CopyingFailed(code, str(error), system=True)
-    print(f"{failure.code}: {failure.message}", file=sys.stderr, flush=True)
-    try:
+    _print(f"{failure.code}: {failure.message}")
+
+    async def tell() -> None:
         await blobs.put(_error_uri(output_prefix), failure.document().SerializeToString())
+
+    try:
+        await _patiently(tell, patience)
     except BlobError as error:
-        print(f"this could not be written to the object store: {error}", file=sys.stderr, flush=True)
+        _print(f"this could not be written to the object store: {error}")
         return 1
     return FAILED_EXIT_CODE
+
+
+async def _patiently(work: Callable[[], Awaitable[None]], seconds: float) -> None:
+    """Do the work, and do it again while the object store is away: what a program has made in hours is worth it."""
+    loop = asyncio.get_running_loop()
+    deadline, delay = loop.time() + seconds, 1.0
+    while True:
+        try:
+            await work()
+            return
+        except (BlobRefused, BlobMissing, BlobTooLarge):
+            raise
+        except BlobError as error:
+            if loop.time() + delay > deadline:
+                raise
+            _print(f"the object store does not answer, again in {delay:.0f} s: {error}")
+        await asyncio.sleep(delay)
+        delay = min(delay * 2, 30.0)
+
+
+def _print(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _error_uri(output_prefix: str) -> str:
@@ -146,6 +177,9 @@ def parser() -> argparse.ArgumentParser:
     for name in ("download", "collect", "run"):
         command = commands.add_parser(name)
         command.add_argument("--to-output-prefix", required=True, help="where outputs.pb and error.pb go")
+        command.add_argument(
+            "--patience", type=float, default=900.0, help="seconds to go on for while the object store is away"
+        )
         if name != "collect":
             command.add_argument("--from-remote", default="", help="address of inputs.pb")
             command.add_argument("--to-local-dir", required=True, help="folder of the inputs")

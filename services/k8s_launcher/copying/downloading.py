@@ -93,13 +93,13 @@ class _Download:
                 whole = await self._offloaded(literal.offloaded_metadata.uri)
                 return await self._place(whole, path, depth + 1)
             case "collection":
-                await asyncio.to_thread(path.mkdir)
+                await asyncio.to_thread(path.mkdir, exist_ok=True)
                 items = literal.collection.literals
                 placed = await self.together([(item, path, str(at)) for at, item in enumerate(items)], depth + 1)
                 local = literals_pb2.LiteralCollection(literals=[item for _, item in placed])
                 return [value for value, _ in placed], literals_pb2.Literal(collection=local)
             case "map":
-                await asyncio.to_thread(path.mkdir)
+                await asyncio.to_thread(path.mkdir, exist_ok=True)
                 keys = sorted(literal.map.literals)
                 placed = await self.together([(literal.map.literals[key], path, key) for key in keys], depth + 1)
                 pairs = dict(zip(keys, placed, strict=True))
@@ -163,7 +163,7 @@ class _Download:
         if not entries and not uri.endswith("/") and await self._blobs.stat(uri) is not None:
             await self._file(uri, path)
             return
-        await asyncio.to_thread(path.mkdir)
+        await asyncio.to_thread(path.mkdir, exist_ok=True)
         # What ends with a slash stands for an empty folder in consoles of object stores.
         names = [entry.name for entry in entries if entry.name and not entry.name.endswith("/")]
         for name in names:

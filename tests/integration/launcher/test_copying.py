@@ -9,6 +9,7 @@ import http.server
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -537,7 +538,7 @@ async def test_failing_to_download_is_written_down(
 
     # With nowhere to write it, it is printed: Kubernetes shows it as the container's message.
     away = environment(blob_settings, FLIGHTLOG_BLOBS__ENDPOINT="http://127.0.0.1:9")
-    process = await command(away, *arguments)
+    process = await command(away, *arguments, "--patience", "0")
     _, printed = await process.communicate()
     assert process.returncode == 1
     assert b"could not be written" in printed
@@ -602,3 +603,45 @@ async def test_a_program_has_its_own_variables_and_not_ours(
     outputs = literals_pb2.LiteralMap.FromString(await s3.get(f"{prefix}/out/outputs.pb"))
     seen = dict(line.split("=", 1) for line in outputs.literals["x"].scalar.primitive.string_value.splitlines())
     assert {name: value for name, value in seen.items() if name not in ("PWD", "SHLVL", "_", "OLDPWD")} == own
+
+
+async def test_an_object_store_that_is_away_is_waited_for(
+    s3: BlobStore, blob_settings: BlobSettings, prefix: str, tmp_path: Path
+) -> None:
+    (tmp_path / "out").mkdir()
+    host, _, port = blob_settings.endpoint.removeprefix("http://").partition(":")
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        own = held.getsockname()[1]
+    away = environment(blob_settings, FLIGHTLOG_BLOBS__ENDPOINT=f"http://127.0.0.1:{own}")
+    process = await command(away, *around(prefix, tmp_path, interface(x=str), "sh", "-c", f"echo 5 > {tmp_path}/out/x"))
+    assert process.stderr is not None
+    assert b"does not answer" in await process.stderr.readline()
+
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        store_reader, store_writer = await asyncio.open_connection(host, int(port))
+
+        async def copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+            while data := await source.read(1 << 16):
+                target.write(data)
+                await target.drain()
+            target.close()
+
+        await asyncio.gather(copy(reader, store_writer), copy(store_reader, writer))
+
+    async with await asyncio.start_server(forward, "127.0.0.1", own):
+        assert await process.wait() == 0
+    outputs = literals_pb2.LiteralMap.FromString(await s3.get(f"{prefix}/out/outputs.pb"))
+    assert outputs.literals["x"].scalar.primitive.string_value == "5"
+
+
+async def test_an_object_store_that_refuses_is_not_asked_again(
+    blob_settings: BlobSettings, prefix: str, tmp_path: Path
+) -> None:
+    (tmp_path / "x").write_text("5")
+    arguments = around(prefix, tmp_path, interface(x=str), "sh", "-c", f"echo 5 > {tmp_path}/out/x")
+    process = await command(environment(blob_settings, FLIGHTLOG_BLOBS__SECRET_KEY="wrong"), *arguments)
+    _, printed = await process.communicate()
+    assert process.returncode == 1
+    assert b"403" in printed
+    assert b"does not answer" not in printed
