@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from flyteidl.core import execution_pb2
 
+from flightlog_log import Subject
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
 from services.k8s_launcher.kubernetes.objects import EVENT, POD
-from services.k8s_launcher.kubernetes.orders import Order, Orders
+from services.k8s_launcher.orders import Order, Orders
 from services.k8s_launcher.runtime import AttemptKey, Origin, Scheduled
+from services.k8s_launcher.shell import Launcher
 from tests.kubernetes.asking import until
 from tests.kubernetes.launching import Launching, task
 
@@ -218,6 +221,21 @@ async def test_orders_that_come_again_after_their_end_start_nothing(launching: L
         await launching.until(later, QUEUED)
     assert await launching.pods() == [later.generated_name]
     assert await launching.stages(fact) == said
+
+
+async def test_order_that_is_redriven_after_its_end_starts_nothing(launching: Launching) -> None:
+    async with launching.launcher() as runtime:
+        fact = await launching.schedule()
+        await launching.runs(fact)
+        await launching.succeeds(fact)
+        await launching.end(fact)
+        await until(lambda: no_orders(launching))
+        await launching.api.delete(POD, launching.namespace, fact.generated_name, grace_seconds=0)
+        subject = Subject.of("EXECUTION", launching.project, "d", fact.execution_id.name)
+        (recorded,) = await launching.log.load(subject)
+        await Launcher(launching.log, runtime).take(replace(recorded, redelivered=True))
+        assert await launching.kept() == []
+    assert await launching.pods() == []
 
 
 async def test_attempt_that_ran_before_its_order_was_kept_is_lost_and_not_started(launching: Launching) -> None:

@@ -14,9 +14,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
-from prometheus_client import Gauge
+from prometheus_client import Gauge, Histogram
 
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
+from services.k8s_launcher.history import History
 from services.k8s_launcher.kubernetes import dispatch
 from services.k8s_launcher.kubernetes.api import Api
 from services.k8s_launcher.kubernetes.attempts import (
@@ -29,18 +30,17 @@ from services.k8s_launcher.kubernetes.attempts import (
 from services.k8s_launcher.kubernetes.building import Building
 from services.k8s_launcher.kubernetes.cleaning import Cleaning
 from services.k8s_launcher.kubernetes.creating import Creating, MakeNamespace
-from services.k8s_launcher.kubernetes.history import History
-from services.k8s_launcher.kubernetes.identity import INSTANCE, Execution, execution_of, key_in
+from services.k8s_launcher.kubernetes.identity import INSTANCE, key_in
 from services.k8s_launcher.kubernetes.informer import Informer
 from services.k8s_launcher.kubernetes.objects import POD, SUBMITTED, Kind, Object, Reading, Seen
-from services.k8s_launcher.kubernetes.orders import Aborting, Order, Orders
 from services.k8s_launcher.kubernetes.owners import Owners
 from services.k8s_launcher.kubernetes.pod_event_reasons import PodEvent
 from services.k8s_launcher.kubernetes.pod_events import PodEvents
-from services.k8s_launcher.kubernetes.reporting import Reporting
 from services.k8s_launcher.kubernetes.settings import KubernetesSettings
 from services.k8s_launcher.kubernetes.slimming import slim
-from services.k8s_launcher.runtime import FINAL, AttemptKey, Origin, Report, Scheduled
+from services.k8s_launcher.orders import Aborting, Order, Orders
+from services.k8s_launcher.reporting import OBSERVATION_SECONDS, Reporting
+from services.k8s_launcher.runtime import FINAL, AttemptKey, Execution, Origin, Report, Scheduled, execution_of
 from services.k8s_launcher.task_templates import NotLaunchable
 
 _HISTORIES_AT_ONCE = 16
@@ -48,6 +48,11 @@ _READ_AGAIN_SECONDS = 30.0
 _log = structlog.get_logger(__name__)
 _attempts = Gauge(
     "flightlog_kubernetes_attempts", "Attempts that are looked after, by what was said of them", ["stage"]
+)
+_seconds = Histogram(
+    "flightlog_kubernetes_observation_seconds",
+    "From a change of an object, or an answer of the API, until the log has what it means",
+    buckets=OBSERVATION_SECONDS,
 )
 
 
@@ -74,7 +79,7 @@ class KubernetesRuntime:
         self._attempts: dict[AttemptKey, Attempt] = {}
         self._finished: list[tuple[Order, AttemptObserved]] = []
         """Orders of an earlier launcher whose ends are on the log already."""
-        self._reporting = Reporting(report)
+        self._reporting = Reporting(report, _seconds)
         self.owners = Owners(api, settings.instance)
         self._informers = {
             kind: Informer(
@@ -148,7 +153,7 @@ class KubernetesRuntime:
     async def adopt(self) -> None:
         """Read what an earlier launcher has taken on. Raises `LogUnavailable`."""
         self._version = await self._history.version()
-        orders = [order async for order in self._orders.kept()]
+        orders = [order async for order in self._orders.kept() if not order.connector]
         limit = asyncio.Semaphore(_HISTORIES_AT_ONCE)
 
         async def observed(execution: Execution) -> tuple[Execution, Any]:
@@ -202,6 +207,8 @@ class KubernetesRuntime:
     def made(self, attempt: Attempt, made: Object) -> None:
         """An attempt's object is there."""
         attempt.made = True
+        # Its kind may be served since a moment ago.
+        self._informers[attempt.plugin.kind].prompt()
         if attempt.order.aborting is not None:
             self._end(attempt)
         elif not attempt.over:

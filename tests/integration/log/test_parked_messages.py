@@ -30,11 +30,13 @@ async def test_poison_is_parked_after_eight_deliveries_and_its_subject_flows_on(
 ) -> None:
     consumer = f"poisoned_{uuid4().hex}"
     attempts: list[int] = []
+    redelivered: list[bool] = []
     done = asyncio.Event()
 
     async def handler(record: Recorded) -> None:
         if record.subject == str(subject):
             attempts.append(record.envelope.position)
+            redelivered.append(record.redelivered)
             if record.envelope.position == 2:
                 raise RuntimeError("indigestible")
             if record.envelope.position == 3:
@@ -45,6 +47,7 @@ async def test_poison_is_parked_after_eight_deliveries_and_its_subject_flows_on(
     await asyncio.wait_for(done.wait(), 20)
 
     assert attempts == [1, *[2] * 8, 3]
+    assert redelivered == [False, False, *[True] * 7, False]
     entry = await parked_by(log, consumer, subject)
     second = (await log.load(subject))[1]
     assert (entry.stream, entry.subject, entry.original_sequence) == ("EXECUTION", str(subject), second.sequence)
@@ -76,7 +79,9 @@ async def test_redriven_message_is_handled_again_and_no_longer_parked(
     healed = True
     await log.redrive(again.sequence)
 
-    assert await handled.next() == recorded
+    healthy = await handled.next()
+    assert healthy == recorded
+    assert healthy.redelivered
     assert [e async for e in log.parked() if e.consumer == consumer and e.subject == str(subject)] == []
 
 
