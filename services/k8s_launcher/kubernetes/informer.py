@@ -247,6 +247,7 @@ class Informer:
 
     def _not_served(self) -> None:
         """Its CustomResourceDefinition is not there, or no more; or an API server has not read it yet."""
+        self._heard_at = time.monotonic()
         self._failures += 1
         self._unserved += 1
         self._version = ""

@@ -173,6 +173,13 @@ class KubernetesRuntime:
 
     async def run(self) -> None:
         """Work until cancelled. Objects stay as they are."""
+        try:
+            await self._work()
+        finally:
+            for attempt in self._attempts.values():
+                self._count(attempt.last, None)
+
+    async def _work(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._reporting.run())
             informers = [self.owners.informer, self._building.pod_templates.informer, *self._informers.values()]
