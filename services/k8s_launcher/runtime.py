@@ -42,6 +42,15 @@ class AttemptKey:
         return AttemptKey(execution.project, execution.domain, execution.name, scheduled.node_id, scheduled.attempt)
 
 
+Execution = tuple[str, str, str]
+"""Project, domain, name."""
+
+
+def execution_of(key: AttemptKey) -> Execution:
+    """Which execution an attempt belongs to."""
+    return key.project, key.domain, key.execution
+
+
 @dataclass(frozen=True)
 class Origin:
     """Which event asked for the attempt: what its observations name as their cause."""

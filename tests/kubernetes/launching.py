@@ -15,14 +15,14 @@ from flightlog_blobs import BlobSettings, BlobStore
 from flightlog_log import Cause, Log, LogSettings, Recorded, Subject
 from flightlog_protos.execution.v1.facts_pb2 import AttemptAborting, AttemptScheduled, ExecutionSucceeded
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
+from services.k8s_launcher.history import History
 from services.k8s_launcher.kubernetes import service
 from services.k8s_launcher.kubernetes.api import Api
 from services.k8s_launcher.kubernetes.api_errors import ApiRefused
-from services.k8s_launcher.kubernetes.history import History
 from services.k8s_launcher.kubernetes.objects import NAMESPACE, POD, Kind, Object
-from services.k8s_launcher.kubernetes.orders import Order, Orders
 from services.k8s_launcher.kubernetes.runtime import KubernetesRuntime
 from services.k8s_launcher.kubernetes.settings import KubernetesSettings
+from services.k8s_launcher.orders import Order, Orders
 from services.k8s_launcher.runtime import FINAL
 from services.k8s_launcher.settings import Settings
 from services.k8s_launcher.shell import ORDERS, Launcher, Observer

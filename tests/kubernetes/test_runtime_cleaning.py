@@ -146,7 +146,7 @@ async def test_pod_that_goes_on_after_its_execution_is_removed(launching: Launch
 
 
 def _place(order: Any) -> Any:
-    from services.k8s_launcher.kubernetes.identity import order_subject
+    from services.k8s_launcher.orders import order_subject
 
     return order_subject(order.key), order.sequence
 
@@ -182,7 +182,7 @@ async def test_what_was_kept_for_an_end_already_reported_is_dropped(launching: L
         await launching.succeeds(fact)
         await launching.end(fact)
     scheduled = Scheduled(fact, Origin("event", "correlation"))
-    from services.k8s_launcher.kubernetes.orders import Order, Orders
+    from services.k8s_launcher.orders import Order, Orders
 
     await Orders(launching.log).keep(Order(scheduled.key, scheduled))
     said = await launching.stages(fact)

@@ -21,12 +21,13 @@ from services.k8s_launcher.kubernetes.api_errors import ApiError, ApiRefused
 from services.k8s_launcher.kubernetes.attempts import Attempt
 from services.k8s_launcher.kubernetes.backoff import Backoff
 from services.k8s_launcher.kubernetes.building import Building
-from services.k8s_launcher.kubernetes.identity import execution_of, key_in, stamped
+from services.k8s_launcher.kubernetes.identity import key_in, stamped
 from services.k8s_launcher.kubernetes.launching_settings import LaunchingSettings
 from services.k8s_launcher.kubernetes.objects import Built, Kind, Object
 from services.k8s_launcher.kubernetes.owners import Owners
 from services.k8s_launcher.kubernetes.refusals import Outcome, refusal
 from services.k8s_launcher.kubernetes.turns import Turns
+from services.k8s_launcher.runtime import execution_of
 from services.k8s_launcher.task_templates import NotLaunchable
 
 _STORE = "object store"

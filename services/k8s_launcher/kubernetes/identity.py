@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 from typing import Any, Final, cast
 
-from flightlog_log import Subject
 from services.k8s_launcher.kubernetes.objects import Built, Kind, Object
-from services.k8s_launcher.runtime import AttemptKey
+from services.k8s_launcher.runtime import AttemptKey, Execution, execution_of
 
 INSTANCE: Final = "flightlog.dev/instance"
 """Label of everything that a launcher makes: which Flightlog's it is."""
@@ -21,18 +20,6 @@ _EXECUTION: Final = "flightlog.dev/execution"
 _NODE: Final = "flightlog.dev/node"
 _ATTEMPT: Final = "flightlog.dev/attempt"
 _BEFORE: Final = "flightlog.dev/made-before"
-
-Execution = tuple[str, str, str]
-"""Project, domain, name."""
-
-
-def execution_of(key: AttemptKey) -> Execution:
-    return key.project, key.domain, key.execution
-
-
-def order_subject(key: AttemptKey) -> Subject:
-    """What an attempt's order is kept by."""
-    return Subject.of("ORDER", key.project, key.domain, key.execution, key.node_id, str(key.attempt))
 
 
 def execution_annotations(execution: Execution) -> dict[str, str]:

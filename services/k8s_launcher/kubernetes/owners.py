@@ -13,10 +13,11 @@ from typing import Final
 from flightlog_types.short_names import hashed
 from services.k8s_launcher.kubernetes.api import Api
 from services.k8s_launcher.kubernetes.api_errors import ApiRefused
-from services.k8s_launcher.kubernetes.identity import INSTANCE, Execution, execution_annotations, execution_in
+from services.k8s_launcher.kubernetes.identity import INSTANCE, execution_annotations, execution_in
 from services.k8s_launcher.kubernetes.informer import Informer
 from services.k8s_launcher.kubernetes.objects import CONFIG_MAP, Object
 from services.k8s_launcher.kubernetes.pods.names import dns_subdomain
+from services.k8s_launcher.runtime import Execution
 from services.k8s_launcher.task_templates import NotLaunchable
 
 _ENDED_AT: Final = "flightlog.dev/ended-at"

@@ -13,15 +13,15 @@ import structlog
 from flightlog_blobs import BlobStore
 from flightlog_log import Log, LogUnavailable
 from flightlog_service import Ready, running
+from services.k8s_launcher.history import History
 from services.k8s_launcher.kubernetes.api import Api
 from services.k8s_launcher.kubernetes.building import Building
 from services.k8s_launcher.kubernetes.cluster_resources.syncing import ClusterResources
 from services.k8s_launcher.kubernetes.creating import MakeNamespace
-from services.k8s_launcher.kubernetes.history import History
 from services.k8s_launcher.kubernetes.lease import Leadership, lead
-from services.k8s_launcher.kubernetes.orders import Orders
 from services.k8s_launcher.kubernetes.pod_templates import PodTemplates
 from services.k8s_launcher.kubernetes.runtime import KubernetesRuntime
+from services.k8s_launcher.orders import Orders
 from services.k8s_launcher.runtime import Report
 from services.k8s_launcher.settings import Settings
 from services.k8s_launcher.shell import Launcher, Observer

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from flightlog_protos.execution.v1 import facts_pb2 as flightlog_dot_execution_dot_v1_dot_facts__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"flightlog/launcher/v1/orders.proto\x12\x15\x66lightlog.launcher.v1\x1a\"flightlog/execution/v1/facts.proto\"\xdb\x01\n\x05Order\x12;\n\tscheduled\x18\x01 \x01(\x0b\x32(.flightlog.execution.v1.AttemptScheduled\x12-\n\x06origin\x18\x02 \x01(\x0b\x32\x1d.flightlog.launcher.v1.Origin\x12\x0b\n\x03ran\x18\x03 \x01(\x08\x12+\n\x05\x61\x62ort\x18\x04 \x01(\x0b\x32\x1c.flightlog.launcher.v1.Abort\x12\x1a\n\rresource_meta\x18\x05 \x01(\x0cH\x00\x88\x01\x01\x42\x10\n\x0e_resource_meta\"G\n\x06Origin\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x16\n\x0e\x63orrelation_id\x18\x02 \x01(\t\x12\x13\n\x0btraceparent\x18\x03 \x01(\t\"F\n\x05\x41\x62ort\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12-\n\x06origin\x18\x02 \x01(\x0b\x32\x1d.flightlog.launcher.v1.Originb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"flightlog/launcher/v1/orders.proto\x12\x15\x66lightlog.launcher.v1\x1a\"flightlog/execution/v1/facts.proto\"\xee\x01\n\x05Order\x12;\n\tscheduled\x18\x01 \x01(\x0b\x32(.flightlog.execution.v1.AttemptScheduled\x12-\n\x06origin\x18\x02 \x01(\x0b\x32\x1d.flightlog.launcher.v1.Origin\x12\x0b\n\x03ran\x18\x03 \x01(\x08\x12+\n\x05\x61\x62ort\x18\x04 \x01(\x0b\x32\x1c.flightlog.launcher.v1.Abort\x12\x1a\n\rresource_meta\x18\x05 \x01(\x0cH\x00\x88\x01\x01\x12\x11\n\tconnector\x18\x06 \x01(\tB\x10\n\x0e_resource_meta\"G\n\x06Origin\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x16\n\x0e\x63orrelation_id\x18\x02 \x01(\t\x12\x13\n\x0btraceparent\x18\x03 \x01(\t\"F\n\x05\x41\x62ort\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12-\n\x06origin\x18\x02 \x01(\x0b\x32\x1d.flightlog.launcher.v1.Originb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,9 +33,9 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'flightlog.launcher.v1.order
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ORDER']._serialized_start=98
-  _globals['_ORDER']._serialized_end=317
-  _globals['_ORIGIN']._serialized_start=319
-  _globals['_ORIGIN']._serialized_end=390
-  _globals['_ABORT']._serialized_start=392
-  _globals['_ABORT']._serialized_end=462
+  _globals['_ORDER']._serialized_end=336
+  _globals['_ORIGIN']._serialized_start=338
+  _globals['_ORIGIN']._serialized_end=409
+  _globals['_ABORT']._serialized_start=411
+  _globals['_ABORT']._serialized_end=481
 # @@protoc_insertion_point(module_scope)

@@ -7,18 +7,20 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Order(_message.Message):
-    __slots__ = ("scheduled", "origin", "ran", "abort", "resource_meta")
+    __slots__ = ("scheduled", "origin", "ran", "abort", "resource_meta", "connector")
     SCHEDULED_FIELD_NUMBER: _ClassVar[int]
     ORIGIN_FIELD_NUMBER: _ClassVar[int]
     RAN_FIELD_NUMBER: _ClassVar[int]
     ABORT_FIELD_NUMBER: _ClassVar[int]
     RESOURCE_META_FIELD_NUMBER: _ClassVar[int]
+    CONNECTOR_FIELD_NUMBER: _ClassVar[int]
     scheduled: _facts_pb2.AttemptScheduled
     origin: Origin
     ran: bool
     abort: Abort
     resource_meta: bytes
-    def __init__(self, scheduled: _Optional[_Union[_facts_pb2.AttemptScheduled, _Mapping]] = ..., origin: _Optional[_Union[Origin, _Mapping]] = ..., ran: _Optional[bool] = ..., abort: _Optional[_Union[Abort, _Mapping]] = ..., resource_meta: _Optional[bytes] = ...) -> None: ...
+    connector: str
+    def __init__(self, scheduled: _Optional[_Union[_facts_pb2.AttemptScheduled, _Mapping]] = ..., origin: _Optional[_Union[Origin, _Mapping]] = ..., ran: _Optional[bool] = ..., abort: _Optional[_Union[Abort, _Mapping]] = ..., resource_meta: _Optional[bytes] = ..., connector: _Optional[str] = ...) -> None: ...
 
 class Origin(_message.Message):
     __slots__ = ("event_id", "correlation_id", "traceparent")

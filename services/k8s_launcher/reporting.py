@@ -13,11 +13,9 @@ from prometheus_client import Histogram
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
 from services.k8s_launcher.runtime import AttemptKey, Origin, Report
 
-_seconds = Histogram(
-    "flightlog_kubernetes_observation_seconds",
-    "From a change of an object, or an answer of the API, until the log has what it means",
-    buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0),
-)
+OBSERVATION_SECONDS = 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0
+"""Buckets of histograms of the time until an observation is on the log."""
+
 _LONGEST_LANE = 64
 Then = Callable[[], Awaitable[None]]
 
@@ -33,8 +31,9 @@ class _Message:
 class Reporting:
     """A lane for each attempt of which something is to be said."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: Report, seconds: Histogram) -> None:
         self._report = report
+        self._seconds = seconds
         self._lanes: dict[AttemptKey, deque[_Message]] = {}
         self._waiting: set[AttemptKey] = set()
         self._arrived = asyncio.Event()
@@ -67,7 +66,7 @@ class Reporting:
         while lane:
             message = lane[0]
             await self._report(message.observed, message.origin)
-            _seconds.observe(time.monotonic() - message.since)
+            self._seconds.observe(time.monotonic() - message.since)
             if message.then is not None:
                 await message.then()
             lane.popleft()

@@ -8,7 +8,7 @@ from datetime import datetime
 from flightlog_log import Log, Subject
 from flightlog_protos.execution.v1.facts_pb2 import ExecutionAborted, ExecutionFailed, ExecutionSucceeded
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
-from services.k8s_launcher.kubernetes.identity import Execution
+from services.k8s_launcher.runtime import Execution
 
 
 class History:

@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from flightlog_log import Log, LogUnavailable
+from flightlog_log import Log, LogUnavailable, Subject
 from flightlog_protos.launcher.v1 import orders_pb2
-from services.k8s_launcher.kubernetes.identity import order_subject
 from services.k8s_launcher.runtime import AttemptKey, Origin, Scheduled
 
 _STREAM = "ORDER"
@@ -36,6 +35,10 @@ class Order:
     ran: bool = False
     """It was seen running when it was ordered."""
     aborting: Aborting | None = None
+    connector: str = ""
+    """The connector that is to run it; none: it is the runtime's own."""
+    resource_meta: bytes | None = None
+    """What the connector answered when it began the task; None: it has not answered."""
     sequence: int = 0
     """On the stream; 0: it is not kept."""
 
@@ -79,11 +82,17 @@ class Orders:
             if message.HasField("abort"):
                 aborting = Aborting(message.abort.reason, _origin(message.abort.origin))
             key = AttemptKey(project, domain, execution, node_id, int(attempt))
-            yield Order(key, scheduled, message.ran, aborting, kept.sequence)
+            meta = message.resource_meta if message.HasField("resource_meta") else None
+            yield Order(key, scheduled, message.ran, aborting, message.connector, meta, kept.sequence)
+
+
+def order_subject(key: AttemptKey) -> Subject:
+    """What an attempt's order is kept by."""
+    return Subject.of("ORDER", key.project, key.domain, key.execution, key.node_id, str(key.attempt))
 
 
 def _message(order: Order) -> orders_pb2.Order:
-    message = orders_pb2.Order(ran=order.ran)
+    message = orders_pb2.Order(ran=order.ran, connector=order.connector, resource_meta=order.resource_meta)
     if order.scheduled is not None:
         message.scheduled.CopyFrom(order.scheduled.fact)
         message.origin.CopyFrom(_origin_message(order.scheduled.origin))
