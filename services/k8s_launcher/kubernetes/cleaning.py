@@ -17,14 +17,14 @@ import structlog
 from prometheus_client import Counter
 
 from flightlog_log import LogError
+from services.k8s_launcher.history import History
 from services.k8s_launcher.kubernetes.api import Api
 from services.k8s_launcher.kubernetes.api_errors import ApiError, ApiRefused
-from services.k8s_launcher.kubernetes.history import History
-from services.k8s_launcher.kubernetes.identity import Execution, execution_in, execution_of, key_in, made_before
+from services.k8s_launcher.kubernetes.identity import execution_in, key_in, made_before
 from services.k8s_launcher.kubernetes.launching_settings import CleaningSettings
 from services.k8s_launcher.kubernetes.objects import POD, Kind, Object
 from services.k8s_launcher.kubernetes.owners import Owners, ended_at, made_at
-from services.k8s_launcher.runtime import AttemptKey
+from services.k8s_launcher.runtime import AttemptKey, Execution, execution_of
 
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0
