@@ -18,7 +18,7 @@ from flightlog_cluster.cluster import Cluster
 from flightlog_log import LogSettings
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
 from services.k8s_launcher.kubernetes.api import Api
-from services.k8s_launcher.kubernetes.objects import LEASE
+from services.k8s_launcher.kubernetes.objects import LEASE, POD
 from services.k8s_launcher.kubernetes.settings import KubernetesSettings
 from tests.kubernetes.asking import until
 from tests.kubernetes.launching import Launching, launching_on
@@ -141,3 +141,34 @@ async def test_the_other_goes_on_where_a_killed_leader_was(
     finally:
         for launcher in launchers:
             await launcher.stop()
+
+
+async def test_what_happens_while_the_log_is_away_is_said_when_it_is_back(
+    alone: Launching, own_servers: Servers
+) -> None:
+    async with alone.launcher():
+        ends, goes = await alone.schedule(), await alone.schedule()
+        for fact in (ends, goes):
+            await alone.runs(fact)
+        await own_servers.kill("nats")
+        await alone.succeeds(ends)
+        await alone.api.delete(POD, alone.namespace, goes.generated_name, grace_seconds=0)
+        await until(lambda: is_gone(alone, goes.generated_name))
+        await own_servers.restart("nats")
+        assert (await alone.end(ends)).stage == AttemptObserved.EXITED
+        assert (await alone.end(goes)).stage == AttemptObserved.FAILED
+        later = await alone.schedule()
+        await alone.runs(later)
+        orders = {later.generated_name}
+        await until(lambda: kept_are(alone, orders))
+    for fact in (ends, goes):
+        versions = [item.version for item in await alone.observed(fact)]
+        assert versions == sorted(set(versions))
+
+
+async def is_gone(launching: Launching, name: str) -> bool:
+    return await launching.thing(POD, name) is None
+
+
+async def kept_are(launching: Launching, names: set[str]) -> bool:
+    return {order.scheduled.fact.generated_name for order in await launching.kept() if order.scheduled} == names

@@ -17,6 +17,7 @@ import structlog
 from prometheus_client import Counter
 
 from flightlog_log import LogError
+from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
 from services.k8s_launcher.history import History
 from services.k8s_launcher.kubernetes.api import Api
 from services.k8s_launcher.kubernetes.api_errors import ApiError, ApiRefused
@@ -24,7 +25,7 @@ from services.k8s_launcher.kubernetes.identity import execution_in, key_in, made
 from services.k8s_launcher.kubernetes.launching_settings import CleaningSettings
 from services.k8s_launcher.kubernetes.objects import POD, Kind, Object
 from services.k8s_launcher.kubernetes.owners import Owners, ended_at, made_at
-from services.k8s_launcher.runtime import AttemptKey, Execution, execution_of
+from services.k8s_launcher.runtime import FINAL, AttemptKey, Execution, execution_of
 
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0
@@ -138,10 +139,16 @@ class Cleaning:
             execution = execution_of(key)
             if key.attempt < newest[execution, key.node_id]:
                 await self.remove(kind, seen, "retried")
-            elif not _is_finished(kind, seen) and (
-                execution in over or await self._history.ended_at(execution) is not None
-            ):
+            elif not _is_finished(kind, seen) and await self._is_orphan(key, over):
                 await self.remove(kind, seen, "orphan")
+
+    async def _is_orphan(self, key: AttemptKey, over: dict[Execution, datetime]) -> bool:
+        """Whether an attempt goes on, as far as anybody said, though its execution is over."""
+        execution = execution_of(key)
+        if execution not in over and await self._history.ended_at(execution) is None:
+            return False
+        last = (await self._history.observed(execution)).get((key.node_id, key.attempt))
+        return last is None or last.stage not in FINAL or last.stage == AttemptObserved.KILLED
 
     async def _sweep_for_ever(self) -> None:
         while True:
