@@ -38,6 +38,10 @@ class Objects(Protocol):
 
     def all(self) -> Iterator[tuple[Kind, Object]]: ...
 
+    def before(self, key: AttemptKey) -> Iterator[tuple[Kind, Object]]:
+        """Those of earlier attempts of the same node."""
+        ...
+
     def is_looked_after(self, key: AttemptKey) -> bool: ...
 
 
@@ -90,11 +94,9 @@ class Cleaning:
 
     def retried(self, key: AttemptKey) -> None:
         """An attempt follows others of its node: theirs are not looked at any more."""
-        if key.attempt == 0:
-            return
-        for kind, seen in self._objects.all():
+        for kind, seen in self._objects.before(key):
             other = key_in(seen)
-            if other is not None and _is_before(other, key) and not self._objects.is_looked_after(other):
+            if other is not None and not self._objects.is_looked_after(other):
                 self._jobs.put_nowait(self.remove(kind, seen, "retried"))
 
     def ended(self, namespace: str, execution: Execution, at: datetime) -> None:
@@ -173,10 +175,6 @@ class Cleaning:
         """A pod's own time to end, but no more than is granted here; raw containers ask for an hour."""
         own = (seen.get("spec") or {}).get("terminationGracePeriodSeconds")
         return min(own, self._settings.abort_grace_seconds) if isinstance(own, int) else None
-
-
-def _is_before(one: AttemptKey, other: AttemptKey) -> bool:
-    return execution_of(one) == execution_of(other) and one.node_id == other.node_id and one.attempt < other.attempt
 
 
 def _is_finished(kind: Kind, seen: Object) -> bool:

@@ -99,6 +99,8 @@ class KubernetesRuntime:
         )
         self._jobs: asyncio.Queue[Coroutine[Any, Any, None]] = asyncio.Queue()
         self._synced = False
+        self._of_node: dict[tuple[Execution, str], dict[int, tuple[Kind, str, str]]] = {}
+        """Objects that are there, by node and attempt: kind, namespace and name."""
         self._names: dict[tuple[str, str], Attempt] = {}
         """Attempts by namespace and name of their objects."""
         # Times of Events are whole seconds.
@@ -207,6 +209,13 @@ class KubernetesRuntime:
             for seen in informer:
                 yield kind, seen
 
+    def before(self, key: AttemptKey) -> Iterator[tuple[Kind, Object]]:
+        """The objects that are there of earlier attempts of the same node."""
+        for attempt, (kind, namespace, name) in self._of_node.get((execution_of(key), key.node_id), {}).items():
+            seen = self._informers[kind].get(namespace, name)
+            if attempt < key.attempt and seen is not None:
+                yield kind, seen
+
     def is_looked_after(self, key: AttemptKey) -> bool:
         """Whether an attempt is not over, as far as this launcher knows."""
         return key in self._attempts
@@ -302,7 +311,10 @@ class KubernetesRuntime:
     def _changed(self, seen: Object) -> None:
         """The API told of an object, or of a change of it."""
         key = key_in(seen)
-        attempt = self._attempts.get(key) if key is not None else None
+        if key is None:
+            return
+        self._remember(key, seen)
+        attempt = self._attempts.get(key)
         if attempt is None or attempt.over or not _is_of(seen, attempt):
             return
         if not attempt.followed:
@@ -316,13 +328,25 @@ class KubernetesRuntime:
         elif attempt.settled:
             self._end(attempt)
 
+    def _remember(self, key: AttemptKey, seen: Object) -> None:
+        kind = self._kinds.get((seen.get("apiVersion", ""), seen.get("kind", "")))
+        if kind is not None:
+            of_node = self._of_node.setdefault((execution_of(key), key.node_id), {})
+            of_node[key.attempt] = kind, seen["metadata"]["namespace"], seen["metadata"]["name"]
+
     def _gone(self, last: Object) -> None:
         """The API told that an object is there no more."""
         kind = self._kinds.get((last.get("apiVersion", ""), last.get("kind", "")))
         if kind is not None:
             self._creating.freed(kind, last["metadata"].get("namespace", ""))
         key = key_in(last)
-        attempt = self._attempts.get(key) if key is not None else None
+        if key is None:
+            return
+        of_node = self._of_node.get((execution_of(key), key.node_id), {})
+        of_node.pop(key.attempt, None)
+        if not of_node:
+            self._of_node.pop((execution_of(key), key.node_id), None)
+        attempt = self._attempts.get(key)
         if attempt is None or attempt.over or not _is_of(last, attempt):
             return
         if attempt.order.aborting is not None:

@@ -8,14 +8,41 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from heapq import heappop, heappush
 from typing import Generic, TypeVar
 
 _Item = TypeVar("_Item", bound=Hashable)
 
 
+class _Line(Generic[_Item]):
+    """Items by their place in the order. What was removed stays in the heap until it comes to its top."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[int, int, _Item]] = []
+        self._numbers: dict[_Item, int] = {}
+        self._puts = 0
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def put(self, item: _Item, number: int) -> None:
+        self._numbers[item] = number
+        self._puts += 1
+        heappush(self._heap, (number, self._puts, item))
+
+    def remove(self, item: _Item) -> None:
+        del self._numbers[item]
+
+    def first(self) -> tuple[int, _Item]:
+        """Of a line that is not empty."""
+        while self._numbers.get(self._heap[0][2]) != self._heap[0][0]:
+            heappop(self._heap)
+        return self._heap[0][0], self._heap[0][2]
+
+
 class _Place(Generic[_Item]):
     def __init__(self) -> None:
-        self.lines: dict[Hashable, OrderedDict[_Item, int]] = {}
+        self.lines: dict[Hashable, _Line[_Item]] = {}
         self.under_way = 0
 
 
@@ -39,12 +66,7 @@ class Turns(Generic[_Item]):
             number = self._numbers[item] = self._next
             self._next += 1
         known = self._place(place)
-        line = known.lines.setdefault(shape, OrderedDict())
-        line[item] = number
-        # Back in its place; those that were behind it when it was taken come after it again.
-        behind = [other for other, position in reversed(line.items()) if position > number]
-        for other in reversed(behind):
-            line.move_to_end(other)
+        known.lines.setdefault(shape, _Line()).put(item, number)
         self._where[item] = (place, shape)
 
     def remove(self, item: _Item) -> bool:
@@ -65,7 +87,7 @@ class Turns(Generic[_Item]):
             ready = [line for shape, line in known.lines.items() if may(shape)]
             if not ready:
                 continue
-            item = min((next(iter(line.items())) for line in ready), key=lambda entry: entry[1])[0]
+            item = min((line.first() for line in ready), key=lambda entry: entry[0])[1]
             self._leave(item, *self._where.pop(item))
             if place in self._places:
                 self._places.move_to_end(place)
@@ -113,7 +135,7 @@ class Turns(Generic[_Item]):
     def _leave(self, item: _Item, place: Hashable, shape: Hashable) -> None:
         known = self._places[place]
         line = known.lines[shape]
-        del line[item]
+        line.remove(item)
         if not line:
             del known.lines[shape]
         self._tidy(place, known)
