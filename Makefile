@@ -7,7 +7,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-index-url pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-k8s test-kubelet conformance up check bench protos docs lock clean
+.PHONY: help demo test test-k8s test-kubelet conformance up check bench bench-k8s protos docs lock clean
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 14
@@ -38,6 +38,9 @@ check: $(READY) ## lint, formatting, types, import contracts
 
 bench: $(READY) ## measure, print the table, write docs/benchmarks.md
 	@$(BIN)/python -m flightlog_bench $(ARGS)
+
+bench-k8s: $(READY) ## measure the Kubernetes runtime on a control plane built with Go, write docs/benchmarks-kubernetes.md
+	@$(BIN)/python -m flightlog_bench.kubernetes
 
 protos: $(READY) ## generate libs/flightlog_protos from protos/
 	@$(BIN)/python tools/generate_protos.py
