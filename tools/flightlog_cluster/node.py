@@ -1,7 +1,7 @@
 """A real node: containerd and a kubelet on this machine, for pods in real containers. Needs root.
 
-Pods have addresses of their own (CNI plugin ptp) and reach this machine under `HOST_ADDRESS`, the address of an
-interface that exists as long as the node; servers that pods are to use listen there.
+Pods have addresses of their own (CNI plugin ptp) and reach this machine under `HOST_ADDRESS`, which it has as long as
+the node exists; servers that pods are to use listen there.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from flightlog_cluster.cluster import Cluster
 from flightlog_cluster.task_image import PAUSE_IMAGE
 
 HOST_ADDRESS = "10.89.255.1"
-_INTERFACE = "flightlog0"
 _POD_ADDRESSES = "10.89.0.0/24"
 _PLUGINS = Path("/usr/lib/cni")
 _NEEDED = ("containerd", "runc", "ctr", "debootstrap", "ip")
@@ -62,7 +61,7 @@ def missing() -> str:
 async def run_node(folder: Path, cluster: Cluster, name: str, archives: Sequence[Path]) -> AsyncGenerator[Node]:
     """Run containerd with the images of the archives, and a kubelet that joins the cluster; both end on leaving.
 
-    Call it within `host_interface`. Raises `BuildFailed`, `StackError`.
+    Call it within `host_address`. Raises `BuildFailed`, `StackError`.
     """
     kubelet = await program("kubelet")
     runtime = Child(_containerd(folder))
@@ -82,15 +81,14 @@ async def run_node(folder: Path, cluster: Cluster, name: str, archives: Sequence
 
 
 @asynccontextmanager
-async def host_interface() -> AsyncGenerator[str]:
-    """An interface with `HOST_ADDRESS`, under which pods and servers of this machine find one another."""
-    await _run("ip", "link", "add", _INTERFACE, "type", "dummy")
+async def host_address() -> AsyncGenerator[str]:
+    """`HOST_ADDRESS`, under which pods and servers of this machine find one another."""
+    # On the loopback interface, because it is there on every machine; pods come to it by their route to the host.
+    await _run("ip", "address", "replace", f"{HOST_ADDRESS}/32", "dev", "lo")
     try:
-        await _run("ip", "address", "add", f"{HOST_ADDRESS}/32", "dev", _INTERFACE)
-        await _run("ip", "link", "set", _INTERFACE, "up")
         yield HOST_ADDRESS
     finally:
-        await _run("ip", "link", "delete", _INTERFACE)
+        await _run("ip", "address", "delete", f"{HOST_ADDRESS}/32", "dev", "lo")
 
 
 def _containerd(folder: Path) -> Program:
@@ -140,7 +138,7 @@ state = "{folder}/state"
             return False
         return True
 
-    command = ["containerd", "--config", str(configuration), "--log-level", "warn"]
+    command = [shutil.which("containerd") or "containerd", "--config", str(configuration), "--log-level", "warn"]
     return Program("containerd", command, folder / "containerd.log", ready)
 
 

@@ -17,7 +17,7 @@ import pytest_asyncio
 
 from flightlog_cli.stack_process import StackProcess
 from flightlog_cluster.cluster import Cluster, run_cluster
-from flightlog_cluster.node import HOST_ADDRESS, Node, host_interface, missing, run_node
+from flightlog_cluster.node import HOST_ADDRESS, Node, host_address, missing, run_node
 from flightlog_cluster.task_image import TASK_IMAGE, images
 from services.k8s_launcher.kubernetes.api import Api
 from services.k8s_launcher.kubernetes.objects import Kind
@@ -42,7 +42,7 @@ async def kubelet_cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIter
     unreachable = f"--default-unreachable-toleration-seconds={SECONDS_TO_NOTICE // 4}"
     silent = f"--node-monitor-grace-period={SECONDS_TO_NOTICE}s"
     async with (
-        host_interface(),
+        host_address(),
         run_cluster(
             folder / "c",
             address=HOST_ADDRESS,

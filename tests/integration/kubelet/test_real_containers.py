@@ -39,6 +39,10 @@ async def pods(kube: Api, execution: Any) -> list[dict[str, Any]]:
     return list((await kube.list(POD, NAMESPACE, label_selector=f"execution-id={execution.id.name}")).items)
 
 
+def statuses(pod: dict[str, Any]) -> list[dict[str, Any]]:
+    return pod["status"]["containerStatuses"]
+
+
 async def test_data_travels_through_the_object_store(run: Any, done: Any, kube: Api) -> None:
     execution = done(run("summing", rows=5))
     assert execution.is_successful, execution.error
@@ -47,7 +51,7 @@ async def test_data_travels_through_the_object_store(run: Any, done: Any, kube: 
     made = {pod["metadata"]["name"]: pod for pod in await pods(kube, execution)}
     assert name == execution.id.name
     assert host in made
-    assert {pod["status"]["phase"] for pod in made.values()} == {"Succeeded"}
+    assert {state["state"]["terminated"]["exitCode"] for pod in made.values() for state in statuses(pod)} == {0}
 
 
 async def test_raw_container_gets_and_gives_files(run: Any, done: Any, kube: Api, stack: Any) -> None:
