@@ -6,11 +6,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
+from services.k8s_launcher.kubernetes.api import Api
 from services.k8s_launcher.kubernetes.objects import CONFIG_MAP, POD, Object
 from services.k8s_launcher.kubernetes.owners import owner_name
-from services.k8s_launcher.runtime import Origin, Scheduled
+from services.k8s_launcher.kubernetes.plugins.operators import OPERATORS
+from services.k8s_launcher.orders import Order, Orders
+from services.k8s_launcher.runtime import AttemptKey, Origin, Scheduled
 from tests.kubernetes.asking import until
 from tests.kubernetes.launching import Launching
+from tests.unit.kubernetes.plugins import serialised
 
 QUEUED, EXITED, FAILED = AttemptObserved.QUEUED, AttemptObserved.EXITED, AttemptObserved.FAILED
 AT_ONCE = {"cleaning": {"keep_finished_hours": 0}}
@@ -138,17 +142,37 @@ async def test_pod_that_goes_on_after_its_execution_is_removed(launching: Launch
         for fact in (orphan, wanted):
             await launching.runs(fact)
     (order,) = [order for order in await launching.kept() if order.key.execution == orphan.execution_id.name]
-    await launching.log.drop(*_place(order))
+    await Orders(launching.log).drop(order)
     await launching.succeed(orphan.execution_id.name)
     async with launching.launcher():
         await until(lambda: is_gone(launching, orphan))
         assert not await is_gone(launching, wanted)
 
 
-def _place(order: Any) -> Any:
-    from services.k8s_launcher.orders import order_subject
+async def test_operators_object_that_has_ended_stays_after_its_execution(operators: Api, launching: Launching) -> None:
+    """Its own status is the operator's language; that the attempt has ended is on the log."""
+    kind = next(each.plugin.kind for each in OPERATORS if "ray" in each.task_types)
+    async with launching.launcher(api=operators) as runtime:
+        ended, goes_on = [await launching.schedule(serialised.template("ray_plain")) for _ in range(2)]
+        for fact in (ended, goes_on):
+            await launching.until(fact, QUEUED)
+        made = await launching.thing(kind, ended.generated_name)
+        assert made is not None
+        complete = {**made, "status": {"jobDeploymentStatus": "Complete"}}
+        await launching.api.replace(kind, launching.namespace, complete, subresource="status")
+        assert (await launching.end(ended)).stage == EXITED
+        await until(lambda: not runtime.is_looked_after(AttemptKey.of(ended)))
+    for fact in (ended, goes_on):
+        await launching.succeed(fact.execution_id.name)
+    (order,) = await launching.kept()
+    await Orders(launching.log).drop(order)
+    async with launching.launcher(api=operators):
 
-    return order_subject(order.key), order.sequence
+        async def orphan_is_gone() -> bool:
+            return await launching.thing(kind, goes_on.generated_name) is None
+
+        await until(orphan_is_gone)
+    assert await launching.thing(kind, ended.generated_name) is not None
 
 
 async def test_abort_gives_a_pod_no_more_time_than_is_granted(launching: Launching) -> None:
@@ -182,8 +206,6 @@ async def test_what_was_kept_for_an_end_already_reported_is_dropped(launching: L
         await launching.succeeds(fact)
         await launching.end(fact)
     scheduled = Scheduled(fact, Origin("event", "correlation"))
-    from services.k8s_launcher.orders import Order, Orders
-
     await Orders(launching.log).keep(Order(scheduled.key, scheduled))
     said = await launching.stages(fact)
     async with launching.launcher() as runtime:
