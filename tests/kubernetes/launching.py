@@ -12,10 +12,9 @@ from uuid import uuid4
 from flyteidl.core import compiler_pb2, literals_pb2, tasks_pb2
 
 from flightlog_blobs import BlobSettings, BlobStore
-from flightlog_log import Cause, Log, LogSettings, Recorded, Subject
+from flightlog_log import Cause, Log, LogSettings, Subject
 from flightlog_protos.execution.v1.facts_pb2 import AttemptAborting, AttemptScheduled, ExecutionSucceeded
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
-from services.k8s_launcher.history import History
 from services.k8s_launcher.kubernetes import service
 from services.k8s_launcher.kubernetes.api import Api
 from services.k8s_launcher.kubernetes.api_errors import ApiRefused
@@ -49,7 +48,7 @@ class _OwnOrders(Orders):
 class Launching:
     """One project of its own: its executions, its namespace, its launchers."""
 
-    def __init__(self, api: Api, log: Log, blobs: BlobStore, settings: Settings, project: str, before: int) -> None:
+    def __init__(self, api: Api, log: Log, blobs: BlobStore, settings: Settings, project: str) -> None:
         self.api = api
         self.log = log
         self.blobs = blobs
@@ -57,7 +56,6 @@ class Launching:
         self.project = project
         self.namespace = f"{project}-{DOMAIN}"
         self.durable = f"launcher-{project}"
-        self._before = before
 
     @asynccontextmanager
     async def launcher(
@@ -87,15 +85,12 @@ class Launching:
         launcher = Launcher(self.log, runtime)
         launcher._begun_at = await self.log.stream_sequence("EXECUTION")  # pyright: ignore[reportPrivateUsage]
 
-        async def take(recorded: Recorded) -> None:
-            await launcher.take(recorded)
-
         async with asyncio.TaskGroup() as tasks:
             working = [
                 tasks.create_task(runtime.run()),
                 tasks.create_task(
                     self.log.consume(
-                        "EXECUTION", self.durable, take, facts=ORDERS, subjects=f"execution.*.{self.project}.>"
+                        "EXECUTION", self.durable, launcher.take, facts=ORDERS, subjects=f"execution.*.{self.project}.>"
                     )
                 ),
             ]
@@ -285,7 +280,7 @@ async def launching_on(
             "kubernetes": chosen,
         }
     )
-    launching = Launching(api, log, blobs, settings, project, await log.stream_sequence("EXECUTION"))
+    launching = Launching(api, log, blobs, settings, project)
     manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": launching.namespace}}
     await api.create(NAMESPACE, None, manifest)
     await until(lambda: has_account(api, launching.namespace))
@@ -298,10 +293,6 @@ async def launching_on(
         await log.forget("EXECUTION", launching.durable)
         await log.close()
         await blobs.close()
-
-
-def history(launching: Launching) -> History:
-    return History(launching.log)
 
 
 def _updated(settings: KubernetesSettings, changes: Mapping[str, Any]) -> KubernetesSettings:
