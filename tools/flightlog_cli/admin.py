@@ -37,7 +37,11 @@ async def open_service(folder: Path, service: str) -> AsyncGenerator["ServiceCal
 @asynccontextmanager
 async def _channel(folder: Path) -> AsyncGenerator[grpc.aio.Channel]:
     endpoint = os.environ.get(ENDPOINT_VARIABLE) or Endpoints.read(folder).grpc
-    options = [("grpc.primary_user_agent", _user_agent())]
+    # The services say how much they answer at once.
+    options: list[tuple[str, str | int]] = [
+        ("grpc.primary_user_agent", _user_agent()),
+        ("grpc.max_receive_message_length", -1),
+    ]
     async with grpc.aio.insecure_channel(endpoint, options=options) as channel:
         try:
             yield channel

@@ -6,12 +6,14 @@ those; a child execution is a tree of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any, Final
 
+import grpc
+import grpc.aio
 from flyteidl.admin.execution_pb2 import Execution, WorkflowExecutionGetRequest
 from flyteidl.admin.node_execution_pb2 import NodeExecution, NodeExecutionListRequest
 from flyteidl.admin.task_execution_pb2 import TaskExecution, TaskExecutionListRequest
@@ -103,7 +105,7 @@ class Explanations:
         """What holds for an execution now. Children that run deeper than 16 levels down are only named."""
         execution: Execution = await self._admin.GetExecution(WorkflowExecutionGetRequest(id=identifier))
         closure = execution.closure
-        finding = Finding("execution", "/".join((identifier.project, identifier.domain, identifier.name)))
+        finding = Finding("execution", _path(identifier))
         finding.phase = WorkflowExecution.Phase.Name(closure.phase)
         if closure.phase not in _OVER:
             finding.since = _time(closure.started_at if closure.HasField("started_at") else closure.created_at)
@@ -134,7 +136,7 @@ class Explanations:
         execution = node.id.execution_id
         finding.behind += await self._attempts(execution, node.id.node_id)
         if closure.workflow_node_metadata.HasField("executionId"):
-            finding.behind.append(await self.of(closure.workflow_node_metadata.executionId, depth=depth + 1))
+            finding.behind.append(await self._child(closure.workflow_node_metadata.executionId, depth))
         if node.metadata.is_parent_node:
             finding.behind += await self._failed(execution, node.id.node_id, depth)
         return finding
@@ -168,7 +170,7 @@ class Explanations:
         if wait.kind in (Wait.ATTEMPT, Wait.RETRY):
             finding.behind += await self._attempts(identifier, wait.node_id)
         elif wait.kind == Wait.CHILD_EXECUTION:
-            finding.behind += await self._child(identifier, wait.name, depth)
+            finding.behind.append(await self._child(_beside(identifier, wait.name), depth))
         return finding
 
     async def _elements(
@@ -180,30 +182,49 @@ class Explanations:
         phase = TaskPhases.Phase.Name(first.phase) if first.kind == Wait.ATTEMPT else ""
         finding = Finding("elements", named, phase, first.reason if first.kind == Wait.ATTEMPT else _words(first))
         if first.kind == Wait.CHILD_EXECUTION:
-            for wait in waits[:_MOST_NODES]:
-                finding.behind += await self._child(identifier, wait.name, depth)
+            finding.why = "wait for executions of their own"
+            finding.behind += [await self._child(_beside(identifier, wait.name), depth) for wait in waits[:_MOST_NODES]]
+            finding.behind += _more(waits, "executions")
         return finding
 
-    async def _child(self, identifier: WorkflowExecutionIdentifier, name: str, depth: int) -> list[Finding]:
-        # Children are where their parents are.
-        child = WorkflowExecutionIdentifier(project=identifier.project, domain=identifier.domain, name=name)
-        return [await self.of(child, depth=depth + 1)]
+    async def _child(self, identifier: WorkflowExecutionIdentifier, depth: int) -> Finding:
+        """A child execution. It may have been asked for and not be made yet, or have been refused."""
+        try:
+            return await self.of(identifier, depth=depth + 1)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.NOT_FOUND:
+                raise
+            return Finding("execution", _path(identifier), why="there is none of this name yet")
 
     async def _nodes(self, identifier: WorkflowExecutionIdentifier, parent: str) -> list[NodeExecution]:
         request = NodeExecutionListRequest(workflow_execution_id=identifier, filters=_FAILED, limit=_PAGE)
         request.unique_parent_id = parent
-        found: list[NodeExecution] = []
-        while True:
-            page = await self._admin.ListNodeExecutions(request)
-            found += page.node_executions
-            if not page.token or not page.node_executions:
-                return found
-            request.token = page.token
+        pages = _pages(self._admin.ListNodeExecutions, request)
+        return [node async for page in pages for node in page.node_executions]
 
     async def _tasks(self, identifier: WorkflowExecutionIdentifier, node_id: str) -> list[TaskExecution]:
         node = NodeExecutionIdentifier(execution_id=identifier, node_id=node_id)
-        page = await self._admin.ListTaskExecutions(TaskExecutionListRequest(node_execution_id=node, limit=_PAGE))
-        return sorted(page.task_executions, key=lambda task: task.id.retry_attempt)
+        pages = _pages(self._admin.ListTaskExecutions, TaskExecutionListRequest(node_execution_id=node, limit=_PAGE))
+        found = [task async for page in pages for task in page.task_executions]
+        return sorted(found, key=lambda task: task.id.retry_attempt)
+
+
+async def _pages(call: Any, request: Any) -> AsyncGenerator[Any]:
+    while True:
+        page = await call(request)
+        yield page
+        if not page.token:
+            return
+        request.token = page.token
+
+
+def _beside(identifier: WorkflowExecutionIdentifier, name: str) -> WorkflowExecutionIdentifier:
+    """A child execution: they are where their parents are."""
+    return WorkflowExecutionIdentifier(project=identifier.project, domain=identifier.domain, name=name)
+
+
+def _path(identifier: WorkflowExecutionIdentifier) -> str:
+    return "/".join((identifier.project, identifier.domain, identifier.name))
 
 
 def _attempt(task: TaskExecution) -> Finding:
@@ -288,8 +309,9 @@ def _ranges(indexes: Sequence[int]) -> str:
 
 
 def _one_line(text: str) -> str:
-    """Messages have lines of their own, which would break the tree."""
-    return " ⏎ ".join(line for line in (part.strip() for part in text.splitlines()) if line)
+    """Messages have lines of their own, which would break the tree, and what commands a terminal."""
+    shown = " ⏎ ".join(line for line in (part.strip() for part in text.splitlines()) if line)
+    return "".join(character if character.isprintable() else "�" for character in shown)
 
 
 def _time(at: Timestamp) -> datetime:
