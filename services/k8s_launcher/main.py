@@ -12,11 +12,14 @@ from contextlib import AsyncExitStack
 from flightlog_blobs import BlobStore
 from flightlog_log import Log
 from flightlog_service import Ready, run_until_stopped, running
+from services.k8s_launcher.connectors.requests import Requests
+from services.k8s_launcher.dispatching import CONTAINER_TYPES, with_connectors
 from services.k8s_launcher.kubernetes.service import run_on_kubernetes
 from services.k8s_launcher.process.plans import Planner
 from services.k8s_launcher.process.runtime import ProcessRuntime
 from services.k8s_launcher.settings import Settings
 from services.k8s_launcher.shell import DURABLE, SERVICE, Launcher, Observer
+from services.k8s_launcher.task_templates import TaskTemplates
 
 
 async def run(settings: Settings, ready: Ready) -> None:
@@ -48,9 +51,21 @@ async def run(settings: Settings, ready: Ready) -> None:
             # It has a record of nothing, so whatever is under way must be looked at again.
             await log.forget("EXECUTION", DURABLE)
             runtime.begin()
-        await runtime.adopt()
-        launcher = Launcher(log, runtime, max_in_flight=settings.launcher.max_in_flight)
-        await stack.enter_async_context(running(runtime.run(), launcher.run()))
+        requests = Requests(TaskTemplates(blobs), namespace_template="{project}-{domain}")
+        whole = await stack.enter_async_context(
+            with_connectors(
+                settings.launcher.connectors,
+                runtime,
+                CONTAINER_TYPES,
+                requests,
+                log=log,
+                blobs=blobs,
+                report=Observer(log).report,
+            )
+        )
+        await whole.adopt()
+        launcher = Launcher(log, whole, max_in_flight=settings.launcher.max_in_flight)
+        await stack.enter_async_context(running(whole.run(), launcher.run()))
         ready(None)
         await asyncio.Event().wait()
 

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from flightlog_service import ServiceSettings
+from services.k8s_launcher.connectors.settings import ConnectorSettings
 from services.k8s_launcher.kubernetes.settings import KubernetesSettings
 from services.k8s_launcher.process.devices import NVIDIA, Device
 
@@ -79,6 +80,7 @@ class LauncherSettings(BaseModel):
     )
     platform_insecure: bool = Field(False, description="The API is spoken to without TLS")
     secrets: SecretSettings = SecretSettings.model_validate({})
+    connectors: ConnectorSettings = ConnectorSettings.model_validate({})
     max_in_flight: int = Field(512, gt=0, description="Orders taken from the log at once")
 
 

@@ -81,8 +81,10 @@ class TaskTemplates:
 
     async def inputs(self, scheduled: AttemptScheduled, command: Sequence[str]) -> literals_pb2.LiteralMap | None:
         """The attempt's inputs when the command refers to one of them; else None."""
-        if not refers_to_inputs(command):
-            return None
+        return await self.literals(scheduled) if refers_to_inputs(command) else None
+
+    async def literals(self, scheduled: AttemptScheduled) -> literals_pb2.LiteralMap:
+        """The attempt's inputs."""
         if not scheduled.inputs.uri:
             return literals_pb2.LiteralMap()
         try:

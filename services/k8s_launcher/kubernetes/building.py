@@ -11,9 +11,10 @@ from google.protobuf.json_format import MessageToDict
 
 from flightlog_protos.execution.v1.facts_pb2 import AttemptScheduled
 from services.k8s_launcher.kubernetes import dispatch
-from services.k8s_launcher.kubernetes.objects import Built, Plugin, Task
+from services.k8s_launcher.kubernetes.objects import Built, Object, Plugin, Task
 from services.k8s_launcher.kubernetes.pod_templates import PodTemplates
 from services.k8s_launcher.kubernetes.pods.names import object_name
+from services.k8s_launcher.kubernetes.pods.pod import build_pod
 from services.k8s_launcher.kubernetes.queueing import queued
 from services.k8s_launcher.kubernetes.settings import KubernetesSettings
 from services.k8s_launcher.task_templates import TaskTemplates
@@ -44,10 +45,18 @@ class Building:
         """
         template = await self.templates.template(scheduled)
         plugin = dispatch.plugin_for(template)
+        task = await self._task(scheduled, template)
+        return plugin, queued(plugin.build(task), task)
+
+    async def pod(self, scheduled: AttemptScheduled) -> Object:
+        """The pod that an attempt's task describes, whoever runs it. Raises what `build` does."""
+        return build_pod(await self._task(scheduled, await self.templates.template(scheduled))).manifest
+
+    async def _task(self, scheduled: AttemptScheduled, template: tasks_pb2.TaskTemplate) -> Task:
         execution = scheduled.execution_id
         namespace = self.namespace(execution.project, execution.domain)
         words = [*_words(template, scheduled)]
-        task = Task(
+        return Task(
             scheduled=scheduled,
             template=template,
             values=await self.templates.values(scheduled, template, words, namespace),
@@ -59,7 +68,6 @@ class Building:
             environment=self.environment,
             base_environment=self.base_environment,
         )
-        return plugin, queued(plugin.build(task), task)
 
 
 def _words(template: tasks_pb2.TaskTemplate, scheduled: AttemptScheduled) -> Iterator[str]:

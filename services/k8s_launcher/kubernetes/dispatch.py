@@ -23,6 +23,11 @@ def kinds() -> Iterable[Kind]:
     return dict.fromkeys((CONTAINERS.kind, *(operator.plugin.kind for operator in OPERATORS)))
 
 
+def operator_types() -> Iterable[str]:
+    """All task types that operators run."""
+    return _OPERATORS.keys()
+
+
 def plugin(task_type: str) -> Plugin:
     """The plugin of a task type."""
     operator = _OPERATORS.get(task_type)
@@ -39,8 +44,8 @@ def plugin_for(template: tasks_pb2.TaskTemplate) -> Plugin:
     if found in _PODS and not has_pod:
         raise NotLaunchable(
             "TaskTypeUnknown",
-            f"nothing here runs tasks of type {template.type!r}, and the task comes without a container: it needs a "
-            "connector, or a plugin of this launcher",
+            f"nothing here runs tasks of type {template.type!r}, and the task comes without a container: no connector "
+            "that is set (launcher.connectors) lists the type, and no plugin of this launcher is for it",
         )
     return found
 

@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 from prometheus_client import Gauge, Histogram
 
+from flightlog_protos.execution.v1.facts_pb2 import AttemptScheduled
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
 from services.k8s_launcher.history import History
 from services.k8s_launcher.kubernetes import dispatch
@@ -151,6 +152,10 @@ class KubernetesRuntime:
     async def ended(self, project: str, domain: str, execution: str, at: datetime) -> None:
         """An execution is over: its objects are removed some time later."""
         self.cleaning.ended(self._building.namespace(project, domain), (project, domain, execution), at)
+
+    async def pod_of(self, scheduled: AttemptScheduled) -> Object:
+        """The pod that an attempt's task describes, for a connector that runs it. Raises what `Building.build` does."""
+        return await self._building.pod(scheduled)
 
     async def adopt(self) -> None:
         """Read what an earlier launcher has taken on. Raises `LogUnavailable`."""

@@ -13,16 +13,19 @@ import structlog
 from flightlog_blobs import BlobStore
 from flightlog_log import Log, LogUnavailable
 from flightlog_service import Ready, running
+from services.k8s_launcher.connectors.requests import Requests
+from services.k8s_launcher.dispatching import CONTAINER_TYPES, with_connectors
 from services.k8s_launcher.history import History
 from services.k8s_launcher.kubernetes.api import Api
 from services.k8s_launcher.kubernetes.building import Building
 from services.k8s_launcher.kubernetes.cluster_resources.syncing import ClusterResources
 from services.k8s_launcher.kubernetes.creating import MakeNamespace
+from services.k8s_launcher.kubernetes.dispatch import operator_types
 from services.k8s_launcher.kubernetes.lease import Leadership, lead
 from services.k8s_launcher.kubernetes.pod_templates import PodTemplates
 from services.k8s_launcher.kubernetes.runtime import KubernetesRuntime
 from services.k8s_launcher.orders import Orders
-from services.k8s_launcher.runtime import Report
+from services.k8s_launcher.runtime import Report, Runtime
 from services.k8s_launcher.settings import Settings
 from services.k8s_launcher.shell import Launcher, Observer
 from services.k8s_launcher.task_templates import TaskTemplates
@@ -39,11 +42,20 @@ async def run_on_kubernetes(settings: Settings, log: Log, blobs: BlobStore, read
 
         async def work(leadership: Leadership) -> None:
             resources = ClusterResources(api, log, settings.kubernetes)
-            runtime = new_runtime(settings, api, log, blobs, Observer(log).report, resources.ensure)
-            await _adopted(runtime)
-            launcher = Launcher(log, runtime, max_in_flight=settings.launcher.max_in_flight)
-            async with running(resources.run(), runtime.run(), launcher.run()):
-                await asyncio.Event().wait()
+            report = Observer(log).report
+            own = new_runtime(settings, api, log, blobs, report, resources.ensure)
+            requests = Requests(
+                TaskTemplates(blobs), namespace_template=settings.kubernetes.namespace_template, pod_of=own.pod_of
+            )
+            types = {*CONTAINER_TYPES, *operator_types()}
+            connectors = settings.launcher.connectors
+            async with with_connectors(
+                connectors, own, types, requests, log=log, blobs=blobs, report=report
+            ) as runtime:
+                await _adopted(runtime)
+                launcher = Launcher(log, runtime, max_in_flight=settings.launcher.max_in_flight)
+                async with running(resources.run(), runtime.run(), launcher.run()):
+                    await asyncio.Event().wait()
 
         ready(None)
         identity = f"{platform.node()}_{os.getpid()}_{uuid4().hex[:8]}"
@@ -67,7 +79,7 @@ def new_runtime(
     return KubernetesRuntime(chosen, api, building, Orders(log), History(log), report, make_namespace)
 
 
-async def _adopted(runtime: KubernetesRuntime) -> None:
+async def _adopted(runtime: Runtime) -> None:
     while True:
         try:
             await runtime.adopt()

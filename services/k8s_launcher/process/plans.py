@@ -141,8 +141,8 @@ def main_container(template: tasks_pb2.TaskTemplate, gpu_resource: str) -> Conta
         return _from_pod(template, gpu_resource)
     raise NotLaunchable(
         "BadTaskSpecification",
-        f"task type {template.type!r} comes without a container: it needs a plugin or connector, "
-        "and the process runtime runs containers' commands only",
+        f"task type {template.type!r} comes without a container: no connector that is set (launcher.connectors) lists "
+        "the type, and the process runtime itself runs containers' commands only",
     )
 
 

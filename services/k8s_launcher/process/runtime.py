@@ -94,6 +94,10 @@ class ProcessRuntime:
         """From now on the folder knows of all attempts."""
         self._since.write_text(datetime.now(UTC).isoformat())
 
+    def is_looked_after(self, key: AttemptKey) -> bool:
+        """Whether an attempt is not over, as far as this launcher knows."""
+        return key in self._lives
+
     async def launch(self, scheduled: Scheduled, *, ran: bool = False) -> None:
         """Keep the order and start the attempt in the background; nothing when it is known already."""
         record = Record(self._settings.directory, scheduled.key)
