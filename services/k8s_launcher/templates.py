@@ -7,11 +7,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
+from typing import Any, cast
 
+import msgpack
 from flyteidl.core import literals_pb2
+
+from flightlog_types.literals import MSGPACK
 
 _PLACEHOLDER = re.compile(r"\{\{\s*[.$]([a-zA-Z_][\w.]*)\s*\}\}")
 _INPUT_REFERENCE = re.compile(r"\{\{\s*[.$]inputs\.([^}\s]+)\s*\}\}", re.IGNORECASE)
@@ -69,14 +73,22 @@ def refers_to_task_template(arguments: Sequence[str]) -> bool:
 
 
 def render(
-    arguments: Sequence[str], values: TemplateValues, inputs: literals_pb2.LiteralMap | None = None
+    arguments: Sequence[str],
+    values: TemplateValues,
+    inputs: literals_pb2.LiteralMap | None = None,
+    *,
+    written: Callable[[str], str] = str,
 ) -> list[str]:
     """The arguments with their placeholders replaced; one argument stays one argument.
 
     `{{.inputs.x}}` needs `inputs`; with an empty map such references stay as they are (engine-semantics §3.5).
+
+    Args:
+        written: how a value has to be written for whoever reads the arguments next; default: as it is.
+
     Raises `TemplateError`.
     """
-    named = values.named()
+    named = {name: written(value) for name, value in values.named().items()}
 
     def plain(match: re.Match[str]) -> str:
         return named.get(match.group(1).lower(), match.group(0))
@@ -87,7 +99,7 @@ def render(
         if name not in inputs.literals:
             raise TemplateError(f"the command refers to the input {name!r}, which the task does not get")
         try:
-            return literal_text(inputs.literals[name])
+            return written(literal_text(inputs.literals[name]))
         except TemplateError as error:
             raise TemplateError(f"the command refers to the input {name!r}: {error}") from None
 
@@ -103,9 +115,10 @@ def render(
 
 
 def literal_text(literal: literals_pb2.Literal) -> str:
-    """Text of a literal in a command: primitives, URIs of blobs and schemas, lists as `[a,b]`.
+    """Text of a literal in a command: primitives, URIs of blobs and schemas, lists as `[a,b]`, what dataclasses and
+    the like are packed into as Go's `%v` writes it; of a union, that of what it holds.
 
-    Raises `TemplateError` for maps, structs, unions and nothing.
+    Raises `TemplateError` for maps, structs and nothing.
     """
     kind = literal.WhichOneof("value")
     if kind == "collection":
@@ -121,7 +134,9 @@ def literal_text(literal: literals_pb2.Literal) -> str:
         case "schema":
             return scalar.schema.uri
         case "binary":
-            return "[" + " ".join(str(byte) for byte in scalar.binary.value) + "]"
+            return _packed_text(scalar.binary)
+        case "union":
+            return literal_text(scalar.union.value)
         case other:
             raise TemplateError(f"a scalar of kind {other or 'none'} has no text form")
 
@@ -144,6 +159,33 @@ def _primitive_text(primitive: literals_pb2.Primitive) -> str:
             return " ".join(parts)
         case other:
             raise TemplateError(f"a primitive of kind {other or 'none'} has no text form")
+
+
+def _packed_text(binary: literals_pb2.Binary) -> str:
+    if binary.tag != MSGPACK:
+        raise TemplateError(f"binary data tagged {binary.tag!r} has no text form")
+    try:
+        return _go_text(msgpack.unpackb(binary.value, strict_map_key=False))
+    except (ValueError, msgpack.UnpackException) as error:
+        raise TemplateError(f"the value is no valid MessagePack: {error}") from None
+
+
+def _go_text(value: Any) -> str:
+    """A value as Go's `%v` writes it: `map[a:1 b:[x y]]`, the keys in order."""
+    match value:
+        case None:
+            return "<nil>"
+        case bool():
+            return "true" if value else "false"
+        case float():
+            return float_text(value)
+        case bytes() | list():
+            return "[" + " ".join(_go_text(item) for item in cast("Sequence[Any]", value)) + "]"
+        case dict():
+            pairs = sorted((_go_text(key), _go_text(item)) for key, item in cast("Mapping[Any, Any]", value).items())
+            return "map[" + " ".join(f"{key}:{item}" for key, item in pairs) + "]"
+        case _:
+            return str(value)
 
 
 def float_text(value: float) -> str:

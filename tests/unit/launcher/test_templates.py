@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgpack
 import pytest
 from flyteidl.core import literals_pb2
 from hypothesis import given, settings
@@ -91,6 +92,43 @@ def test_literals_without_a_text_form_are_errors(field: str) -> None:
         getattr(literal.scalar, field).SetInParent()
     with pytest.raises(TemplateError):
         literal_text(literal)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ({"rate": 0.5, "name": "a b", "on": True, "none": None}, "map[name:a b none:<nil> on:true rate:0.5]"),
+        ({"deep": {"list": [1, "x", 2.0]}}, "map[deep:map[list:[1 x 2]]]"),
+        (["a", 1], "[a 1]"),
+        ("text", "text"),
+        (3, "3"),
+        (b"ab", "[97 98]"),
+    ],
+)
+def test_packed_values_are_written_as_go_does(value: object, text: str) -> None:
+    literal = literals_pb2.Literal()
+    literal.scalar.binary.CopyFrom(literals_pb2.Binary(value=msgpack.packb(value), tag="msgpack"))
+    assert literal_text(literal) == text
+
+
+@pytest.mark.parametrize(("content", "tag"), [(b"ab", ""), (b"\xc1", "msgpack"), (b"", "msgpack")])
+def test_binary_data_that_is_not_packed_is_an_error(content: bytes, tag: str) -> None:
+    literal = literals_pb2.Literal()
+    literal.scalar.binary.CopyFrom(literals_pb2.Binary(value=content, tag=tag))
+    with pytest.raises(TemplateError):
+        literal_text(literal)
+
+
+def test_text_of_a_union_is_that_of_its_value() -> None:
+    literal = literals_pb2.Literal()
+    literal.scalar.union.value.CopyFrom(primitive(integer=3))
+    assert literal_text(literal) == "3"
+
+
+def test_values_are_written_for_whoever_reads_them_next() -> None:
+    inputs = literals_pb2.LiteralMap(literals={"s": primitive(string_value="a$$(HOME)")})
+    words = ["$(MINE)", "{{.inputs.s}} {{.namespace}}"]
+    assert render(words, VALUES, inputs, written=str.upper) == ["$(MINE)", "A$$(HOME) P-D"]
 
 
 def test_texts_of_primitives() -> None:
