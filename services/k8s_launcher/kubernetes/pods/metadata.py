@@ -23,6 +23,9 @@ PRIMARY: Final = "primary_container_name"
 NOTE: Final = "flightlog.dev/note"
 """Annotation with a word to the user about how the pod was made: shown while it waits."""
 
+# What a launcher writes on objects: by it objects are recognised, and what belongs to them is removed with them.
+_OWN_ANNOTATIONS: Final = "flightlog.dev/"
+_OWN_LABEL: Final = "flightlog.dev/instance"
 _SHARDS: Final = 32
 _LONGEST_VALUE: Final = 63
 _NOT_IN_VALUES: Final = re.compile(r"[^-a-z0-9]+")
@@ -48,6 +51,13 @@ class Metadata:
         """Both; `over` wins."""
         return Metadata({**self.labels, **over.labels}, {**self.annotations, **over.annotations})
 
+    def of_a_user(self) -> Metadata:
+        """The same without what only a launcher may say: anybody may set labels and annotations of their own tasks."""
+        return Metadata(
+            {name: value for name, value in self.labels.items() if name != _OWN_LABEL},
+            {name: value for name, value in self.annotations.items() if not name.startswith(_OWN_ANNOTATIONS)},
+        )
+
     def fields(self) -> Object:
         """As part of an object."""
         return {"labels": dict(self.labels), "annotations": dict(self.annotations)}
@@ -55,7 +65,7 @@ class Metadata:
 
 def object_metadata(task: Task, own: Metadata) -> Object:
     """`metadata` of the object that runs an attempt. `own`: what its pod's specification says itself."""
-    asked = Metadata.of(task.template.metadata.metadata)
+    asked = Metadata.of(task.template.metadata.metadata).of_a_user()
     links = Metadata(annotations=logs.wanted(task.template))
     found = _defaults(task).under(own).under(asked).under(_execution(task)).under(links)
     return {"name": task.name, "namespace": task.namespace, **found.fields()}
@@ -95,8 +105,9 @@ def _defaults(task: Task) -> Metadata:
 
 def _execution(task: Task) -> Metadata:
     scheduled = task.scheduled
-    annotations = dict(scheduled.annotations)
+    own = Metadata(scheduled.labels, scheduled.annotations).of_a_user()
+    annotations = dict(own.annotations)
     role, key = scheduled.security_context.run_as.iam_role, task.settings.pods.role_annotation_key
     if role and key:
         annotations[key] = role
-    return Metadata({**scheduled.labels, **identifying_labels(scheduled)}, annotations)
+    return Metadata({**own.labels, **identifying_labels(scheduled)}, annotations)

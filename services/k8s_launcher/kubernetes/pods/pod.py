@@ -58,6 +58,7 @@ def pod_spec_for(task: Task, *, interruptible: bool | None = None) -> PodForm:
         under = with_gpus_named(task.pod_template.get("spec") or {}, gpu_of(task))
         spec = onto_template(under, spec, primary=primary, primary_init=DOWNLOADER)
         metadata = Metadata.of_object(task.pod_template.get("metadata")).under(metadata)
+    metadata = metadata.of_a_user()
     select_accelerator(spec, task)
     extended = extended_resources(task)
     if extended.HasField("shared_memory"):

@@ -6,10 +6,13 @@ import re
 
 import pytest
 from flyteidl.core import identifier_pb2, security_pb2, tasks_pb2
+from google.protobuf import json_format
+from google.protobuf.struct_pb2 import Struct
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.k8s_launcher.kubernetes.pods.metadata import Metadata, object_metadata, pod_metadata, sanitised
+from services.k8s_launcher.kubernetes.pods.pod import build_pod
 from tests.unit.kubernetes.pods.tasks import NAME, settings, task, template
 
 OWN = Metadata({"team": "own", "own": "1"}, {"note": "own"})
@@ -54,6 +57,42 @@ def test_who_wins() -> None:
     }
     # The operator's annotations take the place of Flyte's own.
     assert found["annotations"] == {"note": "task"}
+
+
+MARKS = {
+    "flightlog.dev/made-before": '["/api/v1/namespaces/p-d/secrets/theirs"]',
+    "flightlog.dev/log-links": "{",
+    "a": "b",
+}
+"""Annotations by which a launcher knows what to remove with an object, and where its logs are."""
+INSTANCE = {"flightlog.dev/instance": "flightlog", "flightlog.dev/priority-class": "high"}
+
+
+@pytest.mark.parametrize("whose", ["the execution", "the task", "a pod template", "the task's pod"])
+def test_nobody_else_can_say_what_a_launcher_says(whose: str) -> None:
+    marks = tasks_pb2.K8sObjectMetadata(labels=INSTANCE, annotations=MARKS)
+    attempt = {
+        "the execution": lambda: task(labels=INSTANCE, annotations=MARKS),
+        "the task": lambda: task(template(metadata=tasks_pb2.TaskMetadata(metadata=marks))),
+        "a pod template": lambda: task(pod_template={"metadata": {"labels": INSTANCE, "annotations": MARKS}}),
+        "the task's pod": lambda: task(
+            template(
+                config={"primary_container_name": "main"},
+                k8s_pod=tasks_pb2.K8sPod(
+                    metadata=marks, pod_spec=json_format.ParseDict({"containers": [{"name": "main"}]}, Struct())
+                ),
+            )
+        ),
+    }[whose]()
+    metadata = build_pod(attempt).manifest["metadata"]
+    assert [name for name in metadata["annotations"] if name.startswith("flightlog.dev/")] == []
+    assert [name for name in metadata["labels"] if name.startswith("flightlog.dev/")] == [
+        "flightlog.dev/priority-class"
+    ]
+    assert metadata["annotations"]["a"] == "b"
+    of_operators = pod_metadata(attempt, Metadata())
+    assert [name for name in of_operators["annotations"] if name.startswith("flightlog.dev/")] == []
+    assert "flightlog.dev/instance" not in of_operators["labels"]
 
 
 def test_what_says_which_attempt_it_is_cannot_be_overridden() -> None:
