@@ -14,10 +14,12 @@ from typing import Final, Protocol
 
 from flightlog_blobs import BlobStore
 from flightlog_log import Log
+from flightlog_protos.execution.v1.facts_pb2 import AttemptScheduled
 from flightlog_service import running
 from services.k8s_launcher.connectors.discovery import Connectors
 from services.k8s_launcher.connectors.requests import Requests
 from services.k8s_launcher.connectors.runtime import ConnectorRuntime
+from services.k8s_launcher.connectors.served import Types
 from services.k8s_launcher.connectors.settings import ConnectorSettings
 from services.k8s_launcher.history import History
 from services.k8s_launcher.orders import Orders
@@ -70,10 +72,16 @@ class DispatchingRuntime:
     def _of(self, scheduled: Scheduled) -> Runtime:
         if self._connectors.is_looked_after(scheduled.key):
             return self._connectors
-        task_type = scheduled.fact.task_type
+        if self._own.is_looked_after(scheduled.key):
+            return self._own
         types = self._connectors.connectors.types
-        connector = types.named(task_type) if task_type in self._own_types else types.connector(task_type)
-        return self._connectors if connector and not self._own.is_looked_after(scheduled.key) else self._own
+        return self._connectors if goes_to_connectors(scheduled.fact, types, self._own_types) else self._own
+
+
+def goes_to_connectors(fact: AttemptScheduled, types: Types, own_types: Collection[str]) -> bool:
+    """Whether an attempt that is ordered for the first time is a connector's."""
+    task_type = fact.task_type
+    return bool(types.named(task_type) if task_type in own_types else types.connector(task_type))
 
 
 @asynccontextmanager
