@@ -27,6 +27,11 @@ class Terminated:
     finished_at: datetime | None
 
     @property
+    def code(self) -> str:
+        """What an error is called that it is told of by; runtimes may leave the reason out."""
+        return self.reason or "Error"
+
+    @property
     def out_of_memory(self) -> bool:
         return OOM_KILLED in self.reason
 

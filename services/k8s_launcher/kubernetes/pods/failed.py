@@ -45,7 +45,7 @@ def read_failed(pod: Object, primary: str | None, settings: StatusSettings) -> R
         if not settings.plain_exit_is_user_error or own_end is None:
             system = True
         else:
-            code = own_end.reason or "Error"
+            code = own_end.code
     return system_failure(_INTERRUPTED, message, at) if system else user_failure(code, message, at)
 
 

@@ -118,9 +118,9 @@ def _by_primary(pod: Object, container: ContainerState) -> Reading:
         return Reading(AttemptObserved.RUNNING, reason, occurred_at=latest_change(pod))
     at = ended.finished_at
     if ended.out_of_memory:
-        return user_failure(ended.reason, ended.told_of(container.name), at)
+        return user_failure(ended.code, ended.told_of(container.name), at)
     if ended.killed:
-        return system_failure(ended.reason, ended.told_of(container.name), at)
+        return system_failure(ended.code, ended.told_of(container.name), at)
     if ended.exit_code != 0:
-        return user_failure(ended.reason, ended.told_of(container.name), at)
+        return user_failure(ended.code, ended.told_of(container.name), at)
     return Reading(AttemptObserved.EXITED, exit=Exit(code=0), occurred_at=at)
