@@ -1,6 +1,6 @@
 """What the facts of attempts change of task executions (admin-contract §4.11, engine-semantics §6.3, as recorded)."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from flyteidl.admin.task_execution_pb2 import Reason, TaskExecutionClosure
 from flyteidl.core.execution_pb2 import NodeExecution, TaskExecution, TaskLog
@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from flightlog_protos.execution.v1 import facts_pb2 as facts
 from flightlog_protos.launcher.v1.observations_pb2 import Usage
-from services.execution.projection import custom_info
+from services.execution.projection import custom_info, task_logs
 from services.execution.projection.rows import At, Rows, TaskRow
 from services.execution.projection.times import lasted
 
@@ -165,14 +165,9 @@ def _explain(closure: TaskExecutionClosure, reason: str, at: Timestamp) -> None:
         del closure.reasons[1 : max(1, len(closure.reasons) - _MOST_REASONS + 1)]
 
 
-def _merge_logs(closure: TaskExecutionClosure, logs: Iterable[TaskLog]) -> None:
-    """New links come first, old ones stay; some show only before, some only until the end."""
-    merged = {log.uri or log.name: log for log in logs}
-    for old in closure.logs:
-        merged.setdefault(old.uri or old.name, old)
-    if not merged:
-        return
-    kept = [TaskLog.FromString(log.SerializeToString()) for log in merged.values() if _shows(log, closure.phase)]
+def _merge_logs(closure: TaskExecutionClosure, latest: Sequence[TaskLog]) -> None:
+    """Some links show only before, some only until the end."""
+    kept = [log for log in task_logs.merged(closure.logs, latest) if _shows(log, closure.phase)]
     del closure.logs[:]
     closure.logs.extend(kept)
 

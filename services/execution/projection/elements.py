@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
 
 from flightlog_protos.execution.v1 import facts_pb2 as facts
-from services.execution.projection import custom_info
+from services.execution.projection import custom_info, task_logs
 from services.execution.projection.rows import At, ElementRow, Rows, TaskRow
 from services.execution.projection.times import lasted
 
@@ -189,13 +189,12 @@ def _moved(
     row.message.phase = phase
     if said is not None:
         custom_info.merge(row.message.custom_info, said)
-    for log in logs:
-        name = f"{log.name}-{row.message.index}"
-        known = next((old for old in row.message.logs if (old.uri, old.name) == (log.uri, name)), None)
-        if known is None:
-            known = row.message.logs.add()
-        known.CopyFrom(log)
-        known.name = name
+    latest = [TaskLog.FromString(log.SerializeToString()) for log in logs]
+    for log in latest:
+        log.name = f"{log.name}-{row.message.index}"
+    merged = task_logs.merged(row.message.logs, latest)
+    del row.message.logs[:]
+    row.message.logs.extend(merged)
 
 
 def _attempt(rows: Rows, at: At, node_id: str, attempt: int) -> ElementRow | None:

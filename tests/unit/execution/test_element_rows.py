@@ -149,6 +149,12 @@ def test_elements_are_resources_of_one_task_execution() -> None:
     assert [(log.name, log.uri) for log in resources[2].logs] == [("stdout-1", "http://logs/n0-0-n1/1")]
 
 
+def test_a_link_takes_the_place_of_the_one_of_its_name() -> None:
+    history = [*HISTORY[:4], envelope(5, ran(0, 0, 6, uri="http://logs/and-its-end")[-1])]
+    (resource, *_) = shown(in_batches(history, [])).closure.metadata.external_resources
+    assert [(log.name, log.uri) for log in resource.logs] == [("stdout-0", "http://logs/and-its-end")]
+
+
 def test_what_would_be_too_large_for_clients_is_shown_without_links() -> None:
     def stored(index: int, phase: Task.Phase) -> tuple[int, bytes]:
         logs = [execution_pb2.TaskLog(name="stdout", uri="http://logs/" + "x" * 400)]

@@ -220,6 +220,23 @@ def test_what_a_plugin_says_is_merged_as_json() -> None:
     assert json_format.MessageToDict(closure.custom_info) == {"state": "FAILED", "links": {"a": "1", "b": "3"}}
 
 
+def test_a_link_takes_the_place_of_the_one_of_its_name_or_address() -> None:
+    def link(name: str, uri: str) -> execution_pb2.TaskLog:
+        return execution_pb2.TaskLog(name=name, uri=uri)
+
+    closure = told(
+        progressed(Task.RUNNING, 4, logs=[link("Logs", "http://x/{{ .containerId }}"), link("Events", "http://e")]),
+        progressed(Task.RUNNING, 5, logs=[link("Logs", "http://x/abc"), link("Logs", "http://y/abc")]),
+        facts.AttemptFailed(
+            node_id="n0",
+            error=ERROR,
+            occurred_at=at(6),
+            logs=[link("Logs", "http://x/a?end=9"), link("All", "http://e")],
+        ),
+    ).message.closure
+    assert [(log.name, log.uri) for log in closure.logs] == [("Logs", "http://x/a?end=9"), ("All", "http://e")]
+
+
 def test_of_many_reasons_the_first_and_the_latest_stay() -> None:
     closure = told(*(progressed(Task.QUEUED, 4, reason=f"{n}/9 nodes") for n in range(300))).message.closure
     assert len(closure.reasons) == 200

@@ -19,8 +19,11 @@ from tests.unit.kubernetes.pod_statuses import NOW, ago, pod, read
 
 _TEXTS = st.text(max_size=20)
 _WORDS = st.sampled_from(
-    ",ErrImagePull,ImagePullBackOff,CreateContainerError,CreateContainerConfigError,InvalidImageName,PodInitializing,"
-    "CrashLoopBackOff,OOMKilled,Error,StartError,Completed,ContainersNotReady".split(",")
+    [
+        *("", "ErrImagePull", "ImagePullBackOff", "CreateContainerError", "CreateContainerConfigError"),
+        *("InvalidImageName", "PodInitializing", "CrashLoopBackOff", "ContainersNotReady"),
+        *("OOMKilled", "Error", "StartError", "Completed"),
+    ]
 )
 # What never happened is written as a zero, of Unix or of Go.
 _TIMES = st.sampled_from([None, "1970-01-01T00:00:00Z", "0001-01-01T00:00:00Z", ago(hours=1), ago(minutes=1), ago()])
