@@ -5,14 +5,19 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from flightlog_service import ServiceSettings
 from services.k8s_launcher.connectors.settings import ConnectorSettings
+from services.k8s_launcher.kubernetes.objects import SecretEntry
 from services.k8s_launcher.kubernetes.settings import KubernetesSettings
 from services.k8s_launcher.process.devices import NVIDIA, Device
+
+ACCESS_KEY: Final = "FLYTE_AWS_ACCESS_KEY_ID"
+SECRET_KEY: Final = "FLYTE_AWS_SECRET_ACCESS_KEY"
+"""Variables by which flytekit knows the object store's keys."""
 
 
 class ProcessSettings(BaseModel):
@@ -109,12 +114,17 @@ class Settings(ServiceSettings):
         }
 
     def task_defaults(self) -> dict[str, str]:
-        """Variables that every task gets from the operator."""
+        """Variables that every task gets from the operator; on Kubernetes without the object store's keys."""
         store: dict[str, str] = {}
         if self.launcher.export_object_store:
-            store = {
-                "FLYTE_AWS_ENDPOINT": self.blobs.endpoint,
-                "FLYTE_AWS_ACCESS_KEY_ID": self.blobs.access_key,
-                "FLYTE_AWS_SECRET_ACCESS_KEY": self.blobs.secret_key.get_secret_value(),
-            }
+            store = {"FLYTE_AWS_ENDPOINT": self.blobs.endpoint}
+            if self.launcher.runtime == "process":
+                store[ACCESS_KEY] = self.blobs.access_key
+                store[SECRET_KEY] = self.blobs.secret_key.get_secret_value()
         return store | self.launcher.task_environment
+
+    def task_secrets(self) -> dict[str, SecretEntry]:
+        """Variables of every task on Kubernetes whose values come from a Secret: the object store's keys."""
+        if not self.launcher.export_object_store:
+            return {}
+        return dict(zip((ACCESS_KEY, SECRET_KEY), self.kubernetes.raw_containers.keys, strict=True))

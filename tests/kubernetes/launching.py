@@ -18,6 +18,7 @@ from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
 from services.k8s_launcher.kubernetes import service
 from services.k8s_launcher.kubernetes.api import Api
 from services.k8s_launcher.kubernetes.api_errors import ApiRefused
+from services.k8s_launcher.kubernetes.credentials import Credentials
 from services.k8s_launcher.kubernetes.objects import NAMESPACE, POD, Kind, Object
 from services.k8s_launcher.kubernetes.runtime import KubernetesRuntime
 from services.k8s_launcher.kubernetes.settings import KubernetesSettings
@@ -79,6 +80,7 @@ class Launching:
             self.blobs,
             report or Observer(self.log).report,
             make_namespace or nothing,  # pyright: ignore[reportArgumentType]
+            Credentials(api or self.api, settings.kubernetes, settings.blobs),
         )
         runtime._orders = _OwnOrders(self.log, self.project)  # pyright: ignore[reportPrivateUsage]
         await runtime.adopt()

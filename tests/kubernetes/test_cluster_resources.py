@@ -21,10 +21,11 @@ from flightlog_blobs import BlobSettings, BlobStore
 from flightlog_log import Cause, Log, LogSettings, Subject
 from flightlog_protos.registry.v1.facts_pb2 import AttributesUpdated, ProjectRegistered, ProjectUpdated
 from services.k8s_launcher.kubernetes.api import Api, Patch
-from services.k8s_launcher.kubernetes.api_errors import ApiRefused
+from services.k8s_launcher.kubernetes.api_errors import ApiRefused, ApiUnreachable
 from services.k8s_launcher.kubernetes.cluster_resources.projects import Projects
 from services.k8s_launcher.kubernetes.cluster_resources.syncing import ClusterResources
-from services.k8s_launcher.kubernetes.objects import NAMESPACE, POD, Kind, Object
+from services.k8s_launcher.kubernetes.credentials import Credentials
+from services.k8s_launcher.kubernetes.objects import NAMESPACE, POD, SECRET, Kind, Object
 from services.k8s_launcher.kubernetes.settings import KubernetesSettings
 from tests.kubernetes.launching import Launching
 
@@ -34,14 +35,10 @@ VALUES = {
     "projectQuotaCpu": "4",
     "projectQuotaMemory": "3000Mi",
     "defaultIamRole": "arn:tasks",
-    "objectStoreEndpoint": "http://s3",
-    "objectStoreAccessKey": "key",
-    "objectStoreSecretKey": "secret",
 }
 """Of all shipped templates."""
 QUOTA = Kind("v1", "ResourceQuota", "resourcequotas")
 ACCOUNT = Kind("v1", "ServiceAccount", "serviceaccounts")
-SECRET = Kind("v1", "Secret", "secrets")
 CONFIG = Kind("v1", "ConfigMap", "configmaps")
 NAMESPACE_FILE = "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: '{{ namespace }}'\n"
 
@@ -65,6 +62,7 @@ class World:
     api: Api
     settings: KubernetesSettings
     templates: Path
+    store: BlobSettings
     projects: list[str] = field(default_factory=list[str])
 
     def resources(self, *, namespaces: str = "", **given: Any) -> ClusterResources:
@@ -76,7 +74,7 @@ class World:
                 "namespace_template": namespaces or self.settings.namespace_template,
             }
         )
-        made = ClusterResources(self.api, self.log, wanted)
+        made = ClusterResources(self.api, self.log, wanted, Credentials(self.api, wanted, self.store).keep)
         made._projects = _OwnProjects(self.projects)  # pyright: ignore[reportPrivateUsage]
         return made
 
@@ -161,7 +159,7 @@ async def world(
     log = await Log.connect(log_settings, blobs, name="test")
     templates = tmp_path / "templates"
     templates.mkdir()
-    world = World(log, api, kubernetes_settings, templates)
+    world = World(log, api, kubernetes_settings, templates, blob_settings)
     world.template("aa-namespace.yaml", NAMESPACE_FILE)
     yield world
     for project in world.projects:
@@ -209,13 +207,14 @@ async def test_a_new_project_gets_a_namespace_and_a_quota_for_each_domain(
         for domain, cpu in (("development", "4"), ("staging", "2")):
             quota = await world.when(QUOTA, f"{project}-{domain}", "project-quota")
             assert quota["spec"]["hard"] == {"limits.cpu": cpu, "limits.memory": "3000Mi"}
-            keys = await world.when(SECRET, f"{project}-{domain}", "flightlog-object-store")
-            assert b64decode(keys["data"]["FLYTE_AWS_ENDPOINT"]) == b"http://s3"
+            keys = await world.when(SECRET, f"{project}-{domain}", "flightlog-tasks-object-store")
+            assert b64decode(keys["data"]["FLYTE_AWS_ACCESS_KEY_ID"]).decode() == world.store.access_key
             account = await world.when(
                 ACCOUNT, f"{project}-{domain}", "default", lambda seen: "annotations" in seen["metadata"]
             )
             assert account["metadata"]["annotations"] == {"eks.amazonaws.com/role-arn": "arn:tasks"}
-    assert [failing(path.name) for path in SHIPPED.glob("*.yaml")] == [0.0] * 4
+    assert [failing(path.name) for path in SHIPPED.glob("*.yaml")] == [0.0] * 3
+    assert failing("credentials") == 0
 
 
 async def test_attributes_change_a_quota_and_what_others_set_in_it_stays(
@@ -355,6 +354,7 @@ async def test_an_attempt_whose_namespace_is_missing_is_launched_all_the_same(
         fact = await launching.schedule()
         pod = await world.when(POD, f"late-{launching.namespace}", fact.generated_name)
         assert pod["spec"]["containers"][0]["image"] == "nowhere/nothing:1"
+        assert await world.found(SECRET, f"late-{launching.namespace}", "flightlog-tasks-object-store") is not None
     await world.api.delete(NAMESPACE, None, f"late-{launching.namespace}")
 
 
@@ -370,6 +370,23 @@ async def test_templates_that_cannot_be_read_are_said_and_read_later(
     folder.mkdir()
     (folder / "namespace.yaml").write_text(NAMESPACE_FILE)
     await world.when(NAMESPACE, None, f"{project}-development")
+
+
+async def test_keys_that_cannot_be_kept_are_a_failure_like_others(
+    world: World, at_work: Callable[..., ClusterResources]
+) -> None:
+    project = await world.registers()
+    world.config("good", "x")
+    resources = at_work(refresh_seconds=3600.0, domains=["development"])
+    away = ApiUnreachable("the API went away")
+
+    async def refuses(namespace: str) -> None:
+        raise away
+
+    resources._keep_credentials = refuses  # pyright: ignore[reportPrivateUsage]
+    assert await resources.ensure(project, "development") == {"credentials": str(away)}
+    assert failing("credentials") == 1
+    await world.config_with(project, "good", "x")
 
 
 async def test_where_it_is_off_nothing_is_made(world: World, at_work: Callable[..., ClusterResources]) -> None:

@@ -31,6 +31,7 @@ from services.k8s_launcher.kubernetes.objects import (
     NAMESPACE,
     POD,
     POD_TEMPLATE,
+    SECRET,
     Kind,
 )
 from services.k8s_launcher.kubernetes.plugins import dask, mpi, pytorch, ray, spark, tensorflow
@@ -41,7 +42,6 @@ from tests.kubernetes.deploying import Manifest, elsewhere
 from tests.unit.deployment.rendering import of_kind, rendered
 
 SERVICE_ACCOUNT = Kind("v1", "ServiceAccount", "serviceaccounts")
-SECRET = Kind("v1", "Secret", "secrets")
 QUOTA = Kind("v1", "ResourceQuota", "resourcequotas")
 REVIEW = Kind("authorization.k8s.io/v1", "SelfSubjectAccessReview", "selfsubjectaccessreviews", namespaced=False)
 LAUNCHER = ROOT / "services" / "k8s_launcher"
@@ -55,7 +55,7 @@ ATTEMPTS = (
     dask.KIND,
 )
 """What runs attempts."""
-OF_TEMPLATES = (NAMESPACE, SECRET, QUOTA)
+OF_TEMPLATES = (NAMESPACE, QUOTA)
 """What the templates of deploy/k8s make, and the quota that most would add."""
 
 _VERBS = {"get": ["get"], "pages": ["list"], "list": ["list"], "watch": ["watch"], "create": ["create"]}
@@ -77,6 +77,7 @@ CALLS: dict[tuple[str, str, str], tuple[Kind, ...]] = {
     ("kubernetes/lease.py", "replace", "LEASE"): (LEASE,),
     ("kubernetes/lease.py", "create", "LEASE"): (LEASE,),
     ("kubernetes/cluster_resources/applying.py", "apply", "kind"): OF_TEMPLATES,
+    ("kubernetes/credentials.py", "apply", "SECRET"): (SECRET,),
 }
 """Every place in the launcher's code that calls the API: file, method, and the expression that names the kind; and
 which kinds that may be."""
@@ -169,10 +170,18 @@ async def test_the_role_allows_every_call_of_the_launcher(account: Account) -> N
         for kind in kinds:
             for verb in _VERBS[method]:
                 where = account.namespace if kind is LEASE else "any-development"
-                name = KubernetesSettings().lease.name if kind is LEASE and verb != "create" else ""
+                name = _name(kind, verb)
                 if not await account.may(verb, kind, where, name):
                     refused.append((verb, kind.kind))
     assert not refused
+
+
+def _name(kind: Kind, verb: str) -> str:
+    """Of the object, where the role is for that alone."""
+    settings = KubernetesSettings()
+    if kind is SECRET:
+        return settings.raw_containers.credentials_secret
+    return settings.lease.name if kind is LEASE and verb != "create" else ""
 
 
 async def test_the_role_allows_no_more_than_that(account: Account) -> None:
@@ -195,6 +204,8 @@ async def test_the_role_allows_no_more_than_that(account: Account) -> None:
         ("get", SECRET, ""),
         ("list", SECRET, ""),
         ("delete", SECRET, ""),
+        ("patch", SECRET, ""),
+        ("create", SECRET, ""),
         ("create", POD, "exec"),
         ("create", POD, "attach"),
         ("get", POD, "log"),
@@ -221,11 +232,6 @@ async def test_a_launcher_with_this_account_does_its_work(
     """Nothing that it asks of the API is refused: a namespace with its secret is made, a task gets a pod, the run is
     ended, pod and owner are removed."""
     place = f"{account.namespace}-flytesnacks-development"
-    values = {
-        "objectStoreEndpoint": {"env": "FLIGHTLOG_BLOBS__ENDPOINT"},
-        "objectStoreAccessKey": {"env": "FLIGHTLOG_BLOBS__ACCESS_KEY"},
-        "objectStoreSecretKey": {"env": "FLIGHTLOG_BLOBS__SECRET_KEY"},
-    }
     settings = {
         "LAUNCHER__RUNTIME": "kubernetes",
         "KUBERNETES__KUBECONFIG": str(account.kubeconfig),
@@ -233,7 +239,6 @@ async def test_a_launcher_with_this_account_does_its_work(
         "KUBERNETES__INSTANCE": account.namespace,
         "KUBERNETES__NAMESPACE_TEMPLATE": f"{account.namespace}-{{project}}-{{domain}}",
         "KUBERNETES__CLUSTER_RESOURCES__DIRECTORY": str(TEMPLATES),
-        "KUBERNETES__CLUSTER_RESOURCES__VALUES": json.dumps(values),
         "KUBERNETES__CLEANING__KEEP_FINISHED_HOURS": "0",
         "KUBERNETES__CLEANING__SWEEP_MINUTES": "0.01",
         "KUBERNETES__PODS__SCHEDULER_NAME": "nobody",
@@ -260,7 +265,7 @@ async def test_a_launcher_with_this_account_does_its_work(
 
         (pod,) = await until(pods, 120)
         (owner,) = await owners()
-        assert (await api.get(SECRET, place, "flightlog-object-store"))["data"]
+        assert (await api.get(SECRET, place, "flightlog-tasks-object-store"))["data"]
         execution = owner["metadata"]["name"].removeprefix("flyte-exec-")
         assert pod["metadata"]["ownerReferences"][0]["name"] == owner["metadata"]["name"]
         ended = await asyncio.to_thread(stack.cli, "terminate", f"flytesnacks/development/{execution}")
@@ -284,6 +289,15 @@ async def test_a_launcher_with_this_account_does_its_work(
 def _page(address: str) -> str:
     with urlopen(address, timeout=30) as answer:
         return answer.read().decode()
+
+
+async def test_secrets_of_others_are_not_the_launchers(account: Account) -> None:
+    """Whoever may patch one is told what is in it."""
+    name = KubernetesSettings().raw_containers.credentials_secret
+    for verb in ("get", "list", "watch", "update", "delete"):
+        assert not await account.may(verb, SECRET, "any-development", name)
+    for verb in ("create", "patch"):
+        assert not await account.may(verb, SECRET, "any-development", "another")
 
 
 async def test_leases_of_others_are_not_the_launchers(account: Account) -> None:

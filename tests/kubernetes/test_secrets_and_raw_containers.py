@@ -9,7 +9,7 @@ from flyteidl.core.security_pb2 import Secret
 
 from services.k8s_launcher.kubernetes.api import Api
 from services.k8s_launcher.kubernetes.api_errors import ApiRefused
-from services.k8s_launcher.kubernetes.objects import POD, Kind, Object
+from services.k8s_launcher.kubernetes.objects import POD, SECRET, Kind, Object
 from services.k8s_launcher.kubernetes.pods.pod import build_pod
 from services.k8s_launcher.kubernetes.secret_settings import SecretInjectionSettings
 from services.k8s_launcher.kubernetes.secrets import inject
@@ -18,7 +18,6 @@ from tests.kubernetes.asking import until
 from tests.unit.kubernetes.pods.tasks import task
 from tests.unit.kubernetes.test_raw_containers import STORE, raw
 
-SECRET = Kind("v1", "Secret", "secrets")
 SERVICE_ACCOUNT = Kind("v1", "ServiceAccount", "serviceaccounts")
 LONG = "g" * 200
 
@@ -96,7 +95,7 @@ async def test_pod_of_a_raw_container_is_taken_as_it_is(api: Api, ready: str) ->
     store = {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {"name": "flightlog-object-store"},
+        "metadata": {"name": "flightlog-tasks-object-store"},
         "data": {"FLYTE_AWS_ACCESS_KEY_ID": _base64("key"), "FLYTE_AWS_SECRET_ACCESS_KEY": _base64("s3cret")},
     }
     await api.create(SECRET, ready, store)

@@ -11,7 +11,7 @@ from google.protobuf.json_format import MessageToDict
 
 from flightlog_protos.execution.v1.facts_pb2 import AttemptScheduled
 from services.k8s_launcher.kubernetes import dispatch
-from services.k8s_launcher.kubernetes.objects import Built, Object, Plugin, Task
+from services.k8s_launcher.kubernetes.objects import Built, Object, Plugin, SecretEntry, Task
 from services.k8s_launcher.kubernetes.pod_templates import PodTemplates
 from services.k8s_launcher.kubernetes.pods.names import object_name
 from services.k8s_launcher.kubernetes.pods.pod import build_pod
@@ -29,6 +29,7 @@ class Building:
     pod_templates: PodTemplates
     environment: Mapping[str, str]
     base_environment: Mapping[str, str]
+    secret_environment: Mapping[str, SecretEntry]
 
     def namespace(self, project: str, domain: str) -> str:
         """Namespace of an execution's objects."""
@@ -67,6 +68,7 @@ class Building:
             pod_template=await self.pod_templates.for_task(template.metadata.pod_template_name, namespace),
             environment=self.environment,
             base_environment=self.base_environment,
+            secret_environment=self.secret_environment,
         )
 
 

@@ -21,6 +21,7 @@ from services.k8s_launcher.kubernetes.api_errors import ApiError, ApiRefused
 from services.k8s_launcher.kubernetes.attempts import Attempt
 from services.k8s_launcher.kubernetes.backoff import Backoff
 from services.k8s_launcher.kubernetes.building import Building
+from services.k8s_launcher.kubernetes.credentials import Credentials
 from services.k8s_launcher.kubernetes.identity import key_in, stamped
 from services.k8s_launcher.kubernetes.launching_settings import LaunchingSettings
 from services.k8s_launcher.kubernetes.objects import Built, Kind, Object
@@ -80,6 +81,7 @@ class Creating:
         owners: Owners,
         outcomes: Outcomes,
         make_namespace: MakeNamespace,
+        credentials: Credentials,
     ) -> None:
         self._settings = settings
         self._instance = instance
@@ -88,6 +90,7 @@ class Creating:
         self._owners = owners
         self._outcomes = outcomes
         self._make_namespace = make_namespace
+        self._credentials = credentials
         self._jobs: asyncio.Queue[Coroutine[Any, Any, None]] = asyncio.Queue()
         self._namespaces: set[str] = set()
         self._untold: dict[tuple[str, str], list[Attempt]] = {}
@@ -234,6 +237,7 @@ class Creating:
             scheduled = attempt.order.scheduled
             assert scheduled is not None
             raise dispatch.not_installed(scheduled.fact.task_type, built.kind)
+        await self._credentials.keep(attempt.namespace)
         owner = await self._owners.reference(attempt.namespace, execution_of(attempt.key))
         marked = stamped(
             built, attempt.key, instance=self._instance, namespace=attempt.namespace, name=attempt.name, owner=owner
@@ -297,6 +301,7 @@ class Creating:
         self._outcomes.refused(attempt, refused)
 
     async def _provide_namespace(self, attempt: Attempt) -> None:
+        self._credentials.forget(attempt.namespace)
         try:
             await self._make_namespace(*attempt.place)
         finally:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from flyteidl.core import execution_pb2, literals_pb2, tasks_pb2
 
@@ -58,8 +58,21 @@ POD = Kind("v1", "Pod", "pods")
 CONFIG_MAP = Kind("v1", "ConfigMap", "configmaps")
 EVENT = Kind("v1", "Event", "events")
 POD_TEMPLATE = Kind("v1", "PodTemplate", "podtemplates")
+SECRET = Kind("v1", "Secret", "secrets")
 NAMESPACE = Kind("v1", "Namespace", "namespaces", namespaced=False)
 LEASE = Kind("coordination.k8s.io/v1", "Lease", "leases")
+
+
+class SecretEntry(NamedTuple):
+    """One value of a Secret in the namespace of the pod that refers to it."""
+
+    secret: str
+    """Its name."""
+    key: str
+
+    def source(self) -> Object:
+        """As a variable's `valueFrom`; without the value no container starts."""
+        return {"secretKeyRef": {"name": self.secret, "key": self.key}}
 
 
 @dataclass(frozen=True)
@@ -82,6 +95,8 @@ class Task:
     """Variables of all tasks that the operator gives; they come last."""
     base_environment: Mapping[str, str] = field(default_factory=dict[str, str])
     """Variables of all tasks that a task's own go before."""
+    secret_environment: Mapping[str, SecretEntry] = field(default_factory=dict[str, SecretEntry])
+    """Like `environment`, for values that are in no pod's text."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flightlog_blobs import BlobSettings
 from services.k8s_launcher.copying.interfaces import DEFAULT_INPUT_PATH, DEFAULT_OUTPUT_PATH
+from services.k8s_launcher.kubernetes.objects import SecretEntry
 from services.k8s_launcher.kubernetes.pods.settings import Quantity
 
 
@@ -40,12 +41,23 @@ class RawContainerSettings(BaseModel):
     bucket: str = Field("", description="Its bucket; default: the services' own")
     region: str = Field("", description="Its region; default: the services' own")
     credentials_secret: str = Field(
-        "flightlog-object-store",
+        "flightlog-tasks-object-store",
         min_length=1,
-        description="Kubernetes Secret with the object store's keys, in each namespace where raw containers run",
+        description="Kubernetes Secret with the object store's keys, in each namespace where tasks run",
+    )
+    keep_credentials_secret: bool = Field(
+        True, description="Have the launcher itself make that Secret and keep it; else somebody else must"
     )
     access_key_entry: str = Field("FLYTE_AWS_ACCESS_KEY_ID", description="Data key of the access key in it")
     secret_key_entry: str = Field("FLYTE_AWS_SECRET_ACCESS_KEY", description="Data key of the secret key in it")
+
+    @property
+    def keys(self) -> tuple[SecretEntry, SecretEntry]:
+        """Where the access key and the secret key are."""
+        return (
+            SecretEntry(self.credentials_secret, self.access_key_entry),
+            SecretEntry(self.credentials_secret, self.secret_key_entry),
+        )
 
     def with_store(self, blobs: BlobSettings) -> RawContainerSettings:
         """The same, with the services' own object store where none is named."""

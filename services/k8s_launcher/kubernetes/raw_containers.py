@@ -137,15 +137,13 @@ def _container(
 
 
 def _environment(settings: RawContainerSettings) -> list[Object]:
-    def entry(key: str) -> Object:
-        return {"secretKeyRef": {"name": settings.credentials_secret, "key": key}}
-
+    access_key, secret_key = settings.keys
     return [
         {"name": "FLIGHTLOG_BLOBS__ENDPOINT", "value": settings.endpoint},
         {"name": "FLIGHTLOG_BLOBS__BUCKET", "value": settings.bucket},
         {"name": "FLIGHTLOG_BLOBS__REGION", "value": settings.region},
-        {"name": "FLIGHTLOG_BLOBS__ACCESS_KEY", "valueFrom": entry(settings.access_key_entry)},
-        {"name": "FLIGHTLOG_BLOBS__SECRET_KEY", "valueFrom": entry(settings.secret_key_entry)},
+        {"name": "FLIGHTLOG_BLOBS__ACCESS_KEY", "valueFrom": access_key.source()},
+        {"name": "FLIGHTLOG_BLOBS__SECRET_KEY", "valueFrom": secret_key.source()},
     ]
 
 

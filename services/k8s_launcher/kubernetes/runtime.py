@@ -31,6 +31,7 @@ from services.k8s_launcher.kubernetes.attempts import (
 from services.k8s_launcher.kubernetes.building import Building
 from services.k8s_launcher.kubernetes.cleaning import Cleaning
 from services.k8s_launcher.kubernetes.creating import Creating, MakeNamespace
+from services.k8s_launcher.kubernetes.credentials import Credentials
 from services.k8s_launcher.kubernetes.identity import INSTANCE, key_in
 from services.k8s_launcher.kubernetes.informer import Informer
 from services.k8s_launcher.kubernetes.objects import POD, SUBMITTED, Kind, Object, Reading, Seen
@@ -69,6 +70,7 @@ class KubernetesRuntime:
         history: History,
         report: Report,
         make_namespace: MakeNamespace,
+        credentials: Credentials,
     ) -> None:
         self._settings = settings
         self._api = api
@@ -96,7 +98,7 @@ class KubernetesRuntime:
         self._kinds = {(kind.api_version, kind.kind): kind for kind in self._informers}
         self.cleaning = Cleaning(settings.cleaning, api, self.owners, history, self)
         self._creating = Creating(
-            settings.launching, settings.instance, api, building, self.owners, self, make_namespace
+            settings.launching, settings.instance, api, building, self.owners, self, make_namespace, credentials
         )
         self._jobs: asyncio.Queue[Coroutine[Any, Any, None]] = asyncio.Queue()
         self._synced = False

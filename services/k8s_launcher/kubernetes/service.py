@@ -20,6 +20,7 @@ from services.k8s_launcher.kubernetes.api import Api
 from services.k8s_launcher.kubernetes.building import Building
 from services.k8s_launcher.kubernetes.cluster_resources.syncing import ClusterResources
 from services.k8s_launcher.kubernetes.creating import MakeNamespace
+from services.k8s_launcher.kubernetes.credentials import Credentials
 from services.k8s_launcher.kubernetes.dispatch import operator_types
 from services.k8s_launcher.kubernetes.lease import Leadership, lead
 from services.k8s_launcher.kubernetes.pod_templates import PodTemplates
@@ -41,9 +42,10 @@ async def run_on_kubernetes(settings: Settings, log: Log, blobs: BlobStore, read
         stack.push_async_callback(api.close)
 
         async def work(leadership: Leadership) -> None:
-            resources = ClusterResources(api, log, settings.kubernetes)
+            credentials = Credentials(api, settings.kubernetes, settings.blobs)
+            resources = ClusterResources(api, log, settings.kubernetes, credentials.keep)
             report = Observer(log).report
-            own = new_runtime(settings, api, log, blobs, report, resources.ensure)
+            own = new_runtime(settings, api, log, blobs, report, resources.ensure, credentials)
             requests = Requests(
                 TaskTemplates(blobs), namespace_template=settings.kubernetes.namespace_template, pod_of=own.pod_of
             )
@@ -64,7 +66,13 @@ async def run_on_kubernetes(settings: Settings, log: Log, blobs: BlobStore, read
 
 
 def new_runtime(
-    settings: Settings, api: Api, log: Log, blobs: BlobStore, report: Report, make_namespace: MakeNamespace
+    settings: Settings,
+    api: Api,
+    log: Log,
+    blobs: BlobStore,
+    report: Report,
+    make_namespace: MakeNamespace,
+    credentials: Credentials,
 ) -> KubernetesRuntime:
     """A runtime that has not begun."""
     raw_containers = settings.kubernetes.raw_containers.with_store(settings.blobs)
@@ -75,8 +83,9 @@ def new_runtime(
         pod_templates=PodTemplates(api, chosen.own_namespace, chosen.pods.default_pod_template_name),
         environment=settings.task_defaults(),
         base_environment=settings.task_base(),
+        secret_environment=settings.task_secrets(),
     )
-    return KubernetesRuntime(chosen, api, building, Orders(log), History(log), report, make_namespace)
+    return KubernetesRuntime(chosen, api, building, Orders(log), History(log), report, make_namespace, credentials)
 
 
 async def _adopted(runtime: Runtime) -> None:

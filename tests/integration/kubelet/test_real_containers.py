@@ -12,11 +12,10 @@ import pytest
 from flightlog_cluster.cluster import Cluster
 from flightlog_cluster.node import Node
 from services.k8s_launcher.kubernetes.api import Api
-from services.k8s_launcher.kubernetes.objects import POD, Kind
+from services.k8s_launcher.kubernetes.objects import POD, SECRET
 
 NAMESPACE = "flytesnacks-development"
 POLL = timedelta(milliseconds=200)
-_SECRET = Kind("v1", "Secret", "secrets")
 
 
 @pytest.fixture
@@ -54,10 +53,7 @@ async def test_data_travels_through_the_object_store(run: Any, done: Any, kube: 
     assert {state["state"]["terminated"]["exitCode"] for pod in made.values() for state in statuses(pod)} == {0}
 
 
-async def test_raw_container_gets_and_gives_files(run: Any, done: Any, kube: Api, stack: Any) -> None:
-    keys = {name: stack.client_environment[name] for name in ("FLYTE_AWS_ACCESS_KEY_ID", "FLYTE_AWS_SECRET_ACCESS_KEY")}
-    store = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "flightlog-object-store"}, "stringData": keys}
-    await kube.create(_SECRET, NAMESPACE, store)
+async def test_raw_container_gets_and_gives_files(run: Any, done: Any) -> None:
     execution = done(run("greeting", name="you", times=3))
     assert execution.is_successful, execution.error
     assert execution.outputs["o0"] == "hello you hello you hello you"
@@ -67,7 +63,7 @@ async def test_raw_container_gets_and_gives_files(run: Any, done: Any, kube: Api
 async def test_secrets_are_files_and_variables(run: Any, done: Any, kube: Api) -> None:
     data = {name: base64.b64encode(value).decode() for name, value in (("Token", b"t0ken"), ("password", b"pa55"))}
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "vault"}, "data": data}
-    await kube.create(_SECRET, NAMESPACE, secret)
+    await kube.create(SECRET, NAMESPACE, secret)
     execution = done(run("knowing"))
     assert execution.is_successful, execution.error
     assert execution.outputs["o0"] == ["t0ken", "pa55", "pa55"]

@@ -66,7 +66,7 @@ async def test_inputs_arrive_and_outputs_are_collected(
     )
     store = settings.raw_containers.with_store(blob_settings)
     secrets = {
-        "flightlog-object-store": {
+        "flightlog-tasks-object-store": {
             "FLYTE_AWS_ACCESS_KEY_ID": blob_settings.access_key,
             "FLYTE_AWS_SECRET_ACCESS_KEY": blob_settings.secret_key.get_secret_value(),
         }

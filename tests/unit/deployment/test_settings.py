@@ -17,7 +17,17 @@ from flightlog_cli.generate import ROOT, SERVING, generated
 from flightlog_rpc.edge import PUBLIC
 from services.k8s_launcher.kubernetes.cluster_resources.templates import objects, render, values_for
 
-from .rendering import COMPOSE_EXAMPLE, K8S, OVERLAYS, Manifest, compose_without_loader, env_file, named, workloads
+from .rendering import (
+    COMPOSE_EXAMPLE,
+    K8S,
+    OVERLAYS,
+    Manifest,
+    compose_without_loader,
+    env_file,
+    named,
+    of_kind,
+    workloads,
+)
 
 SERVICES = (*SERVING, "k8s_launcher")
 
@@ -107,16 +117,12 @@ def test_the_launcher_of_kubernetes_makes_pods(manifests: list[Manifest], monkey
     assert container["image"] == workloads(manifests)["registry"]["spec"]["containers"][0]["image"]
 
 
-def test_tasks_find_the_object_store_in_a_secret_that_the_templates_make(
-    manifests: list[Manifest], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Keys are in no pod's text. The templates are rendered as the launcher does, with the values it is given."""
+def test_templates_make_a_namespace_first(manifests: list[Manifest], monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are rendered as the launcher does it, with the values that it is given."""
     pod = workloads(manifests)["k8s-launcher"]["spec"]
     (container,) = pod["containers"]
     environment = environment_of(manifests, container, {"metadata.namespace": "flightlog"})
-    settings = load_settings("k8s_launcher", environment, monkeypatch)
-    resources = settings.kubernetes.cluster_resources
-    assert not settings.launcher.export_object_store
+    resources = load_settings("k8s_launcher", environment, monkeypatch).kubernetes.cluster_resources
     assert resources.enabled
     (mount,) = [m for m in container["volumeMounts"] if m["mountPath"] == str(resources.directory)]
     (volume,) = [v for v in pod["volumes"] if v["name"] == mount["name"]]
@@ -128,17 +134,28 @@ def test_tasks_find_the_object_store_in_a_secret_that_the_templates_make(
         for found in objects(render(files[file], values_for("p", "d", "p-d", values, {})))
     ]
     assert [(one["kind"], one["metadata"]["name"]) for one in made[:1]] == [("Namespace", "p-d")]
-    (secret,) = [one for one in made if one["kind"] == "Secret"]
-    assert settings.kubernetes.pods.default_env_from_secrets == [secret["metadata"]["name"]]
-    assert secret["metadata"]["namespace"] == "p-d"
-    assert secret["stringData"] == {
-        "FLYTE_AWS_ENDPOINT": settings.blobs.endpoint,
-        "FLYTE_AWS_ACCESS_KEY_ID": settings.blobs.access_key,
-        "FLYTE_AWS_SECRET_ACCESS_KEY": settings.blobs.secret_key.get_secret_value(),
-    }
+    assert not [one for one in made if one["kind"] == "Secret"]
+
+
+def test_tasks_have_the_object_stores_keys_from_a_secret_that_the_launcher_may_make(
+    manifests: list[Manifest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keys are in no pod's text, and the role is for that one secret."""
+    (container,) = workloads(manifests)["k8s-launcher"]["spec"]["containers"]
+    environment = environment_of(manifests, container, {"metadata.namespace": "flightlog"})
+    settings = load_settings("k8s_launcher", environment, monkeypatch)
+    assert settings.task_defaults() == {"FLYTE_AWS_ENDPOINT": settings.blobs.endpoint}
     raw = settings.kubernetes.raw_containers
-    assert raw.credentials_secret == secret["metadata"]["name"]
-    assert {raw.access_key_entry, raw.secret_key_entry} <= secret["stringData"].keys()
+    assert set(settings.task_secrets().values()) == set(raw.keys)
+    assert raw.keep_credentials_secret
+    (rule,) = [
+        rule
+        for role in of_kind(manifests, "ClusterRole", "Role")
+        for rule in role["rules"]
+        if "secrets" in rule["resources"]
+    ]
+    assert rule["resourceNames"] == [raw.credentials_secret]
+    assert sorted(rule["verbs"]) == ["create", "patch"]
 
 
 def test_secrets_are_in_no_committed_file() -> None:

@@ -62,7 +62,6 @@ class Applying:
             except ApiUnreachable as error:
                 failures[file] = str(error)
                 break
-        self.failed(place, failures)
         return failures
 
     def forget(self, place: Place) -> None:

@@ -6,15 +6,16 @@ At once when the registry says something new, and again at every refresh; only w
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 import structlog
 
 from flightlog_log import Log, LogUnavailable, Recorded, Unreadable
 from services.k8s_launcher.kubernetes.api import Api
+from services.k8s_launcher.kubernetes.api_errors import ApiError, ApiRefused
 from services.k8s_launcher.kubernetes.cluster_resources import sources
 from services.k8s_launcher.kubernetes.cluster_resources.applying import Applying
 from services.k8s_launcher.kubernetes.cluster_resources.projects import SUBJECTS, Place, Projects
@@ -28,6 +29,12 @@ _FIRST_PAUSE_SECONDS = 1.0
 SOURCES = "sources"
 """Stands for a file, where folder or values cannot be read."""
 
+CREDENTIALS = "credentials"
+"""Stands for a file, where the Secret with the object store's keys cannot be made."""
+
+KeepCredentials = Callable[[str], Coroutine[Any, Any, None]]
+"""Has that Secret in a namespace; raises `ApiError`."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -40,8 +47,9 @@ class _Ensured:
 class ClusterResources:
     """The objects of all projects. `run` keeps them, `ensure` makes those of one project and domain now."""
 
-    def __init__(self, api: Api, log: Log, settings: KubernetesSettings) -> None:
+    def __init__(self, api: Api, log: Log, settings: KubernetesSettings, keep_credentials: KeepCredentials) -> None:
         self._log = log
+        self._keep_credentials = keep_credentials
         self._namespace_template = settings.namespace_template
         self._settings = settings.cluster_resources
         self._applying = Applying(api, self._settings.repeat_seconds)
@@ -155,9 +163,15 @@ class ClusterResources:
             namespace = self._namespace_template.format(project=place.project, domain=place.domain)
             values = values_for(*place, namespace, read.values.get(place.domain, {}), self._projects.attributes(place))
             failures = await self._applying.apply(place, namespace, read.templates, values)
+            try:
+                await self._keep_credentials(namespace)
+            except ApiError as error:
+                # Where there is no namespace, no task needs keys.
+                if not isinstance(error, ApiRefused) or not error.not_found:
+                    failures[CREDENTIALS] = str(error)
         else:
             failures = {SOURCES: str(read)}
-            self._applying.failed(place, failures)
+        self._applying.failed(place, failures)
         self._again(place, failed=bool(failures))
         return failures
 

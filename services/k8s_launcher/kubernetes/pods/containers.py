@@ -63,7 +63,11 @@ def environment(task: Task) -> list[Object]:
             f"{pods.console_url.rstrip('/')}/projects/{execution.project}/domains/{execution.domain}"
             f"/executions/{execution.name}/nodeId/{scheduled.node_id}/nodes"
         )
-    return [{"name": name, "value": value} for name, value in found.items()]
+    last = {name: entry for name, entry in task.secret_environment.items() if name not in task.environment}
+    return [
+        *({"name": name, "value": value} for name, value in found.items() if name not in last),
+        *({"name": name, "valueFrom": entry.source()} for name, entry in sorted(last.items())),
+    ]
 
 
 def environment_sources(task: Task) -> list[Object]:

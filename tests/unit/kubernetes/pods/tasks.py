@@ -9,7 +9,7 @@ from flyteidl.core import identifier_pb2, literals_pb2, tasks_pb2
 
 from flightlog_protos.execution.v1.facts_pb2 import AttemptScheduled
 from services.execution.engine import names
-from services.k8s_launcher.kubernetes.objects import Object, Task
+from services.k8s_launcher.kubernetes.objects import Object, SecretEntry, Task
 from services.k8s_launcher.kubernetes.pods.names import object_name
 from services.k8s_launcher.kubernetes.settings import KubernetesSettings
 from services.k8s_launcher.templates import TemplateValues
@@ -112,6 +112,7 @@ def task(
     raw: str = "s3://b/raw",
     environment: Mapping[str, str] | None = None,
     base_environment: Mapping[str, str] | None = None,
+    secret_environment: Mapping[str, SecretEntry] | None = None,
     longest: int = 50,
     node_pod: tasks_pb2.K8sPod | None = None,
     **fields: Any,
@@ -163,6 +164,7 @@ def task(
         pod_template=pod_template,
         environment=environment or {},
         base_environment=base_environment or {},
+        secret_environment=secret_environment or {},
     )
 
 

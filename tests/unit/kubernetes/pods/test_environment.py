@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from services.k8s_launcher.kubernetes.objects import Object, Task
+from services.k8s_launcher.kubernetes.objects import Object, SecretEntry, Task
 from services.k8s_launcher.kubernetes.pods.pod import build_pod
 from tests.unit.kubernetes.pods.tasks import EXECUTION, container, pod_task, settings, task, template, variables
 
@@ -45,6 +45,21 @@ def test_order_among_the_operators() -> None:
     )
     found = [name for name in names(containers(attempt)[0]) if not name.startswith("FLYTE_")]
     assert found == ["FIRST", "MINE", "RUN", "A", "Z", "LAST"]
+
+
+def test_values_of_secrets_come_last_and_are_in_no_text() -> None:
+    keys = {"KEY": SecretEntry("store", "secret-key"), "SAID": SecretEntry("store", "other")}
+    attempt = task(
+        template(container=container(env={"KEY": "1"})),
+        envs={"KEY": "2"},
+        settings_of=settings(default_env_vars={"KEY": "3"}),
+        environment={"SAID": "by the operator"},
+        secret_environment=keys,
+    )
+    env = containers(attempt)[0]["env"]
+    assert env[0] == {"name": "KEY", "value": "1"}, "the task's own, which the last takes the place of"
+    assert env[-1] == {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "store", "key": "secret-key"}}}
+    assert [entry for entry in env if entry["name"] == "SAID"] == [{"name": "SAID", "value": "by the operator"}]
 
 
 def test_a_tasks_own_name_for_what_flyte_sets_loses() -> None:
