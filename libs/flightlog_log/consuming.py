@@ -72,11 +72,20 @@ class Source(Protocol):
 class Consumer:
     """One durable consumer, from `run` until that is cancelled."""
 
-    def __init__(self, connection: Connection, reader: Reader, source: Source, *, max_in_flight: int) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        reader: Reader,
+        source: Source,
+        *,
+        max_in_flight: int,
+        gather_seconds: float = 0.0,
+    ) -> None:
         self._connection = connection
         self._reader = reader
         self._source = source
         self._max_in_flight = max_in_flight
+        self._gather_seconds = gather_seconds
         self._working = asyncio.Semaphore(max_in_flight)
         self._lanes: dict[str, deque[Delivery]] = {}
         self._in_hand: dict[tuple[bool, int], Delivery] = {}
@@ -101,13 +110,16 @@ class Consumer:
         async def set_up() -> str:
             return await self._set_up(source.stream, source.durable, source.filter)
 
-        async with Pull(self._connection, source.stream, set_up, batch=self._max_in_flight) as pull:
+        batch, on_demand = self._max_in_flight, self._gather_seconds > 0
+        async with Pull(self._connection, source.stream, set_up, batch=batch, on_demand=on_demand) as pull:
             while True:
                 messages = await pull.next()
                 for message in messages:
                     await self._accept(message, tasks)
                 if messages:
                     self._pending = numbers_of(messages[-1].reply).pending
+                    if on_demand and not self._pending:
+                        await asyncio.sleep(self._gather_seconds)
 
     async def _accept(self, message: Msg, tasks: asyncio.TaskGroup) -> None:
         numbers = numbers_of(message.reply)
@@ -287,12 +299,20 @@ class Consumer:
             config["filter_subject"] = subjects
             verb += f".{subjects}"
         info = await self._connection.api(verb, {"stream_name": stream, "config": config, "action": ""})
-        if info.get("num_ack_pending", 0) and not info.get("num_waiting", 0):
+        if info.get("num_ack_pending", 0) and not info.get("num_waiting", 0) and not await self._drawn(info):
             try:
                 await self._connection.api(f"CONSUMER.RESET.{stream}.{durable}")
             except ApiError as error:  # a server before 2.14 offers them again when their time is over
                 _log.info("consumer.not_reset", consumer=durable, reason=str(error))
         return durable
+
+    async def _drawn(self, info: Mapping[str, Any]) -> bool:
+        """Whether another process draws from a consumer though it does not wait for anything at this moment."""
+        if not self._gather_seconds:
+            return False
+        await asyncio.sleep(2 * self._gather_seconds)
+        later = await self._connection.api(f"CONSUMER.INFO.{info['stream_name']}.{info['name']}")
+        return bool(later.get("num_waiting", 0)) or later["delivered"] != info["delivered"]
 
 
 _REDRIVEN: Mapping[str, str] = {"Flightlog-Redriven": "1"}

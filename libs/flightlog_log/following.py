@@ -31,13 +31,14 @@ async def follow(
     subjects: str,
     live: bool,
     since: datetime | None = None,
+    on_demand: bool = False,
 ) -> AsyncIterator[list[Recorded | Unreadable]]:
     """See `Log.follow`."""
     end = None if live else await reader.stream_sequence(stream)
     if end is not None and end <= after:
         return
     position = _Position(connection, stream, subjects, after, since)
-    async with Pull(connection, stream, position.set_up, batch=_BATCH) as pull:
+    async with Pull(connection, stream, position.set_up, batch=_BATCH, on_demand=on_demand) as pull:
         while True:
             messages = position.in_order(await pull.next(), pull)
             batch = [

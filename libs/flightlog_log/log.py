@@ -126,16 +126,31 @@ class Log:
         return await self._reader.stream_sequence(stream)
 
     def follow(
-        self, stream: str, *, after: int, subjects: str = ">", live: bool = True, since: datetime | None = None
+        self,
+        stream: str,
+        *,
+        after: int,
+        subjects: str = ">",
+        live: bool = True,
+        since: datetime | None = None,
+        on_demand: bool = False,
     ) -> AsyncIterator[list[Recorded | Unreadable]]:
         """Every message of a stream behind the sequence `after`, in order and without a gap, then those that come.
 
         Yields what is there at once: many messages while catching up, few when live. `subjects` is a NATS filter.
         `live=False` ends at the end that the stream has now. With `since`, those that the server stored before that
-        moment are left out. Outlives restarts of the server.
+        moment are left out. `on_demand` is for who pauses between two batches: nothing arrives meanwhile, and what came
+        is the next one. Outlives restarts of the server.
         """
         return following.follow(
-            self._connection, self._reader, stream, after=after, subjects=subjects, live=live, since=since
+            self._connection,
+            self._reader,
+            stream,
+            after=after,
+            subjects=subjects,
+            live=live,
+            since=since,
+            on_demand=on_demand,
         )
 
     async def forget(self, stream: str, durable: str) -> None:
@@ -158,6 +173,7 @@ class Log:
         facts: frozenset[str] | None,
         subjects: str = ">",
         max_in_flight: int = 512,
+        gather_seconds: float = 0.0,
     ) -> None:
         """Hand every envelope of a stream to `handler`, at least once, until cancelled.
 
@@ -165,11 +181,17 @@ class Log:
         `max_in_flight`. With `facts` (short message names), envelopes that contain none of them are passed over.
         `subjects` is a NATS filter. Where the consumer got to is kept by the server under the name `durable`.
 
+        `gather_seconds` is for work that is not urgent: what comes within that time after an envelope is handed over
+        with one turn for all of it, which costs this process and the server much less than one for each.
+
         When the handler raises, the envelope is tried again after 0.1 s … 30 s; the eighth failure, or `Undecodable`,
         parks it. `LogUnavailable` does not count: it is tried again until the log is back.
         """
         source = EventSource(self._reader, stream, durable, handler, facts, subjects)
-        await Consumer(self._connection, self._reader, source, max_in_flight=max_in_flight).run()
+        consumer = Consumer(
+            self._connection, self._reader, source, max_in_flight=max_in_flight, gather_seconds=gather_seconds
+        )
+        await consumer.run()
 
     async def handled(self, stream: str, durable: str) -> int:
         """Sequence up to which a consumer has dealt with every message of a stream; 0 while it never ran.

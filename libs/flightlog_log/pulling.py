@@ -2,6 +2,9 @@
 
 Keeps pull requests open ahead of need, so that a new message arrives without being asked for, and notices by missing
 heartbeats that the server, the consumer or the connection is gone; it then asks its owner to set the consumer up anew.
+
+A message that arrives by itself costs both sides a turn: the server writes it, we wake up. Who is not in a hurry asks
+on demand: one request is answered with all that is there, or else with what comes first.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from .errors import LogUnavailable
 _log = structlog.get_logger(__name__)
 _HEARTBEAT_SECONDS = 2.0
 _PULL_SECONDS = 30.0
+_REFUSED_SECONDS = 0.05
 _NANOSECONDS = 1_000_000_000
 
 
@@ -30,6 +34,7 @@ class Pull:
     """Messages of one consumer, in the order the server sends them.
 
     `set_up` makes or finds the consumer and returns its name; it is called at the start and each time the flow broke.
+    With `on_demand`, nothing is asked of the server between two calls of `next`.
     """
 
     def __init__(
@@ -40,19 +45,29 @@ class Pull:
         *,
         batch: int,
         max_bytes: int = 16 * 1024 * 1024,
+        on_demand: bool = False,
     ) -> None:
         self._connection = connection
         self._stream = stream
         self._set_up = set_up
         self._batch = batch
-        self._max_bytes = max_bytes
+        # All of a request but its size.
+        self._terms = json.dumps(
+            {
+                "max_bytes": max_bytes,
+                "expires": int(_PULL_SECONDS * _NANOSECONDS),
+                "idle_heartbeat": int(_HEARTBEAT_SECONDS * _NANOSECONDS),
+                "no_wait": on_demand,
+            }
+        )
+        self._on_demand = on_demand
         self._loop = connection.loop
         self._arrived: deque[Msg] = deque()
         self._wake = asyncio.Event()
         self._consumer = ""
         self._inbox = ""
         self._open = 0
-        self._open_bytes = 0
+        self._refused = False
         self._heard = 0.0
         self._broken = True
 
@@ -113,7 +128,9 @@ class Pull:
         self._open = 0
         self._heard = self._loop.time()
         self._broken = False
-        await self._ask()
+        self._refused = False
+        if not self._on_demand:
+            await self._ask()
 
     async def _unsubscribe(self) -> None:
         if self._inbox:
@@ -122,20 +139,17 @@ class Pull:
                 await self._subscription.unsubscribe()
 
     async def _ask(self) -> None:
-        """Keep between half a batch and a batch requested."""
-        if self._open > self._batch // 2:
+        """Keep between half a batch and a batch requested; on demand a batch, when none is."""
+        if self._open > (0 if self._on_demand else self._batch // 2):
             return
+        if self._refused:
+            self._refused = False
+            await asyncio.sleep(_REFUSED_SECONDS)
         wanted = self._batch - self._open
-        request = {
-            "batch": wanted,
-            "max_bytes": self._max_bytes,
-            "expires": int(_PULL_SECONDS * _NANOSECONDS),
-            "idle_heartbeat": int(_HEARTBEAT_SECONDS * _NANOSECONDS),
-        }
         try:
             await self._connection.publish(
                 f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._consumer}",
-                json.dumps(request).encode(),
+                f'{{"batch": {wanted}, {self._terms[1:]}'.encode(),
                 reply=self._inbox,
             )
         except LogUnavailable:
@@ -161,6 +175,10 @@ class Pull:
         description = headers.get("Description", "").lower()
         if pending is not None and status in ("404", "408", "409") and "consumer" not in description:
             self._open -= int(pending)
+        elif self._on_demand and status in ("404", "408"):
+            # All that was there has come; or nothing, because what is there is another one's, who asked before.
+            self._refused = self._open == self._batch
+            self._open = 0
         else:
             _log.info(
                 "consumer.interrupted", stream=self._stream, consumer=self._consumer, status=status, reason=description

@@ -94,5 +94,6 @@ class BatchWriter:
 
 
 def following(log: Log, stream: str, *, after: int, live: bool = True) -> "aclosing[AsyncGenerator[list[Entry]]]":
-    """`Log.follow` whose consumer is gone when the block is left."""
-    return aclosing(cast("AsyncGenerator[list[Entry]]", log.follow(stream, after=after, live=live)))
+    """`Log.follow` whose consumer is gone when the block is left. Live, batches are gathered while nobody asks."""
+    batches = log.follow(stream, after=after, live=live, on_demand=live)
+    return aclosing(cast("AsyncGenerator[list[Entry]]", batches))

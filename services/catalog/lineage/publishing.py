@@ -25,6 +25,7 @@ from services.catalog.subjects import ExecutionKey
 
 DURABLE = "openlineage"
 _RUNS_KEPT = 1000
+_GATHER_SECONDS = 0.05
 
 
 @dataclass(slots=True)
@@ -62,6 +63,7 @@ class Publisher:
             self.take,
             facts=FACTS | {ExecutionCreated.DESCRIPTOR.name},
             max_in_flight=self._max_in_flight,
+            gather_seconds=_GATHER_SECONDS,
         )
 
     async def take(self, recorded: Recorded) -> None:

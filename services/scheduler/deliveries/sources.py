@@ -17,6 +17,7 @@ from services.scheduler.deliveries.subjects import QueueKey
 
 DURABLE = "deliveries"
 SERVICE = "scheduler"
+_GATHER_SECONDS = 0.05
 
 
 class Source(Protocol):
@@ -65,7 +66,8 @@ class Following:
     async def run(self) -> None:
         """Queue until cancelled."""
         self._after = await self.began()
-        await self._log.consume(self._source.stream, DURABLE, self.take, facts=self._source.facts)
+        source = self._source
+        await self._log.consume(source.stream, DURABLE, self.take, facts=source.facts, gather_seconds=_GATHER_SECONDS)
 
     async def take(self, recorded: Recorded) -> None:
         """Queue what is to be told of one envelope, and before it of earlier ones; on the log when this returns."""

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from uuid import uuid4
 
+import pytest
 from structlog.contextvars import get_contextvars
 
 from flightlog_blobs import BlobStore
@@ -132,8 +133,12 @@ async def test_failed_handling_is_tried_again_before_what_follows(
     assert attempts == [1, 1, 1, 1, 2, 3]
 
 
+GATHERING = pytest.mark.parametrize("gather_seconds", [0.0, 0.02], ids=["at once", "gathered"])
+
+
+@GATHERING
 async def test_consumer_goes_on_where_it_was_and_repeats_what_was_under_way(
-    own_nats: OwnNats, blobs: BlobStore, log: Log, subject: Subject, background: Background
+    own_nats: OwnNats, blobs: BlobStore, log: Log, subject: Subject, background: Background, gather_seconds: float
 ) -> None:
     name = durable()
     blocked = asyncio.Event()
@@ -146,7 +151,8 @@ async def test_consumer_goes_on_where_it_was_and_repeats_what_was_under_way(
     head = await append_many(log, subject, 4)
     # Its own connection, cut without a word: this is how a killed process looks to the server.
     doomed = await Log.connect(own_nats.settings, blobs, name="doomed")
-    task = asyncio.create_task(doomed.consume("EXECUTION", name, first_handler, facts=None))
+    consuming = doomed.consume("EXECUTION", name, first_handler, facts=None, gather_seconds=gather_seconds)
+    task = asyncio.create_task(consuming)
     await asyncio.wait_for(blocked.wait(), 20)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -154,15 +160,52 @@ async def test_consumer_goes_on_where_it_was_and_repeats_what_was_under_way(
 
     head = await append_many(log, subject, 2, head)
     handled = Handled(subject)
-    background(log.consume("EXECUTION", name, handled, facts=None))
+    background(log.consume("EXECUTION", name, handled, facts=None, gather_seconds=gather_seconds))
     got = [(await handled.next(10)).envelope.position for _ in range(4)]
     assert got == [3, 4, 5, 6], "in order and at once, not after the time for acknowledgement"
 
 
-async def test_consumer_survives_kills_of_the_server(own_nats: OwnNats, log: Log, background: Background) -> None:
+async def test_what_a_gathering_process_has_in_hand_is_not_given_to_one_that_starts(
+    own_nats: OwnNats, blobs: BlobStore, log: Log, subject: Subject, background: Background
+) -> None:
+    name, other = durable(), Subject.of("EXECUTION", "tests", "steady", uuid4().hex)
+    taken, release = asyncio.Event(), asyncio.Event()
+    seen: list[str] = []
+
+    async def slow(record: Recorded) -> None:
+        if record.subject == str(subject):
+            taken.set()
+            await release.wait()
+
+    async def quick(record: Recorded) -> None:
+        seen.append(record.subject)
+
+    await append_many(log, subject, 1)
+    background(log.consume("EXECUTION", name, slow, facts=None, gather_seconds=0.02))
+    await asyncio.wait_for(taken.wait(), 20)
+    steady = background(append_many(log, other, 300))
+    second = await Log.connect(own_nats.settings, blobs, name="second")
+    task = background(second.consume("EXECUTION", name, quick, facts=None, gather_seconds=0.02))
+    await steady
+    async with asyncio.timeout(20):
+        # Both draw from the same consumer; the one that began draws some of what comes.
+        head = await log.head(other)
+        while str(other) not in seen:
+            head = await append_many(log, other, 1, head)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await second.close()
+    release.set()
+    assert str(subject) not in seen
+
+
+@GATHERING
+async def test_consumer_survives_kills_of_the_server(
+    own_nats: OwnNats, log: Log, background: Background, gather_seconds: float
+) -> None:
     subjects = [Subject.of("EXECUTION", "tests", "kills", uuid4().hex) for _ in range(4)]
     handled = Handled(*subjects)
-    background(log.consume("EXECUTION", durable(), handled, facts=None))
+    background(log.consume("EXECUTION", durable(), handled, facts=None, gather_seconds=gather_seconds))
     writers = [asyncio.create_task(append_many(log, subject, 150)) for subject in subjects]
     for _ in range(3):
         for _ in range(40):

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+import pytest
+
 from flightlog_log import Head, Log, Recorded, Subject, Unreadable
 from flightlog_protos.execution.v1.facts_pb2 import NodeQueued, TimerSet
 from tests.integration.log.shared import CAUSE, OwnNats, append_many
@@ -86,15 +88,16 @@ async def test_new_facts_arrive_while_following(
     assert got == expected
 
 
+@pytest.mark.parametrize("on_demand", [False, True], ids=["ahead", "on demand"])
 async def test_follower_misses_and_repeats_nothing_when_the_server_is_killed(
-    log: Log, own_nats: OwnNats, subject: Subject, background: Callable[..., asyncio.Task[None]]
+    log: Log, own_nats: OwnNats, background: Callable[..., asyncio.Task[None]], on_demand: bool
 ) -> None:
     before = await log.stream_sequence("EXECUTION")
     sequences: list[int] = []
     seen: dict[int, asyncio.Event] = {count: asyncio.Event() for count in (50, 150, 300, 600)}
 
     async def follow() -> None:
-        async for batch in log.follow("EXECUTION", after=before):
+        async for batch in log.follow("EXECUTION", after=before, on_demand=on_demand):
             sequences.extend(item.sequence for item in batch)
             for count, event in seen.items():
                 if len(sequences) >= count:
