@@ -10,6 +10,7 @@ from google.protobuf import json_format
 
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
 from services.k8s_launcher.kubernetes.objects import Plugin, Reading
+from services.k8s_launcher.kubernetes.pace import Pace
 from services.k8s_launcher.orders import Order
 from services.k8s_launcher.runtime import FINAL, AttemptKey
 from services.k8s_launcher.task_templates import NotLaunchable
@@ -50,6 +51,9 @@ class Attempt:
         """Since when somebody would have to do something for its object to be let in; seconds of the loop's clock."""
         self.ordered_at = asyncio.get_running_loop().time()
         self.timer: asyncio.TimerHandle | None = None
+        self.withheld_seconds: float | None = None
+        """After how long what is new within its stage may be said; None: all is said."""
+        self._pace = Pace()
         self._version = version
 
     @property
@@ -62,10 +66,19 @@ class Attempt:
         return self.key.project, self.key.domain
 
     def next(self, reading: Reading) -> AttemptObserved | None:
-        """What is to be said of a reading; None when nothing is new in it. To be sent, in order."""
+        """What is to be said of a reading; None when nothing is new in it, or not now. To be sent, in order."""
         observed = self._observation(reading)
-        if self.last is not None and reading.stage not in FINAL and _same(self.last, observed):
+        self.withheld_seconds = None
+        if self.last is None or reading.stage != self.last.stage or reading.stage in FINAL:
+            self._pace.begin()
+        elif _same(self.last, observed):
             return None
+        else:
+            now = asyncio.get_running_loop().time()
+            if pause := self._pace.pause(now):
+                self.withheld_seconds = pause
+                return None
+            self._pace.said(now)
         self._version += 1
         observed.version = self._version
         self.last = observed

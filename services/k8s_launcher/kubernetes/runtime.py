@@ -377,8 +377,13 @@ class KubernetesRuntime:
         if reading.stage in FINAL:
             self._creating.freed(attempt.plugin.kind, attempt.namespace)
         self._say(attempt, reading)
-        if reading.again_at is not None and not attempt.over:
-            self._read_again(attempt, max((reading.again_at - datetime.now(UTC)).total_seconds(), 0.05))
+        pauses: list[float] = []
+        if reading.again_at is not None:
+            pauses.append(max((reading.again_at - datetime.now(UTC)).total_seconds(), 0.05))
+        if attempt.withheld_seconds is not None:
+            pauses.append(attempt.withheld_seconds)
+        if pauses and not attempt.over:
+            self._read_again(attempt, min(pauses))
 
     def _reading(self, attempt: Attempt, seen: Object) -> Reading | None:
         """What an object's status means; None: the plugin failed to say."""

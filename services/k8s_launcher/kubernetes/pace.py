@@ -1,0 +1,37 @@
+"""How often it is said what changes while an attempt stays in one stage.
+
+A scheduler says of a pod that it cannot place something else whenever a node comes or goes, for days; each word that is
+passed on stays in the history of an execution. The first ones are said at once, later ones ever more seldom.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+_AT_ONCE: Final = 8
+_FIRST_PAUSE_SECONDS: Final = 10.0
+_LONGEST_PAUSE_SECONDS: Final = 600.0
+
+
+class Pace:
+    """Of one attempt. Seconds are of any clock that only goes forward."""
+
+    def __init__(self) -> None:
+        self._said = 0
+        self._quiet_until = 0.0
+
+    def begin(self) -> None:
+        """Another stage: what is said of it is new."""
+        self._said = 0
+        self._quiet_until = 0.0
+
+    def said(self, now: float) -> None:
+        """Something else was said of the same stage."""
+        self._said += 1
+        doublings = min(self._said - _AT_ONCE, 16)
+        if doublings >= 0:
+            self._quiet_until = now + min(_FIRST_PAUSE_SECONDS * 2**doublings, _LONGEST_PAUSE_SECONDS)
+
+    def pause(self, now: float) -> float:
+        """Seconds until something else may be said of the same stage; 0: now."""
+        return max(self._quiet_until - now, 0.0)
