@@ -19,6 +19,7 @@ _ON_DEMAND, _INTERRUPTIBLE = TaskExecutionMetadata.DEFAULT, TaskExecutionMetadat
 
 # The first says when it began; of the others the latest stay. All of them must fit into a client's message.
 _MOST_REASONS = 200
+_LONGEST_REASON = 4000
 
 _FINAL = frozenset({TaskExecution.SUCCEEDED, TaskExecution.FAILED, TaskExecution.ABORTED})
 _PENDING = frozenset({TaskExecution.QUEUED, TaskExecution.INITIALIZING, TaskExecution.WAITING_FOR_RESOURCES})
@@ -159,6 +160,8 @@ def _show_usage(closure: TaskExecutionClosure, usage: Usage) -> None:
 
 
 def _explain(closure: TaskExecutionClosure, reason: str, at: Timestamp) -> None:
+    if len(reason) > _LONGEST_REASON:
+        reason = f"{reason[: _LONGEST_REASON - 1]}…"
     if reason and reason != closure.reason:
         closure.reason = reason
         closure.reasons.append(Reason(occurred_at=at, message=reason))

@@ -244,6 +244,15 @@ def test_of_many_reasons_the_first_and_the_latest_stay() -> None:
     assert [reason.message for reason in closure.reasons[1:]] == [f"{n}/9 nodes" for n in range(101, 300)]
 
 
+def test_long_reasons_fit_into_a_message_too() -> None:
+    long = [progressed(Task.QUEUED, 4, reason=f"{n} " + "nodes, " * 5000) for n in range(300)]
+    closure = told(*long).message.closure
+    assert closure.ByteSize() < 1_000_000
+    assert closure.reason.startswith("299 nodes, ")
+    assert closure.reason.endswith("…")
+    assert closure.reasons[-1].message == closure.reason
+
+
 def test_of_what_an_attempt_used_only_what_is_known_is_shown() -> None:
     usage = observations_pb2.Usage()
     usage.wall_time.FromSeconds(7)
