@@ -13,9 +13,10 @@ from services.k8s_launcher.kubernetes.objects import NAMESPACE, POD, Kind, Objec
 from services.k8s_launcher.kubernetes.pods.pod import build_pod
 from tests.kubernetes.asking import until
 from tests.unit.kubernetes.pods import flytekit_tasks, test_built_pods
-from tests.unit.kubernetes.pods.tasks import container, settings, task, template
+from tests.unit.kubernetes.pods.tasks import container, pod_task, settings, task, template
 
 SERVICE_ACCOUNT = Kind("v1", "ServiceAccount", "serviceaccounts")
+QUOTA = Kind("v1", "ResourceQuota", "resourcequotas")
 NAME = "p-d"
 
 
@@ -111,6 +112,25 @@ async def test_pod_with_all_settings_is_taken(api: Api) -> None:
     assert lost(manifest, found) == []
     assert found["spec"]["schedulerName"] == "volcano"
     assert found["spec"]["hostNetwork"] is True
+
+
+async def test_sidecar_without_resources_is_taken_where_a_quota_limits_them(api: Api) -> None:
+    """Flyte's charts make such a quota for each project."""
+    place = "p-limited"
+    await api.create(NAMESPACE, None, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": place}})
+    hard = {"limits.cpu": "999", "limits.memory": "10Ti"}
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q"}, "spec": {"hard": hard}}
+    await api.create(QUOTA, place, quota)
+
+    async def is_ready() -> bool:
+        counted = (await api.get(QUOTA, place, "q")).get("status", {}).get("hard") == hard
+        return counted and bool((await api.list(SERVICE_ACCOUNT, place)).items)
+
+    await until(is_ready)
+    manifest = build_pod(task(pod_task({"name": "primary", "image": "i"}, {"name": "side", "image": "i"}))).manifest
+    manifest["metadata"]["namespace"] = place
+    assert await api.create(POD, place, manifest, dry_run=True)
+    await api.delete(NAMESPACE, None, place)
 
 
 async def test_two_pods_of_one_attempt_cannot_be_made(api: Api) -> None:

@@ -104,8 +104,14 @@ class Platform:
         return self._each(asked, given, self.defaults)
 
     def within(self, asked: Requirements) -> Requirements:
-        """What other containers of a task's pod get: what they ask for, as far as the limits allow."""
-        return self._each(asked, {CPU, MEMORY, *self._scarce()}, None)
+        """What other containers of a task's pod get: what they ask for, as far as the limits allow.
+
+        A container that says nothing of CPU or memory says zero, which is no limit, as in Flyte: where a quota limits
+        them, Kubernetes refuses pods with containers that say nothing.
+        """
+        given = self._each(asked, {CPU, MEMORY, *self._scarce()}, None)
+        nothing = {name: "0" for name in (CPU, MEMORY) if name not in _named(given)}
+        return Requirements(nothing, nothing).under(given)
 
     def _scarce(self) -> set[str]:
         return {EPHEMERAL_STORAGE, self.gpu}
@@ -117,6 +123,9 @@ class Platform:
             if defaults is not None:
                 request = request or limit or _amount(defaults.get(name, ""))
                 limit = limit or request
+            if name == self.gpu:
+                # Kubernetes refuses requests of devices that are others than their limits.
+                request = limit = limit or request
             most = _amount(self.limits.get(name, ""))
             request, limit = _at_most(request, most), _at_most(limit, most)
             request = _at_most(request, limit)

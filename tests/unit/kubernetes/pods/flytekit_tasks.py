@@ -296,7 +296,7 @@ def _() -> tuple[Task, Check]:
         assert (main["name"], side["name"], early["name"]) == ("main", "side", "early")
         assert main["args"][2] == "s3://b/meta/n0/data/inputs.pb"
         assert main["resources"]["limits"] == {"cpu": "1", "memory": "500Mi", "nvidia.com/gpu": "1"}
-        assert side["resources"]["requests"] == {"cpu": "100m"}
+        assert side["resources"]["requests"] == {"cpu": "100m", "memory": "0"}
         assert side["readinessProbe"]["tcpSocket"]["port"] == 6379
         assert early["args"] == ["sh", "-c", "ls s3://b/meta/n0/data/0"]
         node = next(each for each in main["env"] if each["name"] == "NODE")

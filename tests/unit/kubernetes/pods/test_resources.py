@@ -109,8 +109,22 @@ def test_other_containers_are_kept_within_the_limits_and_get_no_defaults() -> No
     assert resources_of(task(made), "side") == {"requests": {"cpu": "2"}, "limits": {"memory": "200Mi"}}
 
 
-def test_other_containers_that_ask_for_nothing_get_nothing() -> None:
-    assert resources_of(task(pod_task(in_pod(), {"name": "side", "image": "i"})), "side") == {}
+def test_gpus_of_a_container_are_as_many_as_its_limit() -> None:
+    """Kubernetes refuses other requests of devices than their limits."""
+    unlimited = settings({})
+    made = template(container=container(requests={"gpu": "1"}, limits={"gpu": "1"}))
+    found = resources_of(task(made, resources=resources({}, {"gpu": "4"}), settings_of=unlimited))
+    assert found == both(cpu="100m", memory="500Mi", gpu="4")
+    side = pod_task(in_pod(), in_pod({GPU: "1"}, {GPU: "2"}, name="side"), in_pod({GPU: "1"}, name="other"))
+    assert resources_of(task(side, settings_of=unlimited), "side")["requests"][GPU] == "2"
+    assert resources_of(task(side, settings_of=unlimited), "other")["limits"] == {"cpu": "0", "memory": "0", GPU: "1"}
+
+
+def test_other_containers_that_ask_for_nothing_say_so() -> None:
+    # A quota of limits refuses pods with containers that say nothing of them.
+    made = pod_task(in_pod(), {"name": "side", "image": "i"}, in_pod({"memory": "1Gi"}, name="other"))
+    assert resources_of(task(made), "side") == both(cpu="0", memory="0")
+    assert resources_of(task(made), "other") == {"requests": {"cpu": "0", "memory": "1Gi"}, "limits": {"cpu": "0"}}
 
 
 def test_init_containers_get_what_the_task_would() -> None:
@@ -168,9 +182,11 @@ def test_kubernetes_takes_whatever_comes_out(
     assigned = platform.assigned(asked)
     for given_to in (assigned, platform.within(asked)):
         for name, value in given_to.requests.items():
-            assert quantities.parse(value) > 0
+            assert quantities.parse(value) > 0 or given_to is not assigned
             if name in given_to.limits:
                 assert quantities.parse(value) <= quantities.parse(given_to.limits[name])
+            if name == GPU:
+                assert given_to.limits[name] == value
         for amounts in (given_to.requests, given_to.limits):
             for name, value in amounts.items():
                 ceiling = quantities.parse(most.get(name, "0"))
