@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 import structlog
 from prometheus_client import Counter
 
-from flightlog_log import LogError
+from flightlog_log import LogError, LogUnavailable
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
 from services.k8s_launcher.history import History
 from services.k8s_launcher.kubernetes.api import Api
-from services.k8s_launcher.kubernetes.api_errors import ApiError, ApiRefused
+from services.k8s_launcher.kubernetes.api_errors import ApiError, ApiRefused, ApiUnreachable
 from services.k8s_launcher.kubernetes.identity import execution_in, key_in, made_before
 from services.k8s_launcher.kubernetes.launching_settings import CleaningSettings
 from services.k8s_launcher.kubernetes.objects import POD, Kind, Object
@@ -29,6 +30,8 @@ from services.k8s_launcher.runtime import FINAL, AttemptKey, Execution, executio
 
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0
+# A large execution that is aborted must not take the connections of the lease and of what is to be made.
+_AT_ONCE = 16
 _log = structlog.get_logger(__name__)
 _removed = Counter("flightlog_kubernetes_removed_objects_total", "Objects removed", ["why"])
 
@@ -56,6 +59,7 @@ class Cleaning:
         self._owners = owners
         self._history = history
         self._objects = objects
+        self._limit = asyncio.Semaphore(_AT_ONCE)
         self._jobs: asyncio.Queue[Coroutine[Any, Any, None]] = asyncio.Queue()
 
     async def run(self) -> None:
@@ -68,29 +72,50 @@ class Cleaning:
     async def remove(self, kind: Kind, seen: Object, why: str) -> None:
         """Remove an object; returns when the API has taken note. Asks again while it does not answer."""
         metadata = seen["metadata"]
-        await self.remove_named(kind, metadata["namespace"], metadata["name"], why, self._grace(seen))
-        for companion, name in made_before(seen):
-            await self.remove_named(companion, metadata["namespace"], name, why)
 
-    async def remove_named(
-        self, kind: Kind, namespace: str, name: str, why: str, grace_seconds: int | None = None
-    ) -> None:
-        """The same of one that was not seen: it may be there, or may not."""
-        pause = _FIRST_PAUSE_SECONDS
-        while True:
+        async def once() -> None:
+            await self._remove(kind, seen, why)
+
+        await self._patiently(once, kind=kind.kind, namespace=metadata["namespace"], name=metadata["name"])
+
+    async def remove_unseen(self, kind: Kind, namespace: str, name: str, key: AttemptKey, why: str) -> None:
+        """The same of an attempt's object that was not seen: it may be there, or may not, or be somebody else's."""
+
+        async def once() -> None:
             try:
-                await self._api.delete(kind, namespace, name, propagation="Background", grace_seconds=grace_seconds)
-                _removed.labels(why).inc()
-                return
+                found = await self._api.get(kind, namespace, name)
             except ApiRefused as refusal:
                 if refusal.not_found:
                     return
-                error: ApiError = refusal
-            except ApiError as unreachable:
-                error = unreachable
-            _log.warning("object.not_removed", kind=kind.kind, namespace=namespace, name=name, error=str(error))
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+                raise
+            if key_in(found) == key:
+                await self._remove(kind, found, why)
+
+        await self._patiently(once, kind=kind.kind, namespace=namespace, name=name)
+
+    async def _remove(self, kind: Kind, seen: Object, why: str) -> None:
+        """Raises `ApiError`."""
+        metadata = seen["metadata"]
+        namespace = metadata["namespace"]
+        if await self._delete(kind, namespace, metadata["name"], self._grace(seen), metadata["uid"]):
+            _removed.labels(why).inc()
+        for companion, name in made_before(seen):
+            if await self._delete(companion, namespace, name):
+                _removed.labels(why).inc()
+
+    async def _delete(
+        self, kind: Kind, namespace: str, name: str, grace_seconds: int | None = None, uid: str | None = None
+    ) -> bool:
+        """False: it is not there any more. Raises `ApiError`."""
+        try:
+            await self._api.delete(
+                kind, namespace, name, propagation="Background", grace_seconds=grace_seconds, uid=uid
+            )
+        except ApiRefused as refusal:
+            if refusal.not_found or (uid is not None and refusal.conflict):
+                return False
+            raise
+        return True
 
     def retried(self, key: AttemptKey) -> None:
         """An attempt follows others of its node: theirs are not looked at any more."""
@@ -104,26 +129,32 @@ class Cleaning:
         self._jobs.put_nowait(self._note_end(namespace, execution, at))
 
     async def sweep(self) -> None:
-        """Remove what is to go, and note ends that nobody noted. Raises `ApiError` and `LogError`."""
-        now = datetime.now(UTC)
-        keep = timedelta(hours=self._settings.keep_finished_hours)
+        """Remove what is to go, and note ends that nobody noted; one thing that resists keeps nothing else.
+
+        Raises `ApiUnreachable` and `LogUnavailable`.
+        """
         over: dict[Execution, datetime] = {}
         for owner in self._owners:
             execution = execution_in(owner)
-            if execution is None:
-                continue
-            at = ended_at(owner)
-            if at is None and made_at(owner) + keep < now:
-                at = await self._history.ended_at(execution)
-                if at is not None:
-                    await self._owners.ended(owner["metadata"]["namespace"], execution, at)
-            if at is None:
-                continue
-            over[execution] = at
-            if at + keep <= now:
-                await self._owners.remove(owner)
-                _removed.labels("expired").inc()
+            if execution is not None:
+                with _left_for_later(owner):
+                    await self._sweep_owner(owner, execution, over)
         await self._sweep_objects(over)
+
+    async def _sweep_owner(self, owner: Object, execution: Execution, over: dict[Execution, datetime]) -> None:
+        now = datetime.now(UTC)
+        keep = timedelta(hours=self._settings.keep_finished_hours)
+        at = ended_at(owner)
+        if at is None and made_at(owner) + keep < now:
+            at = await self._history.ended_at(execution)
+            if at is not None:
+                await self._owners.ended(owner["metadata"]["namespace"], execution, at)
+        if at is None:
+            return
+        over[execution] = at
+        if at + keep <= now:
+            await self._owners.remove(owner)
+            _removed.labels("expired").inc()
 
     async def _sweep_objects(self, over: dict[Execution, datetime]) -> None:
         """Objects that nobody looks after: of attempts that were tried again, and what goes on after its execution."""
@@ -138,11 +169,11 @@ class Cleaning:
             if not self._objects.is_looked_after(key) and not seen["metadata"].get("deletionTimestamp"):
                 left.append((kind, seen, key))
         for kind, seen, key in left:
-            execution = execution_of(key)
-            if key.attempt < newest[execution, key.node_id]:
-                await self.remove(kind, seen, "retried")
-            elif not _is_finished(kind, seen) and await self._is_orphan(key, over):
-                await self.remove(kind, seen, "orphan")
+            with _left_for_later(seen):
+                if key.attempt < newest[execution_of(key), key.node_id]:
+                    await self._remove(kind, seen, "retried")
+                elif not _is_finished(kind, seen) and await self._is_orphan(key, over):
+                    await self._remove(kind, seen, "orphan")
 
     async def _is_orphan(self, key: AttemptKey, over: dict[Execution, datetime]) -> bool:
         """Whether an attempt goes on, as far as anybody said, though its execution is over."""
@@ -156,18 +187,25 @@ class Cleaning:
         while True:
             try:
                 await self.sweep()
-            except (ApiError, LogError) as error:
+            except (ApiUnreachable, LogUnavailable) as error:
                 _log.warning("sweep.failed", error=str(error))
             await asyncio.sleep(self._settings.sweep_minutes * 60)
 
     async def _note_end(self, namespace: str, execution: Execution, at: datetime) -> None:
+        async def once() -> None:
+            await self._owners.ended(namespace, execution, at)
+
+        await self._patiently(once, namespace=namespace, execution="/".join(execution))
+
+    async def _patiently(self, once: Callable[[], Awaitable[None]], **what: str) -> None:
         pause = _FIRST_PAUSE_SECONDS
         while True:
             try:
-                await self._owners.ended(namespace, execution, at)
+                async with self._limit:
+                    await once()
                 return
             except ApiError as error:
-                _log.warning("execution.end_not_noted", execution="/".join(execution), error=str(error))
+                _log.warning("cleaning.delayed", **what, error=str(error))
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
 
@@ -175,6 +213,18 @@ class Cleaning:
         """A pod's own time to end, but no more than is granted here; raw containers ask for an hour."""
         own = (seen.get("spec") or {}).get("terminationGracePeriodSeconds")
         return min(own, self._settings.abort_grace_seconds) if isinstance(own, int) else None
+
+
+@contextmanager
+def _left_for_later(seen: Object) -> Generator[None]:
+    """What the API or the log refuses about one object is no concern of the others."""
+    try:
+        yield
+    except (ApiUnreachable, LogUnavailable):
+        raise
+    except (ApiError, LogError) as error:
+        namespace, name = seen["metadata"]["namespace"], seen["metadata"]["name"]
+        _log.warning("sweep.left", namespace=namespace, name=name, error=str(error))
 
 
 def _is_finished(kind: Kind, seen: Object) -> bool:

@@ -52,8 +52,8 @@ class _Shape(NamedTuple):
 class Outcomes(Protocol):
     """Who is told what became of an attempt that waited."""
 
-    def made(self, attempt: Attempt, made: Object) -> None:
-        """Its object is there."""
+    def made(self, attempt: Attempt, made: Object | None) -> None:
+        """Its object is there, or was; None: only the watch told of it."""
         ...
 
     def waits(self, attempt: Attempt, reason: str) -> None:
@@ -93,8 +93,10 @@ class Creating:
         self._credentials = credentials
         self._jobs: asyncio.Queue[Coroutine[Any, Any, None]] = asyncio.Queue()
         self._namespaces: set[str] = set()
-        self._untold: dict[tuple[str, str], list[Attempt]] = {}
-        """Attempts that nobody was told of what they wait for, by project and domain."""
+        self._untold: dict[tuple[tuple[str, str], Hashable], dict[Attempt, None]] = {}
+        """Attempts that wait and nobody was told what for, by project-domain and what backs off."""
+        self._blocked_since: dict[Hashable, float] = {}
+        """Since when nothing was let in, for want of what somebody has to do, by what backs off."""
         self._backoff = Backoff(settings.backoff_first_seconds, settings.backoff_longest_seconds)
         self._turns = Turns[Attempt](settings.max_in_flight)
         self._busy = 0
@@ -105,10 +107,11 @@ class Creating:
     def put(self, attempt: Attempt) -> None:
         """Let an attempt wait for its turn."""
         self._put(attempt, _Shape(_where(attempt.plugin.kind, attempt.namespace), None))
-        self._untold.setdefault(attempt.place, []).append(attempt)
+        self._untold.setdefault(_queue(attempt), {})[attempt] = None
 
     def remove(self, attempt: Attempt) -> bool:
         """It is not to have an object any more. False when it does not wait: its object is being made, or is there."""
+        self._told(attempt)
         return self._turns.remove(attempt)
 
     def occupy(self, attempt: Attempt) -> None:
@@ -142,9 +145,10 @@ class Creating:
                     if attempt is None:
                         break
                     attempt.occupies = attempt.tried = True
+                    self._told(attempt)
                     self._busy += 1
                     tasks.create_task(self._take_turn(attempt))
-                self._tell_of_limit()
+                self._tell_why()
                 self._count()
                 at = self._backoff.next_at(clock())
                 with suppress(TimeoutError):
@@ -197,6 +201,7 @@ class Creating:
             self._backoff.given_up(where, attempt)
             raise
         self._backoff.succeeded(where, attempt)
+        self._blocked_since.pop(where, None)
         self._turns.forgotten(attempt)
         _launch_seconds.observe(clock() - attempt.ordered_at)
         attempt.tried = False
@@ -273,13 +278,21 @@ class Creating:
             assert meaning.error is not None
             self._backoff.given_up(where, attempt)
             raise meaning.error
+        no_namespace = isinstance(error, ApiRefused) and error.not_found
         if meaning.outcome is not Outcome.WAIT_A_WHILE:
             attempt.blocked_since = None
+            self._blocked_since.pop(where, None)
         else:
-            attempt.blocked_since = attempt.blocked_since or clock()
-            if isinstance(error, ApiRefused) and error.not_found and attempt.namespace not in self._namespaces:
+            first = where not in self._blocked_since
+            since = self._blocked_since.setdefault(where, clock())
+            # One is tried for all that wait, and has waited for them.
+            attempt.blocked_since = attempt.blocked_since or max(since, attempt.ordered_at)
+            if no_namespace and attempt.namespace not in self._namespaces:
                 self._namespaces.add(attempt.namespace)
-                self._jobs.put_nowait(self._provide_namespace(attempt))
+                self._jobs.put_nowait(self._provide_namespace(attempt, at_once=first))
+            if not no_namespace:
+                # It may be this object's fault alone: the next try is another's.
+                self._turns.forgotten(attempt)
             if meaning.error is not None and clock() - attempt.blocked_since > self._settings.patience_minutes * 60:
                 self._backoff.given_up(where, attempt)
                 raise meaning.error
@@ -289,25 +302,40 @@ class Creating:
         self._put_back(attempt, shape, meaning.reason)
 
     def _put_back(self, attempt: Attempt, shape: _Shape, reason: str) -> None:
+        if self._is_there(attempt):
+            return
         self.leave(attempt)
         attempt.tried = False
         self._put(attempt, shape)
         self._outcomes.waits(attempt, reason)
 
+    def _is_there(self, attempt: Attempt) -> bool:
+        """Whether the watch told of its object, whatever its maker was told: then there is nothing left to do here."""
+        if not attempt.followed:
+            return False
+        attempt.tried = False
+        self._turns.forgotten(attempt)
+        self._outcomes.made(attempt, None)
+        return True
+
     def _refuse(self, attempt: Attempt, refused: NotLaunchable) -> None:
+        if self._is_there(attempt):
+            return
         self.leave(attempt)
         attempt.tried = False
         self._turns.forgotten(attempt)
         self._outcomes.refused(attempt, refused)
 
-    async def _provide_namespace(self, attempt: Attempt) -> None:
+    async def _provide_namespace(self, attempt: Attempt, *, at_once: bool) -> None:
         self._credentials.forget(attempt.namespace)
         try:
             await self._make_namespace(*attempt.place)
         finally:
             self._namespaces.discard(attempt.namespace)
-        self._backoff.reset(_where(attempt.plugin.kind, attempt.namespace))
-        self._wake.set()
+        if at_once:
+            # Else it did not help the last time, or is nobody's concern here.
+            self._backoff.reset(_where(attempt.plugin.kind, attempt.namespace))
+            self._wake.set()
 
     async def _pace(self) -> None:
         """Wait until the next object may be made."""
@@ -315,20 +343,38 @@ class Creating:
         self._paced_until = max(self._paced_until, clock()) + 1 / self._settings.creates_per_second
         await asyncio.sleep(self._paced_until - 1 / self._settings.creates_per_second - clock())
 
-    def _tell_of_limit(self) -> None:
-        """Say why those wait that have no turn because others of their project and domain are in flight."""
-        limit = self._settings.max_in_flight
-        for place in [place for place in self._untold if self._turns.is_full(place) or not self._turns.has(place)]:
-            for attempt in self._untold.pop(place):
-                if self._turns.waits(attempt):
-                    reason = f"{limit} attempts of {'-'.join(place)} are in flight, which is the limit"
+    def _tell_why(self) -> None:
+        """Say why those wait that have no turn: others are in flight, or one is tried for all."""
+        now = asyncio.get_running_loop().time()
+        for place, where in list(self._untold):
+            if self._turns.is_full(place):
+                reason = (
+                    f"{self._settings.max_in_flight} attempts of {'-'.join(place)} are in flight, which is the limit"
+                )
+            else:
+                blocked = next((each for each in (_STORE, where) if not self._backoff.may_try(each, None, now)), None)
+                reason = self._backoff.reason(blocked)
+            if reason:
+                for attempt in self._untold.pop((place, where)):
                     self._outcomes.waits(attempt, reason)
+
+    def _told(self, attempt: Attempt) -> None:
+        """It waits no more, or is told otherwise what for."""
+        untold = self._untold.get(_queue(attempt))
+        if untold is not None:
+            untold.pop(attempt, None)
+            if not untold:
+                del self._untold[_queue(attempt)]
 
     def _count(self) -> None:
         waiting = self._turns.waiting()
         for place in self._counted | {place for place in waiting if isinstance(place, tuple)}:
             _waiting.labels(*place).set(waiting.get(place, 0))
         self._counted = {place for place in waiting if isinstance(place, tuple)}
+
+
+def _queue(attempt: Attempt) -> tuple[tuple[str, str], Hashable]:
+    return attempt.place, _where(attempt.plugin.kind, attempt.namespace)
 
 
 def _where(kind: Kind, namespace: str) -> Hashable:

@@ -227,8 +227,8 @@ class KubernetesRuntime:
         """Whether an attempt is not over, as far as this launcher knows."""
         return key in self._attempts
 
-    def made(self, attempt: Attempt, made: Object) -> None:
-        """An attempt's object is there."""
+    def made(self, attempt: Attempt, made: Object | None) -> None:
+        """An attempt's object is there, or was; `None`: only the watch told of it."""
         attempt.made = True
         # Its kind may be served since a moment ago.
         self._informers[attempt.plugin.kind].prompt()
@@ -237,7 +237,10 @@ class KubernetesRuntime:
         elif not attempt.over:
             if attempt.last is None or attempt.last.stage not in HAS_AN_OBJECT:
                 self._say(attempt, Reading(AttemptObserved.QUEUED, SUBMITTED))
-            self._changed(made)
+            # What the watch told meanwhile is newer than the answer.
+            seen = self._object(attempt) or made
+            if seen is not None:
+                self._changed(seen)
 
     def waits(self, attempt: Attempt, reason: str) -> None:
         """An attempt waits for its object."""
@@ -297,12 +300,8 @@ class KubernetesRuntime:
         if seen is not None:
             await self.cleaning.remove(attempt.plugin.kind, seen, "aborted")
         else:
-            await self.cleaning.remove_named(
-                attempt.plugin.kind,
-                attempt.namespace,
-                attempt.name,
-                "aborted",
-                self._settings.cleaning.abort_grace_seconds,
+            await self.cleaning.remove_unseen(
+                attempt.plugin.kind, attempt.namespace, attempt.name, attempt.key, "aborted"
             )
         self._killed(attempt)
 
