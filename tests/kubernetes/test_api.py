@@ -294,6 +294,39 @@ async def test_a_new_token_in_the_kubeconfig_is_taken(cluster: Cluster, tmp_path
         assert await api.get(NAMESPACE, None, "default")
 
 
+async def test_a_netrc_of_the_machine_is_not_for_the_api(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password else")
+    monkeypatch.setenv("NETRC", str(netrc))
+    async with opened(kubeconfig=edited(cluster, tmp_path / "config")) as api:
+        assert await api.get(NAMESPACE, None, "default")
+
+
+async def test_a_proxy_of_the_environment_is_used_unless_it_is_not_for_the_api(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bytes] = []
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readline())
+        writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    kubeconfig = edited(cluster, tmp_path / "config")
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as proxy:
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}")
+        monkeypatch.setenv("no_proxy", "")
+        async with opened(kubeconfig=kubeconfig) as api:
+            with pytest.raises(ApiUnreachable):
+                await api.get(NAMESPACE, None, "default")
+        assert asked[0].startswith(b"CONNECT 127.0.0.1:")
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        async with opened(kubeconfig=kubeconfig) as api:
+            assert await api.get(NAMESPACE, None, "default")
+
+
 async def test_a_token_that_is_wrong_is_refused(cluster: Cluster, tmp_path: Path) -> None:
     async with opened(kubeconfig=edited(cluster, tmp_path / "config", token="wrong")) as api:
         with pytest.raises(ApiRefused) as refused:

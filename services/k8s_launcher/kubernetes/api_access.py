@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
+import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from kubernetes_asyncio import config as access
 from kubernetes_asyncio.client.configuration import Configuration
-from kubernetes_asyncio.client.rest import RESTClientObject
 from kubernetes_asyncio.config.config_exception import ConfigException
 from yaml import YAMLError
 
@@ -49,9 +52,12 @@ class Link:
     def __init__(self, configuration: Configuration, settings: ApiSettings) -> None:
         self._configuration = configuration
         self._user_agent = settings.user_agent
-        self._calls = RESTClientObject(configuration, maxsize=settings.connections)
+        # The library's own client looks for a ~/.netrc and a proxy at each call, in threads of their own.
+        self._proxy = configuration.proxy or _proxy_of_environment(str(configuration.host))
+        tls = _tls(configuration)
+        self._calls = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=settings.connections, ssl=tls))
         # Each holds a connection for as long as it lasts; they must not take those of calls.
-        self._watches = RESTClientObject(configuration, maxsize=0)
+        self._watches = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, ssl=tls))
 
     @staticmethod
     async def open(settings: KubernetesSettings) -> Link:
@@ -73,15 +79,17 @@ class Link:
         token = await self._token()
         if token:
             headers["Authorization"] = token
-        rest = self._watches if call.is_watch else self._calls
-        return await rest.request(
+        session = self._watches if call.is_watch else self._calls
+        return await session.request(
             call.method,
             f"{self._configuration.host}{call.path}",
-            query_params=dict(call.query),
+            params=call.query,
             headers=headers,
-            body=call.body,
-            _preload_content=False,
-            _request_timeout=timeout,
+            data=json.dumps(call.body, separators=(",", ":")).encode() if call.body is not None else None,
+            timeout=timeout,
+            proxy=self._proxy,
+            proxy_headers=self._configuration.proxy_headers,
+            server_hostname=self._configuration.tls_server_name,
         )
 
     async def _token(self) -> str:
@@ -122,6 +130,22 @@ async def _configuration(settings: KubernetesSettings) -> Configuration:
     except (ConfigException, YAMLError, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         # The last are how its reader says that a file is empty or not what it expects.
         raise ApiMisconfigured(f"the access to Kubernetes cannot be read: {error}") from error
-    # Many clusters' certificates lack extensions that newer Pythons ask for, and other clients do not.
-    configuration.disable_strict_ssl_verification = True
     return configuration
+
+
+def _tls(configuration: Configuration) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+    if configuration.cert_file:
+        context.load_cert_chain(configuration.cert_file, keyfile=configuration.key_file)
+    if not configuration.verify_ssl:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    # Many clusters' certificates lack extensions that newer Pythons ask for, and other clients do not.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return context
+
+
+def _proxy_of_environment(host: str) -> str | None:
+    """`$HTTPS_PROXY` and the like, unless `$NO_PROXY` says that the API is to be reached without."""
+    address = urlsplit(host)
+    return None if proxy_bypass(address.netloc) else getproxies().get(address.scheme)
