@@ -17,6 +17,7 @@ OUTSIDE = "outside"
 TASKS = "tasks"
 """A pod of a task, in a namespace of its own."""
 MONITORING = "monitoring"
+CONNECTORS = "connectors"
 
 Policies = list[dict[str, Any]]
 
@@ -77,6 +78,10 @@ def place(url: str, names: set[str]) -> tuple[str, int]:
     name = (parts.hostname or "").split(".")[0]
     port = parts.port or {"https": 443, "http": 80, "postgresql": 5432}[parts.scheme]
     return (name if name in names else OUTSIDE), port
+
+
+def test_the_launcher_alone_reaches_connectors(network: Network) -> None:
+    assert [service for service in SERVICES if network.open(service, CONNECTORS, 8000)] == ["k8s-launcher"]
 
 
 def test_every_address_in_the_settings_can_be_reached(manifests: list[Manifest], network: Network) -> None:
