@@ -97,7 +97,7 @@ def test_cloudwatch_and_stackdriver_have_addresses_of_their_own() -> None:
         "https://console.aws.amazon.com/cloudwatch/home?region=us-east-1#logEventViewer:group=/eks/logs;"
         "stream=var.log.containers.a1b2c3d4e5f6g7h8i9j0-n0-2_p-d_main-abc.log"
     )
-    assert stackdriver.name == "Google Cloud Logs (User)"
+    assert stackdriver.name == "Stackdriver Logs (User)"
     assert stackdriver.uri == (
         "https://console.cloud.google.com/logs/viewer?project=gp&angularJsUrl=%2Flogs%2Fviewer%3Fproject%3Dgp"
         "&resource=k8s_container&advancedFilter=resource.labels.pod_name%3Da1b2c3d4e5f6g7h8i9j0-n0-2"

@@ -46,7 +46,7 @@ class LogSettings(BaseModel):
     cloudwatch_region: str = Field("", description="Region of the log group")
     cloudwatch_log_group: str = Field("", description="Log group that the nodes' agents write to")
     cloudwatch_template_uri: str = Field("", description="The whole address instead, with placeholders")
-    stackdriver_enabled: bool = Field(False, description="Links to Google's logs, `Google Cloud Logs`")
+    stackdriver_enabled: bool = Field(False, description="Links to Google's logs, `Stackdriver Logs`")
     gcp_project: str = Field("", description="Project that has the logs")
     stackdriver_logresourcename: str = Field("", description="Resource that they are of, `k8s_container`")
     stackdriver_template_uri: str = Field("", description="The whole address instead, with placeholders")

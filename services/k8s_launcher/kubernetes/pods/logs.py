@@ -169,7 +169,7 @@ def _chosen(settings: LogSettings, config: Mapping[str, str]) -> Iterator[LinkTe
             f"{project}&resource={settings.stackdriver_logresourcename}"
             "&advancedFilter=resource.labels.pod_name%3D{{ .podName }}"
         )
-        yield _built_in("Google Cloud Logs", settings.stackdriver_template_uri or address)
+        yield _built_in("Stackdriver Logs", settings.stackdriver_template_uri or address)
     yield from settings.templates
     for kind in sorted({name.strip() for name in config.get(_LINK_TYPE, "").split(",")}):
         asked = settings.dynamic_log_links.get(kind)
