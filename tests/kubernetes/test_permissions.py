@@ -70,6 +70,7 @@ CALLS: dict[tuple[str, str, str], tuple[Kind, ...]] = {
     ("kubernetes/owners.py", "get", "CONFIG_MAP"): (CONFIG_MAP,),
     ("kubernetes/pod_templates.py", "get", "POD_TEMPLATE"): (POD_TEMPLATE,),
     ("kubernetes/cleaning.py", "delete", "kind"): (*ATTEMPTS, POD_GROUP),
+    ("kubernetes/cleaning.py", "get", "kind"): ATTEMPTS,
     ("kubernetes/creating.py", "create", "kind"): (POD_GROUP,),
     ("kubernetes/creating.py", "create", "marked.kind"): ATTEMPTS,
     ("kubernetes/creating.py", "get", "marked.kind"): ATTEMPTS,
