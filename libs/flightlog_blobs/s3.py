@@ -17,8 +17,8 @@ from yarl import URL
 from . import s3_files
 from .driver import BlobEntry, BlobStat
 from .errors import BlobError, BlobMissing, BlobRefused, BlobTooLarge
+from .request_signing import EMPTY_SHA256, RequestSigner
 from .settings import BlobSettings
-from .signing import EMPTY_SHA256, Signer
 
 _ATTEMPTS = 4
 # Objects written at the same time: enough to hide a store's latency, few enough to be fair.
@@ -33,7 +33,7 @@ class S3Driver:
     """Objects over S3, path style."""
 
     def __init__(self, settings: BlobSettings) -> None:
-        self._signer = Signer(settings)
+        self._signer = RequestSigner(settings)
         self._session: aiohttp.ClientSession | None = None
 
     async def put(self, bucket: str, key: str, data: bytes) -> None:
@@ -129,7 +129,7 @@ class S3Driver:
         return self._session
 
     @property
-    def signer(self) -> Signer:
+    def signer(self) -> RequestSigner:
         return self._signer
 
 

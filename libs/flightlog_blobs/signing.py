@@ -1,4 +1,4 @@
-"""Requests and URLs signed with AWS Signature Version 4."""
+"""URLs signed with AWS Signature Version 4."""
 
 from __future__ import annotations
 
@@ -6,16 +6,12 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from urllib.parse import SplitResult, quote, urlsplit
-
-from minio.credentials.credentials import Credentials
-from minio.signer import sign_v4_s3
+from urllib.parse import quote, urlsplit
 
 from .settings import BlobSettings
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
 _LONGEST = timedelta(days=7)
-EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 
 
 class Signer:
@@ -25,37 +21,8 @@ class Signer:
         self._access_key = settings.access_key
         self._secret_key = settings.secret_key.get_secret_value()
         self._region = settings.region
-        self._credentials = Credentials(self._access_key, self._secret_key)
-        self._endpoint = settings.endpoint.rstrip("/")
         self._public_endpoint = (settings.public_endpoint or settings.endpoint).rstrip("/")
         self._keys: dict[str, bytes] = {}
-
-    def request(
-        self, method: str, bucket: str, key: str, headers: Mapping[str, str], sha256: str, *, query: str = ""
-    ) -> tuple[str, dict[str, str]]:
-        """URL and headers of a request that we make ourselves.
-
-        `sha256` is the hex digest of its body; the names of `query` are in their order, its values quoted.
-        """
-        url = f"{self._endpoint}{_path(bucket, key)}" + (f"?{query}" if query else "")
-        parts = urlsplit(url)
-        now = datetime.now(UTC)
-        signed = {
-            **headers,
-            "Host": parts.netloc,
-            "x-amz-content-sha256": sha256,
-            "x-amz-date": now.strftime("%Y%m%dT%H%M%SZ"),
-        }
-        sign_v4_s3(
-            method=method,
-            url=SplitResult(*parts),
-            region=self._region,
-            headers=signed,  # pyright: ignore[reportArgumentType]  # its value type is invariant
-            credentials=self._credentials,
-            content_sha256=sha256,
-            date=now,
-        )
-        return url, signed
 
     def presign(self, method: str, bucket: str, key: str, expires: timedelta, headers: Mapping[str, str]) -> str:
         """A URL that lets its holder make one kind of request, with exactly these headers, until it expires.
@@ -66,7 +33,7 @@ class Signer:
         if not timedelta(seconds=1) <= expires <= _LONGEST:
             raise ValueError(f"a signed URL lives between 1 second and 7 days, not {expires}")
         endpoint = urlsplit(self._public_endpoint)
-        path = endpoint.path + _path(bucket, key)
+        path = endpoint.path + path_of(bucket, key)
         now = datetime.now(UTC)
         moment = now.strftime("%Y%m%dT%H%M%SZ")
         scope = f"{moment[:8]}/{self._region}/s3/aws4_request"
@@ -100,5 +67,6 @@ class Signer:
         return key
 
 
-def _path(bucket: str, key: str) -> str:
+def path_of(bucket: str, key: str) -> str:
+    """The path of an object's URL, path style."""
     return f"/{quote(bucket)}/{quote(key, safe='/-_.~')}"

@@ -13,7 +13,6 @@ from flightlog_protos.log.v1.envelope_pb2 import DataRef
 from .directory import DirectoryDriver
 from .driver import BlobEntry, BlobStat, Driver
 from .errors import BlobCorrupt, BlobMissing, BlobRefused
-from .s3 import S3Driver
 from .settings import BlobSettings
 from .signing import Signer
 
@@ -40,6 +39,8 @@ class BlobStore:
         if settings.driver == "directory":
             assert settings.directory is not None, "checked by the settings"
             return cls(settings, DirectoryDriver(settings.directory, sync=settings.sync))
+        from .s3 import S3Driver  # takes long to import
+
         return cls(settings, S3Driver(settings))
 
     async def close(self) -> None:

@@ -7,6 +7,7 @@ import gc
 import json
 import os
 import signal
+import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Any, TypeVar
 
 import structlog
 import uvloop
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from flightlog_telemetry import configure, shut_down
 
@@ -30,11 +33,20 @@ _Settings = TypeVar("_Settings", bound=ServiceSettings)
 logger = structlog.get_logger(__name__)
 
 
-def run_until_stopped(service: str, settings: _Settings, run: Callable[[_Settings, Ready], Awaitable[None]]) -> None:
-    """Run `run(settings, ready)` in this process. SIGTERM and SIGINT cancel it; its own clean-up is waited for.
+def run_until_stopped(
+    service: str, settings_type: type[_Settings], run: Callable[[_Settings, Ready], Awaitable[None]]
+) -> None:
+    """Run `run(settings, ready)` in this process, with settings from the environment.
 
-    Logs, traces and metrics are set up before and closed after. What `run` raises otherwise ends the process.
+    SIGTERM and SIGINT cancel it; its own clean-up is waited for. Logs, traces and metrics are set up before and closed
+    after. What `run` raises otherwise ends the process. Settings that are wrong end it with exit code 78 (EX_CONFIG):
+    starting it again changes nothing.
     """
+    try:
+        settings = settings_type()  # pyright: ignore[reportCallIssue]  # filled from the environment
+    except (ValidationError, SettingsError) as error:
+        print(f"{service}: the settings are wrong: {error}", file=sys.stderr)
+        sys.exit(os.EX_CONFIG)
     configure(service, settings.telemetry)
     # Folded states, caches and classes are many small objects that live long: looking through them over and over would
     # cost more than it finds. What has been imported by now lives for ever.

@@ -62,4 +62,4 @@ async def run(settings: Settings, ready: Ready) -> None:
 
 def main() -> None:
     """Entry of the process."""
-    run_until_stopped(SERVICE, Settings(), run)  # pyright: ignore[reportCallIssue]  # filled from the environment
+    run_until_stopped(SERVICE, Settings, run)

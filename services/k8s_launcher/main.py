@@ -14,7 +14,6 @@ from flightlog_log import Log
 from flightlog_service import Ready, run_until_stopped, running
 from services.k8s_launcher.connectors.requests import Requests
 from services.k8s_launcher.dispatching import CONTAINER_TYPES, with_connectors
-from services.k8s_launcher.kubernetes.service import run_on_kubernetes
 from services.k8s_launcher.process.plans import Planner
 from services.k8s_launcher.process.runtime import ProcessRuntime
 from services.k8s_launcher.settings import Settings
@@ -30,6 +29,9 @@ async def run(settings: Settings, ready: Ready) -> None:
         log = await Log.connect(settings.log, blobs, name=SERVICE)
         stack.push_async_callback(log.close)
         if settings.launcher.runtime == "kubernetes":
+            # The client of Kubernetes' API takes longer to import than all else of a launcher.
+            from services.k8s_launcher.kubernetes.service import run_on_kubernetes
+
             await run_on_kubernetes(settings, log, blobs, ready)
             return
         assert settings.process is not None
@@ -72,4 +74,4 @@ async def run(settings: Settings, ready: Ready) -> None:
 
 def main() -> None:
     """Entry of the process."""
-    run_until_stopped(SERVICE, Settings(), run)  # pyright: ignore[reportCallIssue]  # filled from the environment
+    run_until_stopped(SERVICE, Settings, run)

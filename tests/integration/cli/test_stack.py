@@ -138,6 +138,9 @@ def test_start_that_fails_says_why_and_leaves_nothing_running(tmp_path: Path) ->
         stack.start()
     with pytest.raises(StackError, match="registry does not start"):
         StackProcess(tmp_path, environment={"FLIGHTLOG_REGISTRY__NO_SUCH": "1"}).start()
+    log = (tmp_path / "logs" / "registry.log").read_text()
+    assert log.count("the settings are wrong") == 1, "what cannot work is not tried again"
+    assert "no_such" in log
     mine = [p for p in psutil.process_iter(["cmdline"]) if str(tmp_path) in " ".join(p.info["cmdline"] or [])]
     assert mine == []
 

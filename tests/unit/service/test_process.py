@@ -28,7 +28,7 @@ async def run(settings, ready):
                 print("alive" if settings.alive_file.exists() else "hanging", flush=True)
     await until_told()
 
-process.run_until_stopped("probe", process.ServiceSettings(), run)
+process.run_until_stopped("probe", process.ServiceSettings, run)
 """
 
 
@@ -95,3 +95,18 @@ def test_a_ready_file_of_a_former_process_is_gone_before_the_new_one_serves(
             assert process.wait(60) == 0
         finally:
             process.kill()
+
+
+@pytest.mark.parametrize(("name", "value"), [("LOG__NO_SUCH", "1"), ("BLOBS__BUCKET", None), ("TELEMETRY", "no json")])
+def test_wrong_settings_have_an_exit_code_of_their_own_and_say_what_is_wrong(
+    environment: dict[str, str], name: str, value: str | None
+) -> None:
+    environment.pop(f"FLIGHTLOG_{name}", None)
+    wrong = {f"FLIGHTLOG_{name}": value} if value is not None else {}
+    ended = subprocess.run(
+        [sys.executable, "-c", PROGRAM], env=environment | wrong, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == os.EX_CONFIG
+    assert "probe: the settings are wrong" in ended.stderr
+    assert name.rpartition("__")[2].lower() in ended.stderr
+    assert "Traceback" not in ended.stderr

@@ -72,7 +72,7 @@ class Child:
         """Start the process and return when it serves.
 
         A process that ends at once is started again a few times: after a crash the dying parts of its predecessor may
-        hold the port, the shared memory or the lock for some moments more.
+        hold the port, the shared memory or the lock for some moments more. Not so one that says its settings are wrong.
         """
         deadline = asyncio.get_running_loop().time() + self.program.start_seconds
         outcome = ""
@@ -85,6 +85,8 @@ class Child:
                 outcome = f"did not serve within {self.program.start_seconds:.0f} s"
                 break
             outcome = f"ended with exit code {self._process.returncode}"
+            if self._process.returncode == os.EX_CONFIG:
+                break
             await asyncio.sleep(0.1 * 2**attempt)
         raise StackError(
             f"{self.program.name} does not start: it {outcome}. The end of {self.program.log}:\n{self._log_tail()}"
