@@ -39,9 +39,9 @@ def resource_type_of(attributes: MatchingAttributes, place: str) -> MatchableRes
 
 
 def limits_by_name(spec: TaskResourceSpec) -> dict[int, str]:
-    """Limits by `Resources.ResourceName`; an amount of zero is none (k8s-contract §1.8)."""
+    """Limits by `Resources.ResourceName`; an amount of zero, or below, is none (k8s-contract §1.8)."""
     amounts = {number: getattr(spec, field) for field, number in _RESOURCES.items()}
-    return {number: amount for number, amount in amounts.items() if amount and quantities.parse(amount)}
+    return {number: amount for number, amount in amounts.items() if amount and quantities.parse(amount) > 0}
 
 
 def _check_quantities(spec: TaskResourceSpec, kind: str) -> None:

@@ -127,7 +127,7 @@ def test_amounts_that_are_no_quantities_are_refused() -> None:
 
 def test_no_amount_and_zero_set_no_limit() -> None:
     names = tasks_pb2.Resources.ResourceName
-    assert limits_by_name(TaskResourceSpec(cpu="500m", memory="", gpu="0", ephemeral_storage="1Gi", storage="9")) == {
+    assert limits_by_name(TaskResourceSpec(cpu="500m", memory="-1", gpu="0", ephemeral_storage="1Gi", storage="9")) == {
         names.CPU: "500m",
         names.EPHEMERAL_STORAGE: "1Gi",
     }
