@@ -1,4 +1,4 @@
-"""What plugins say of what they run, as clients see it: merged as JSON (admin-contract §4.11)."""
+"""What plugins say of what they run, as clients see it: merged as JSON (admin-contract §4.11, RFC 7386)."""
 
 from google.protobuf.struct_pb2 import Struct
 
@@ -9,7 +9,9 @@ def merge(into: Struct, said: Struct) -> None:
         match value.WhichOneof("kind"):
             case "null_value":
                 into.fields.pop(key, None)
-            case "struct_value" if into.fields[key].WhichOneof("kind") == "struct_value":
+            case "struct_value":
+                # Where something else was, this begins an empty object.
+                into.fields[key].struct_value.SetInParent()
                 merge(into.fields[key].struct_value, value.struct_value)
             case _:
                 into.fields[key].CopyFrom(value)
