@@ -9,7 +9,7 @@ from flyteidl.core.security_pb2 import Secret
 
 from services.k8s_launcher.kubernetes.api import Api
 from services.k8s_launcher.kubernetes.api_errors import ApiRefused
-from services.k8s_launcher.kubernetes.objects import POD, SECRET, Kind, Object
+from services.k8s_launcher.kubernetes.objects import NAMESPACE, POD, SECRET, Kind, Object
 from services.k8s_launcher.kubernetes.pods.pod import build_pod
 from services.k8s_launcher.kubernetes.secret_settings import SecretInjectionSettings
 from services.k8s_launcher.kubernetes.secrets import inject
@@ -114,6 +114,26 @@ async def test_pod_of_a_raw_container_is_taken_as_it_is(api: Api, ready: str) ->
     assert kept["terminationGracePeriodSeconds"] == 3600
     assert kept["containers"][0]["volumeMounts"][:2] == sent["spec"]["containers"][0]["volumeMounts"][:2]
     assert "s3cret" not in str(kept)
+
+
+async def test_pod_of_a_raw_container_is_taken_where_pods_must_be_restricted(api: Api, ready: str) -> None:
+    """The operator's defaults for containers make a task's pod fit; what copies fits too."""
+    enforced = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
+    await api.patch(NAMESPACE, None, ready, enforced)
+    refused = build_pod(task(raw(), settings_of=KubernetesSettings.model_validate({"raw_containers": STORE})))
+    with pytest.raises(ApiRefused, match="violates PodSecurity"):
+        await api.create(POD, ready, {**refused.manifest, "metadata": {"name": "refused"}}, dry_run=True)
+    rights = {
+        "runAsNonRoot": True,
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    settings = KubernetesSettings.model_validate(
+        {"raw_containers": STORE, "pods": {"default_security_context": rights}}
+    )
+    fits = build_pod(task(raw(), settings_of=settings)).manifest
+    assert await api.create(POD, ready, {**fits, "metadata": {"name": "fits"}}, dry_run=True)
 
 
 def _without_defaults(kept: Object, sent: Object) -> Object:

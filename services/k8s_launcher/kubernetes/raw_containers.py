@@ -22,7 +22,8 @@ UPLOADER: Final = "flyte-copilot-uploader"
 DOWNLOADER: Final = "flyte-copilot-downloader"
 _INPUTS: Final = "flyte-inputs"
 _OUTPUTS: Final = "flyte-outputs"
-_READY_FILE: Final = "/tmp/collecting"
+# Writable also where the rest of a container's files are not.
+_READY_FILE: Final = "/dev/shm/flyte-copilot-uploader"
 _FORMATS: Final = tasks_pb2.DataLoadingConfig.LiteralMapFormat
 
 
@@ -44,10 +45,10 @@ def add_copying(spec: Object, task: Task, primary: str) -> None:
     after: list[Object] = []
     if interfaces.has_inputs(task.template):
         mount = _mount(spec, task, primary, _INPUTS, input_path)
-        after.append(_container(DOWNLOADER, spec, primary, settings, mount, _download(task, config, input_path)))
+        after.append(_container(DOWNLOADER, settings, mount, _download(task, config, input_path)))
     if interfaces.has_outputs(task.template):
         mount = _mount(spec, task, primary, _OUTPUTS, output_path)
-        uploader = _container(UPLOADER, spec, primary, settings, mount, _collect(task, settings, output_path))
+        uploader = _container(UPLOADER, settings, mount, _collect(task, settings, output_path))
         uploader["restartPolicy"] = "Always"
         # It must not miss that the others have ended: they start when it listens.
         uploader["startupProbe"] = {
@@ -59,6 +60,20 @@ def add_copying(spec: Object, task: Task, primary: str) -> None:
         spec["terminationGracePeriodSeconds"] = settings.timeout_seconds
     if before or after:
         spec["initContainers"] = [*before, *(spec.get("initContainers") or []), *after]
+
+
+def secure_copying(spec: Object, task: Task, primary: str) -> None:
+    """Give the containers that copy the rights they need, as far as the pod lets them. Changes `spec`.
+
+    To be called when all is known that operator, PodTemplate and task say of rights; what a PodTemplate says of init
+    containers goes before.
+    """
+    if _config(task) is None:
+        return
+    context = _security_context(spec, primary, task.settings.raw_containers)
+    for container in spec.get("initContainers") or []:
+        if container.get("name") in (UPLOADER, DOWNLOADER):
+            container["securityContext"] = {**copy.deepcopy(context), **(container.get("securityContext") or {})}
 
 
 def _config(task: Task) -> tasks_pb2.DataLoadingConfig | None:
@@ -117,9 +132,7 @@ def _collect(task: Task, settings: RawContainerSettings, path: str) -> list[str]
     ]
 
 
-def _container(
-    name: str, spec: Object, primary: str, settings: RawContainerSettings, mount: Object, arguments: list[str]
-) -> Object:
+def _container(name: str, settings: RawContainerSettings, mount: Object, arguments: list[str]) -> Object:
     amounts = {"cpu": settings.cpu, "memory": settings.memory}
     return {
         "name": name,
@@ -132,7 +145,6 @@ def _container(
         "resources": {"requests": dict(amounts), "limits": dict(amounts)},
         "volumeMounts": [dict(mount)],
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "securityContext": _security_context(spec, primary, settings),
     }
 
 
@@ -150,12 +162,18 @@ def _environment(settings: RawContainerSettings) -> list[Object]:
 def _security_context(spec: Object, primary: str, settings: RawContainerSettings) -> Object:
     if settings.security_context is not None:
         return copy.deepcopy(settings.security_context)
-    contexts = (_main(spec, primary).get("securityContext") or {}, spec.get("securityContext") or {})
-    if any(context.get("runAsNonRoot") for context in contexts):
-        user = next((context["runAsUser"] for context in contexts if context.get("runAsUser")), None)
-        context: Object = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    own: Object = _main(spec, primary).get("securityContext") or {}
+    of_pod: Object = spec.get("securityContext") or {}
+    if own.get("runAsNonRoot") or of_pod.get("runAsNonRoot"):
         # Files of the same user can be read whatever their mode is.
-        return context if user is None else {**context, "runAsUser": user}
+        user = own.get("runAsUser") or of_pod.get("runAsUser")
+        found = {"runAsUser": user, "seccompProfile": own.get("seccompProfile")}
+        return {
+            "runAsNonRoot": True,
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            **{name: value for name, value in found.items() if value},
+        }
     # A program may leave files that only its own user may read, whoever that is.
     return {
         "runAsUser": 0,

@@ -33,6 +33,9 @@ IMAGES = ImageConfig(Image("default", "task", "1"))
 STORE = {"endpoint": "http://store:9000", "bucket": "b", "region": "eu-1"}
 
 
+UNPRIVILEGED = {"runAsNonRoot": True, "allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+
+
 def raw(**fields: Any) -> tasks_pb2.TaskTemplate:
     """The template that flytekit makes of a ContainerTask."""
     made = ContainerTask(
@@ -52,8 +55,14 @@ def raw(**fields: Any) -> tasks_pb2.TaskTemplate:
     return template.to_flyte_idl()
 
 
-def spec_of(template: tasks_pb2.TaskTemplate, *, pod_template: Object | None = None, **settings: Any) -> Object:
-    whole = KubernetesSettings.model_validate({"raw_containers": {**STORE, **settings}})
+def spec_of(
+    template: tasks_pb2.TaskTemplate,
+    *,
+    pod_template: Object | None = None,
+    pods: Object | None = None,
+    **settings: Any,
+) -> Object:
+    whole = KubernetesSettings.model_validate({"raw_containers": {**STORE, **settings}, "pods": pods or {}})
     return build_pod(task(template, settings_of=whole, pod_template=pod_template)).manifest["spec"]
 
 
@@ -207,13 +216,45 @@ def test_the_containers_that_copy_have_as_few_rights_as_will_do() -> None:
         containers=[V1Container(name="primary")], security_context={"runAsNonRoot": True, "runAsUser": 1000}
     )
     for container in spec_of(raw(pod_template=PodTemplate(pod_spec=unprivileged)))["initContainers"]:
-        assert container["securityContext"] == {
-            "runAsUser": 1000,
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-        }
+        assert container["securityContext"] == {**UNPRIVILEGED, "runAsUser": 1000}
     own = {"runAsUser": 7}
     assert spec_of(raw(), security_context=own)["initContainers"][0]["securityContext"] == own
+
+
+def of_template(spec: Object) -> Object:
+    return {"spec": {"containers": [{"name": "default", "image": "x"}], **spec}}
+
+
+PROFILE = {"seccompProfile": {"type": "RuntimeDefault"}}
+WHO_FORBIDS_ROOT: dict[str, tuple[Any, Object]] = {
+    "the operator, of pods": ({"pods": {"default_pod_security_context": {"runAsNonRoot": True}}}, {}),
+    "the operator, of containers": (
+        {"pods": {"default_security_context": {"runAsNonRoot": True, "runAsUser": 5, **PROFILE}}},
+        {"runAsUser": 5, **PROFILE},
+    ),
+    "a pod template, of pods": (
+        {"pod_template": of_template({"securityContext": {"runAsNonRoot": True, "runAsUser": 5}})},
+        {"runAsUser": 5},
+    ),
+    "a pod template, of containers": (
+        {"pod_template": {"spec": {"containers": [{"name": "primary", "securityContext": {"runAsNonRoot": True}}]}}},
+        {},
+    ),
+}
+
+
+@pytest.mark.parametrize("who", WHO_FORBIDS_ROOT)
+def test_the_containers_that_copy_are_not_root_where_somebody_forbids_it(who: str) -> None:
+    fields, expected = WHO_FORBIDS_ROOT[who]
+    for container in spec_of(raw(), **fields)["initContainers"]:
+        assert container["securityContext"] == {**UNPRIVILEGED, **expected}
+
+
+def test_pod_templates_say_what_init_containers_may_that_copy() -> None:
+    inits = [{"name": "default-init", "securityContext": {"readOnlyRootFilesystem": True, "runAsUser": 9}}]
+    for container in spec_of(raw(), pod_template=of_template({"initContainers": inits}))["initContainers"]:
+        context = container["securityContext"]
+        assert (context["readOnlyRootFilesystem"], context["runAsUser"]) == (True, 9)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from services.k8s_launcher.kubernetes.pods.metadata import NOTE, PRIMARY, Metada
 from services.k8s_launcher.kubernetes.pods.resources import with_gpus_named
 from services.k8s_launcher.kubernetes.pods.shared_memory import mount_shared_memory
 from services.k8s_launcher.kubernetes.pods.specification import SIDECAR, raw_pod
-from services.k8s_launcher.kubernetes.raw_containers import DOWNLOADER, add_copying
+from services.k8s_launcher.kubernetes.raw_containers import DOWNLOADER, add_copying, secure_copying
 from services.k8s_launcher.kubernetes.secrets import inject, marks
 
 RAW_CONTAINER: Final = "raw-container"
@@ -59,6 +59,7 @@ def pod_spec_for(task: Task, *, interruptible: bool | None = None) -> PodForm:
         spec = onto_template(under, spec, primary=primary, primary_init=DOWNLOADER)
         metadata = Metadata.of_object(task.pod_template.get("metadata")).under(metadata)
     metadata = metadata.of_a_user()
+    secure_copying(spec, task, primary)
     select_accelerator(spec, task)
     extended = extended_resources(task)
     if extended.HasField("shared_memory"):
