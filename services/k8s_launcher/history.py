@@ -11,6 +11,18 @@ from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
 from services.k8s_launcher.runtime import Execution
 
 
+# Clients are told versions as numbers of 32 bits; what is left is for the attempts to count in.
+_LARGEST = 2**31 - 2**24
+
+
+def version_after(observations: int) -> int:
+    """The version that one counts on from who begins when there are so many observations.
+
+    After some two thousand millions it stays the same: who follows an attempt goes on from its last version anyway.
+    """
+    return min(observations, _LARGEST)
+
+
 class History:
     """Reads the log."""
 
@@ -19,7 +31,7 @@ class History:
 
     async def version(self) -> int:
         """A number that all versions of observations so far are not above. Raises `LogUnavailable`."""
-        return await self._log.stream_sequence("LAUNCHER")
+        return version_after(await self._log.stream_sequence("LAUNCHER"))
 
     async def observed(self, execution: Execution) -> Mapping[tuple[str, int], AttemptObserved]:
         """The newest observation of each attempt, by node and number. Raises what `Log.load` does."""
