@@ -10,7 +10,6 @@ from flightlog_protos.execution.v1.facts_pb2 import ExecutionAborted, ExecutionF
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
 from services.k8s_launcher.runtime import Execution
 
-
 # Clients are told versions as numbers of 32 bits; what is left is for the attempts to count in.
 _LARGEST = 2**31 - 2**24
 
