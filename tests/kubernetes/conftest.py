@@ -5,6 +5,8 @@ The first run on a machine builds it, which takes minutes. Where Go is missing, 
 
 from __future__ import annotations
 
+import json
+import socket
 from collections.abc import AsyncIterator
 from uuid import uuid4
 
@@ -12,6 +14,7 @@ import pytest
 import pytest_asyncio
 
 from flightlog_blobs import BlobSettings
+from flightlog_cli.stack_process import StackProcess
 from flightlog_cluster.build import GoMissing
 from flightlog_cluster.cluster import Cluster, run_cluster
 from flightlog_cluster.crds import DefinitionsMissing
@@ -23,6 +26,7 @@ from tests.kubernetes.accounts import has_account
 from tests.kubernetes.asking import until
 from tests.kubernetes.defining import define_all
 from tests.kubernetes.launching import Launching, launching_on
+from tests.kubernetes.whole_runs import CONNECTED, PENDING_TIMEOUT_DAYS, Stack
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -79,3 +83,40 @@ async def launching(
     """A project of the test's own, with orders on the log and a namespace for its objects."""
     async with launching_on(api, kubernetes_settings, log_settings, blob_settings) as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def connector_port() -> int:
+    """Where the stack has a connector for tasks of type `CONNECTED`: nobody listens unless a test does."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def stack(
+    cluster: Cluster, api: Api, connector_port: int, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Stack]:
+    """A whole stack whose launcher makes pods that no scheduler takes: their status is the test's."""
+    suffix = uuid4().hex[:8]
+    prefix = "FLIGHTLOG_KUBERNETES__"
+    environment = {
+        "FLIGHTLOG_LAUNCHER__RUNTIME": "kubernetes",
+        "FLIGHTLOG_LAUNCHER__CONNECTORS__DEFAULT__ENDPOINT": f"127.0.0.1:{connector_port}",
+        "FLIGHTLOG_LAUNCHER__CONNECTORS__SUPPORTED_TASK_TYPES": json.dumps([CONNECTED]),
+        f"{prefix}KUBECONFIG": str(cluster.kubeconfig),
+        f"{prefix}INSTANCE": f"runs-{suffix}",
+        f"{prefix}OWN_NAMESPACE": f"own-{suffix}",
+        f"{prefix}NAMESPACE_TEMPLATE": f"{{project}}-{{domain}}-{suffix}",
+        f"{prefix}PODS__SCHEDULER_NAME": "nobody",
+        f"{prefix}LOGS__KUBERNETES_ENABLED": "true",
+        f"{prefix}STATUS__POD_PENDING_TIMEOUT": f"P{PENDING_TIMEOUT_DAYS}D",
+        f"{prefix}LAUNCHING__BACKOFF_FIRST_SECONDS": "0.1",
+        f"{prefix}LAUNCHING__BACKOFF_LONGEST_SECONDS": "0.2",
+    }
+    own = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": f"own-{suffix}"}}
+    await api.create(NAMESPACE, None, own)
+    with StackProcess(tmp_path_factory.mktemp("kubernetes-stack"), environment=environment) as process:
+        running = Stack(process, api, f"{{project}}-{{domain}}-{suffix}")
+        yield running
+        await running.close()

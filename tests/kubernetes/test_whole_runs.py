@@ -1,61 +1,21 @@
 """Executions whose tasks end in every way a pod can, from the API down to the cluster and back: the real execution
-service decides what follows (k8s-contract T41, T48 to T58, T65, T68)."""
+service decides what follows (k8s-contract §9.2)."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Any
-from uuid import uuid4
+from collections.abc import Awaitable, Callable
 
 import pytest
-import pytest_asyncio
+from flyteidl.admin import execution_pb2
 from flyteidl.core.execution_pb2 import ExecutionError, TaskExecution, WorkflowExecution
 
-from flightlog_cli.stack_process import StackProcess
-from flightlog_cluster.cluster import Cluster
-from services.k8s_launcher.kubernetes.api import Api
-from services.k8s_launcher.kubernetes.objects import NAMESPACE, POD
+from services.k8s_launcher.kubernetes.objects import POD
+from tests.kubernetes import workflows
 from tests.kubernetes.asking import until
-from tests.kubernetes.whole_runs import DOMAIN, PROJECT, Run, Stack, error, outputs
-from tests.unit.kubernetes.pod_statuses import container, not_ready, running, terminated, waiting
+from tests.kubernetes.whole_runs import PENDING_TIMEOUT_DAYS, Run, Stack, ended, error, failed, outputs
+from tests.unit.kubernetes.pod_statuses import condition, container, not_ready, running, terminated, waiting
 
 USER, SYSTEM = ExecutionError.USER, ExecutionError.SYSTEM
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def stack(cluster: Cluster, api: Api, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    """A stack whose launcher makes pods that no scheduler takes: their status is the test's."""
-    suffix = uuid4().hex[:8]
-    prefix = "FLIGHTLOG_KUBERNETES__"
-    environment = {
-        "FLIGHTLOG_LAUNCHER__RUNTIME": "kubernetes",
-        f"{prefix}KUBECONFIG": str(cluster.kubeconfig),
-        f"{prefix}INSTANCE": f"runs-{suffix}",
-        f"{prefix}OWN_NAMESPACE": f"own-{suffix}",
-        f"{prefix}NAMESPACE_TEMPLATE": f"{{project}}-{{domain}}-{suffix}",
-        f"{prefix}PODS__SCHEDULER_NAME": "nobody",
-        f"{prefix}LOGS__KUBERNETES_ENABLED": "true",
-    }
-    own = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": f"own-{suffix}"}}
-    await api.create(NAMESPACE, None, own)
-    with StackProcess(tmp_path_factory.mktemp("kubernetes-stack"), environment=environment) as process:
-        running_stack = Stack(process, api, f"{PROJECT}-{DOMAIN}-{suffix}")
-        yield running_stack
-        await running_stack.close()
-
-
-def ended(attempt: Any) -> tuple[str, str, int]:
-    """Phase, code and kind of an attempt."""
-    closure = attempt.closure
-    return TaskExecution.Phase.Name(closure.phase), closure.error.code, closure.error.kind
-
-
-async def failed(run: Run, code: str, kind: int = USER) -> list[Any]:
-    """The attempts of a run that failed with this error."""
-    execution = await run.end()
-    assert execution.closure.phase == WorkflowExecution.FAILED
-    assert (execution.closure.error.code, execution.closure.error.kind) == (code, kind)
-    return await run.attempts()
 
 
 async def test_t48_success_with_outputs_and_the_phases_on_the_way(stack: Stack) -> None:
@@ -63,11 +23,7 @@ async def test_t48_success_with_outputs_and_the_phases_on_the_way(stack: Stack) 
     await run.play(0, "Pending", waiting("ContainerCreating"), conditions=[not_ready()])
     await run.play(0, "Running", running(minutes=5))
 
-    async def runs() -> Any:
-        (attempt,) = await run.attempts()
-        return attempt if attempt.closure.phase == TaskExecution.RUNNING else None
-
-    closure = (await until(runs)).closure
+    closure = (await run.attempt_in(TaskExecution.RUNNING)).closure
     assert closure.metadata.plugin_identifier == "container"
     assert [link.name for link in closure.logs] == ["Kubernetes Logs (User)"]
     await run.writes(0, "outputs.pb", outputs())
@@ -154,18 +110,126 @@ async def test_t41_what_will_never_start_is_not_tried_again_and_its_pod_is_delet
     await run.gone(0)
 
 
-async def test_t65_a_deleted_pod_has_a_successor(stack: Stack) -> None:
-    run = await stack.run()
-    pod = await run.pod(0)
-    await run.play(0, "Running", running())
-    await stack.api.delete(POD, stack.namespace, pod["metadata"]["name"], grace_seconds=0)
+async def not_started(stack: Stack, reason: str, retries: int) -> Run:
+    """A run whose first pod is stuck, since before any period of grace."""
+    run = await stack.run(retries=retries)
+    await run.play(0, "Pending", waiting(reason, "because"), conditions=[not_ready()])
+    return run
+
+
+async def test_t40_an_image_that_is_not_to_be_had_uses_the_tasks_retries(stack: Stack) -> None:
+    run = await not_started(stack, "ImagePullBackOff", retries=1)
+    await run.gone(0)
+    init = [container("setup", waiting("ImagePullBackOff", "because"))]
+    # T45: nor of an init container.
+    waits = waiting("PodInitializing")
+    await run.play(1, "Pending", waits, initContainerStatuses=init, conditions=[not_ready()])
+    attempts = await failed(run, "RetriesExhausted|ContainersNotReady|ImagePullBackOff")
+    assert [ended(attempt)[2] for attempt in attempts] == [USER] * 2
+    await run.gone(1)
+
+
+@pytest.mark.parametrize(
+    "reason", [pytest.param("InvalidImageName", id="T42"), pytest.param("CreateContainerError", id="T43")]
+)
+async def test_what_cannot_be_made_is_not_tried_again(stack: Stack, reason: str) -> None:
+    run = await not_started(stack, reason, retries=2)
+    (attempt,) = await failed(run, f"ContainersNotReady|{reason}")
+    assert reason == "InvalidImageName" or attempt.closure.error.message.startswith("Grace period [3m0s] exceeded")
+    await run.gone(0)
+
+
+async def test_t46_a_pod_that_waits_too_long_uses_the_tasks_retries(stack: Stack) -> None:
+    run = await stack.run(retries=1)
+    long_ago = condition("PodScheduled", "False", "Unschedulable", "no room", days=PENDING_TIMEOUT_DAYS + 1)
+    await run.play(0, "Pending", conditions=[long_ago])
+    await run.gone(0)
+    await run.play(1, "Pending", conditions=[long_ago])
+    first, _ = await failed(run, "RetriesExhausted|PodPendingTimeout")
+    assert ended(first) == ("FAILED", "PodPendingTimeout", USER)
+    assert first.closure.error.message == "Unschedulable:no room"
+
+
+async def test_t52_success_without_memory_is_none(stack: Stack) -> None:
+    run = await stack.run(retries=1)
+    await run.play(0, "Succeeded", terminated(0, "OOMKilled"))
     await run.play(1, "Succeeded", terminated(0, "Completed"))
     assert (await run.end()).closure.phase == WorkflowExecution.SUCCEEDED
     first, _ = await run.attempts()
-    assert ended(first) in [
-        ("FAILED", "ResourceDeletedExternally", SYSTEM),
-        ("FAILED", "UnexpectedObjectDeletion", SYSTEM),
-    ]
+    assert ended(first) == ("FAILED", "OOMKilled", USER)
+
+
+async def crash_loop(run: Run) -> None:
+    await run.play(0, "Pending", waiting("CrashLoopBackOff", "because"), conditions=[not_ready()])
+
+
+async def killed(run: Run) -> None:
+    await run.play(0, "Failed", terminated(137, "Error"))
+
+
+async def deleted(run: Run) -> None:
+    await run.play(0, "Running", running())
+    await run.attempt_in(TaskExecution.RUNNING)
+    name = (await run.pod(0))["metadata"]["name"]
+    await run.stack.api.delete(POD, run.namespace, name, grace_seconds=0)
+
+
+async def held(run: Run) -> None:
+    """It is to go, and somebody has yet to do something about that."""
+    name = (await run.pod(0))["metadata"]["name"]
+    await run.stack.api.patch(POD, run.namespace, name, {"metadata": {"finalizers": ["flightlog.test/hold"]}})
+    await deleted(run)
+    assert (await run.pod(1))["metadata"]["name"] != name
+    await run.stack.api.patch(POD, run.namespace, name, {"metadata": {"finalizers": None}})
+
+
+@pytest.mark.parametrize(
+    ("happens", "codes"),
+    [
+        pytest.param(crash_loop, {"ContainersNotReady|CrashLoopBackOff"}, id="T44"),
+        pytest.param(killed, {"Interrupted"}, id="T54"),
+        pytest.param(deleted, {"ResourceDeletedExternally", "UnexpectedObjectDeletion"}, id="T65"),
+        pytest.param(held, {"UnexpectedObjectDeletion"}, id="T66"),
+    ],
+)
+async def test_what_is_nobodys_fault_has_a_successor_though_the_task_has_no_retries(
+    stack: Stack, happens: Callable[[Run], Awaitable[None]], codes: set[str]
+) -> None:
+    run = await stack.run()
+    await happens(run)
+    await run.play(1, "Succeeded", terminated(0, "Completed"))
+    assert (await run.end()).closure.phase == WorkflowExecution.SUCCEEDED
+    first, _ = await run.attempts()
+    phase, code, kind = ended(first)
+    assert (phase, kind) == ("FAILED", SYSTEM)
+    assert code in codes
+    await run.gone(0)
+
+
+async def test_t69_an_abort_deletes_the_pod_and_nothing_follows(stack: Stack) -> None:
+    run = await stack.run(retries=3)
+    await run.attempt_in(TaskExecution.QUEUED)
+    await stack.admin.TerminateExecution(execution_pb2.ExecutionTerminateRequest(id=run.id, cause="not wanted"))
+    assert (await run.end()).closure.phase == WorkflowExecution.ABORTED
+    await run.gone(0)
+    await run.attempt_in(TaskExecution.ABORTED)
+    assert len(await run.attempts()) == 1
+    assert await run.pods() == {}
+
+
+async def test_t70_what_takes_too_long_is_tried_again_until_all_of_it_takes_too_long(stack: Stack) -> None:
+    run = await stack.run_workflow(workflows.too_slow)
+    await run.play(0, "Running", running())
+    await run.pod(1)
+    await run.gone(0)
+    execution = await run.end()
+    assert execution.closure.phase == WorkflowExecution.FAILED
+    # Twice the time is all there is, whatever the retries.
+    assert (execution.closure.error.code, execution.closure.error.kind) == ("Timeout", USER)
+    first, second = await run.attempts()
+    assert [ended(attempt)[0] for attempt in (first, second)] == ["ABORTED"] * 2
+    assert "task execution timeout [4s] expired" in [reason.message for reason in first.closure.reasons]
+    await run.gone(1)
 
 
 async def test_t68_a_long_message_is_cut_in_its_middle(stack: Stack) -> None:
@@ -190,13 +254,13 @@ async def test_t68_a_long_message_is_cut_in_its_middle(stack: Stack) -> None:
 
 async def test_why_tells_what_the_cluster_says(stack: Stack) -> None:
     run = await stack.run()
-    condition = {
+    unplaced = {
         "type": "PodScheduled",
         "status": "False",
         "reason": "Unschedulable",
         "message": "0/3 nodes have a GPU",
     }
-    await run.play(0, "Pending", conditions=[condition])
+    await run.play(0, "Pending", conditions=[unplaced])
 
     def told() -> str:
         text = stack.process.cli("why", run.id.name).stdout
