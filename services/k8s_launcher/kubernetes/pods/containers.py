@@ -79,9 +79,12 @@ def environment_sources(task: Task) -> list[Object]:
 
 
 def rendered(words: Sequence[str], task: Task) -> list[str]:
-    """A command with its placeholders replaced. Raises `NotLaunchable`."""
+    """A command with its placeholders replaced. Raises `NotLaunchable`.
+
+    `$(NAME)` and `$$` in a command are Kubernetes' to replace; in a value they are the value's.
+    """
     try:
-        return render(words, task.values, task.inputs)
+        return render(words, task.values, task.inputs, written=lambda value: value.replace("$", "$$"))
     except TemplateError as error:
         raise bad_specification(str(error)) from None
 

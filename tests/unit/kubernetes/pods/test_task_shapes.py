@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from flyteidl.core import tasks_pb2
+from flyteidl.core import literals_pb2, tasks_pb2
 
 from services.k8s_launcher.kubernetes.objects import Object, Task
 from services.k8s_launcher.kubernetes.pods.pod import build_pod
@@ -142,6 +142,15 @@ def test_commands_of_all_containers_are_rendered() -> None:
     assert spec["containers"][0]["command"] == ["sh", "s3://b/meta/n0/data/inputs.pb"]
     assert spec["containers"][1]["args"] == ["s3://b/meta/n0/data/0"]
     assert spec["initContainers"][0]["args"] == [f"s3://b/raw/gl/{NAME}"]
+
+
+def test_values_in_commands_are_no_references_to_variables() -> None:
+    """Kubernetes replaces `$(NAME)` by a variable and `$$` by `$`, wherever they come from."""
+    value = literals_pb2.Literal()
+    value.scalar.primitive.string_value = "pa$$word $(FLYTE_AWS_SECRET_ACCESS_KEY) $"
+    made = template(container=container("$(MINE)", "{{.inputs.x}}"))
+    args = built(task(made, inputs={"x": value}))["spec"]["containers"][0]["args"]
+    assert args == ["$(MINE)", "pa$$$$word $$(FLYTE_AWS_SECRET_ACCESS_KEY) $$"]
 
 
 def test_command_of_a_template_is_not_rendered() -> None:
