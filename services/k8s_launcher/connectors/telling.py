@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from typing import Final
 
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved, Exit
 from services.k8s_launcher.connectors.reading import Reading
+from services.k8s_launcher.pace import Pace
 from services.k8s_launcher.runtime import FINAL, AttemptKey
 
 PLUGIN: Final = "connector-service"
@@ -20,12 +22,18 @@ class Account:
         self._key = key
         self._version = version
         self.last = last
+        self._pace = Pace()
 
     def next(self, reading: Reading) -> AttemptObserved | None:
-        """What is to be said of a reading; None when nothing is new in it. To be sent, in order."""
+        """What is to be said of a reading; None when nothing is new in it, or not now. To be sent, in order."""
         observed = observation(self._key, reading)
-        if self.last is not None and reading.stage not in FINAL and _same(self.last, observed):
+        if self.last is None or reading.stage != self.last.stage or reading.stage in FINAL:
+            self._pace.begin()
+        elif _same(self.last, observed) or self._pace.pause(time.monotonic()):
+            # It is looked at again and again.
             return None
+        else:
+            self._pace.said(time.monotonic())
         self._version += 1
         observed.version = self._version
         self.last = observed

@@ -10,8 +10,8 @@ from google.protobuf import json_format
 
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
 from services.k8s_launcher.kubernetes.objects import Plugin, Reading
-from services.k8s_launcher.kubernetes.pace import Pace
 from services.k8s_launcher.orders import Order
+from services.k8s_launcher.pace import Pace
 from services.k8s_launcher.runtime import FINAL, AttemptKey
 from services.k8s_launcher.task_templates import NotLaunchable
 

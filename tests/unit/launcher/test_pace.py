@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
+from services.k8s_launcher.connectors.reading import Reading as ConnectorReading
+from services.k8s_launcher.connectors.telling import Account
 from services.k8s_launcher.kubernetes.attempts import Attempt
 from services.k8s_launcher.kubernetes.dispatch import plugin
 from services.k8s_launcher.kubernetes.objects import Reading
-from services.k8s_launcher.kubernetes.pace import Pace
 from services.k8s_launcher.orders import Order
+from services.k8s_launcher.pace import Pace
 from services.k8s_launcher.runtime import AttemptKey
 
 
@@ -72,3 +74,12 @@ async def test_stages_and_ends_are_said_at_once() -> None:
     end = attempt.next(Reading(AttemptObserved.LOST))
     assert end is not None
     assert end.version > again.version
+
+
+def test_tasks_of_connectors_do_not_tell_every_percent_either() -> None:
+    account = Account(AttemptKey("p", "d", "e", "n0", 0), version=7, last=None)
+    said = [account.next(ConnectorReading(AttemptObserved.RUNNING, f"{n} %")) for n in range(100)]
+    assert [observed.version for observed in said if observed is not None] == list(range(8, 17))
+    end = account.next(ConnectorReading(AttemptObserved.EXITED))
+    assert end is not None
+    assert end.version == 17
