@@ -9,8 +9,8 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 
 from services.k8s_launcher.orders import Order, Orders
 from services.k8s_launcher.runtime import Origin, Scheduled
+from tests.integration.connectors.playing import META, PlayedConnector, played
 from tests.kubernetes.asking import until
-from tests.kubernetes.connecting import META, PlayedConnector, played
 from tests.kubernetes.launching import Launching
 from tests.kubernetes.whole_runs import CONNECTED, Run, Stack
 
@@ -47,7 +47,7 @@ async def test_a_connector_gets_the_whole_pod_and_the_cluster_none(stack: Stack,
         assert request.template.k8s_pod.metadata.labels["execution-id"] == run.id.name
         assert request.task_execution_metadata.namespace == stack.namespace
         assert await run.pods() == {}
-        connector.phase = TaskExecution.SUCCEEDED
+        connector.resource.phase = TaskExecution.SUCCEEDED
         assert (await run.end()).closure.phase == WorkflowExecution.SUCCEEDED
 
 

@@ -154,7 +154,8 @@ class Life:
                 ) from None
             raise NotLaunchable("TaskTypeUnknown", str(error)) from None
         connector = self._place.connectors.get(served.connector)
-        if connector is None or not await connector.is_reachable(_CONNECT_SECONDS):
+        seconds = min(_CONNECT_SECONDS, self._place.settings.patience_seconds)
+        if connector is None or not await connector.is_reachable(seconds):
             raise _NotYet(_UNAVAILABLE, f"the connector {served.connector!r} cannot be reached")
         return served, request
 
@@ -169,10 +170,10 @@ class Life:
                 code, why = error.code, str(error)
             except _STORE_AWAY as error:
                 code, why = "ObjectStoreUnavailable", f"the task's data cannot be read: {error}"
-            if loop.time() > deadline:
-                raise NotLaunchable(code, why, system=True, recoverable=True)
             if self.order.resource_meta is None:
                 self._say(Reading(AttemptObserved.WAITING_FOR_RESOURCES, why))
+            if loop.time() > deadline:
+                raise NotLaunchable(code, why, system=True, recoverable=True)
             await asyncio.sleep(between_tries(tries))
             tries += 1
 
