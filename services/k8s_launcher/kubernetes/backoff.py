@@ -72,8 +72,12 @@ class Backoff:
         *,
         amounts: Amounts | None = None,
         after_seconds: float | None = None,
+        longest_seconds: float | None = None,
     ) -> None:
-        """`who` was refused: the amounts that did not fit (None: it was not about amounts), and when to ask again."""
+        """`who` was refused: the amounts that did not fit (None: it was not about amounts), and when to ask again.
+
+        `longest_seconds`: instead of the usual one, when that is longer.
+        """
         state = self._states.get(key)
         if state is None:
             state = self._states[key] = _State(0, now, reason, dict(amounts) if amounts is not None else None)
@@ -89,7 +93,8 @@ class Backoff:
         if state.probing == who or not state.refusals:
             state.probing = None
             state.refusals += 1
-            state.until = now + min(self._first * 2.0 ** min(state.refusals - 1, 32), self._longest)
+            longest = self._longest if longest_seconds is None else min(self._longest, longest_seconds)
+            state.until = now + min(self._first * 2.0 ** min(state.refusals - 1, 32), longest)
         if after_seconds is not None:
             state.until = max(state.until, now + after_seconds)
         state.reason = reason
@@ -121,6 +126,11 @@ class Backoff:
         """Why whatever waits under a key waits; empty when nothing does."""
         state = self._states.get(key)
         return state.reason if state is not None else ""
+
+    def goes_on(self, key: Hashable) -> bool:
+        """Whether it was tried again and refused again: this is no moment's trouble."""
+        state = self._states.get(key)
+        return state is not None and state.refusals > 1
 
     def next_at(self, now: float) -> float | None:
         """When a try becomes possible that is not now; None: only an event can make one possible."""

@@ -32,6 +32,8 @@ from services.k8s_launcher.runtime import execution_of
 from services.k8s_launcher.task_templates import NotLaunchable
 
 _STORE = "object store"
+# One try costs nobody anything, and an API server that restarts is back soon.
+_UNREACHABLE_SECONDS = 4.0
 _log = structlog.get_logger(__name__)
 _waiting = Gauge("flightlog_kubernetes_waiting_attempts", "Attempts without an object", ["project", "domain"])
 _launch_seconds = Histogram(
@@ -297,7 +299,13 @@ class Creating:
                 self._backoff.given_up(where, attempt)
                 raise meaning.error
         self._backoff.refused(
-            where, attempt, clock(), meaning.reason, amounts=meaning.amounts, after_seconds=meaning.after_seconds
+            where,
+            attempt,
+            clock(),
+            meaning.reason,
+            amounts=meaning.amounts,
+            after_seconds=meaning.after_seconds,
+            longest_seconds=None if isinstance(error, ApiRefused) else _UNREACHABLE_SECONDS,
         )
         self._put_back(attempt, shape, meaning.reason)
 
@@ -352,8 +360,8 @@ class Creating:
                     f"{self._settings.max_in_flight} attempts of {'-'.join(place)} are in flight, which is the limit"
                 )
             else:
-                blocked = next((each for each in (_STORE, where) if not self._backoff.may_try(each, None, now)), None)
-                reason = self._backoff.reason(blocked)
+                blocks = [each for each in (_STORE, where) if not self._backoff.may_try(each, None, now)]
+                reason = next((self._backoff.reason(each) for each in blocks if self._backoff.goes_on(each)), "")
             if reason:
                 for attempt in self._untold.pop((place, where)):
                     self._outcomes.waits(attempt, reason)

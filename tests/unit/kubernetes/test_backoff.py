@@ -98,6 +98,31 @@ def test_api_says_itself_when_to_ask_again() -> None:
     assert backoff.next_at(0) == 30
 
 
+def test_api_that_is_unreachable_is_asked_more_often() -> None:
+    backoff = Backoff(1, 20)
+    now, delays = 0.0, list[float]()
+    for _ in range(6):
+        backoff.trying(KEY, "a", now)
+        backoff.refused(KEY, "a", now, "unreachable", longest_seconds=4)
+        delays.append((backoff.next_at(now) or 0.0) - now)
+        now += delays[-1]
+    assert delays == [1, 2, 4, 4, 4, 4]
+
+
+def test_wait_is_worth_a_word_when_it_was_not_over_after_the_first_delay() -> None:
+    backoff = Backoff(1, 20)
+    assert not backoff.goes_on(KEY)
+    for who in ("a", "b"):
+        backoff.refused(KEY, who, 0, "busy")
+    assert not backoff.goes_on(KEY)
+    backoff.trying(KEY, "a", 1)
+    backoff.refused(KEY, "a", 1, "busy")
+    assert backoff.goes_on(KEY)
+    backoff.trying(KEY, "a", 3)
+    backoff.succeeded(KEY, "a")
+    assert not backoff.goes_on(KEY)
+
+
 def test_try_that_was_given_up_lets_another_one_try() -> None:
     backoff = Backoff(1, 20)
     refuse(backoff, "a", 0)
