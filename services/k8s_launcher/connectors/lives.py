@@ -331,7 +331,7 @@ class Life:
         self._say(self._account.with_reason(reason.partition("\n")[0]))
 
     def _say(self, reading: Reading) -> None:
-        observed = self._account.next(reading) if not self.over else None
+        observed = self._account.next(reading, asyncio.get_running_loop().time()) if not self.over else None
         if observed is None:
             return
         if reading.stage not in FINAL:

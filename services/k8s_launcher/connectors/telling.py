@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
 from typing import Final
 
@@ -24,16 +23,19 @@ class Account:
         self.last = last
         self._pace = Pace()
 
-    def next(self, reading: Reading) -> AttemptObserved | None:
-        """What is to be said of a reading; None when nothing is new in it, or not now. To be sent, in order."""
+    def next(self, reading: Reading, now: float) -> AttemptObserved | None:
+        """What is to be said of a reading; None when nothing is new in it, or not now. To be sent, in order.
+
+        `now`: seconds of any clock that only goes forward.
+        """
         observed = observation(self._key, reading)
         if self.last is None or reading.stage != self.last.stage or reading.stage in FINAL:
             self._pace.begin()
-        elif _same(self.last, observed) or self._pace.pause(time.monotonic()):
+        elif _same(self.last, observed) or self._pace.pause(now):
             # It is looked at again and again.
             return None
         else:
-            self._pace.said(time.monotonic())
+            self._pace.said(now)
         self._version += 1
         observed.version = self._version
         self.last = observed

@@ -78,8 +78,8 @@ async def test_stages_and_ends_are_said_at_once() -> None:
 
 def test_tasks_of_connectors_do_not_tell_every_percent_either() -> None:
     account = Account(AttemptKey("p", "d", "e", "n0", 0), version=7, last=None)
-    said = [account.next(ConnectorReading(AttemptObserved.RUNNING, f"{n} %")) for n in range(100)]
+    said = [account.next(ConnectorReading(AttemptObserved.RUNNING, f"{n} %"), 0) for n in range(100)]
     assert [observed.version for observed in said if observed is not None] == list(range(8, 17))
-    end = account.next(ConnectorReading(AttemptObserved.EXITED))
+    end = account.next(ConnectorReading(AttemptObserved.EXITED), 0)
     assert end is not None
     assert end.version == 17
