@@ -29,6 +29,26 @@ def test_settings_exist() -> None:
     assert named <= known_names() | OF_THE_STACK | SECRETS
 
 
+def test_settings_of_kubernetes_are_documented() -> None:
+    """Each of the launcher's for Kubernetes, as a variable or as a key of the file, in the chapters about it."""
+    page = (ROOT / "docs" / "operations.md").read_text()
+    chapters = page[page.index("\n## Kubernetes\n") :]
+    wanted = {name for name in known_names() if name.startswith("FLIGHTLOG_KUBERNETES__")}
+    leaves = {name for name in wanted if not any(other.startswith(f"{name}__") for other in wanted)}
+    assert len(leaves) > 100
+    # Links to logs are described once for all who have them.
+    missing = {name for name in leaves if not _is_named(name, chapters) and "__LOGS__" not in name}
+    assert not missing
+
+
+def _is_named(name: str, page: str) -> bool:
+    words = name.split("__")
+    last = words[-1]
+    variable = rf"(?:__|`){last}\b"
+    key = rf"\b{last.lower()}\b"
+    return bool(re.search(variable, page) or (len(words) > 3 and re.search(key, page)))
+
+
 def test_metrics_exist() -> None:
     named = found(r"\bflightlog_[a-z_]+\b") - PACKAGES - DATASETS
     assert len(named) > 8
