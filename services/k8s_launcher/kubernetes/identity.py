@@ -10,6 +10,7 @@ import json
 from typing import Any, Final, cast
 
 from services.k8s_launcher.kubernetes.objects import Built, Kind, Object
+from services.k8s_launcher.kubernetes.queueing.volcano import POD_GROUP
 from services.k8s_launcher.runtime import AttemptKey, Execution, execution_of
 
 INSTANCE: Final = "flightlog.dev/instance"
@@ -20,6 +21,7 @@ _EXECUTION: Final = "flightlog.dev/execution"
 _NODE: Final = "flightlog.dev/node"
 _ATTEMPT: Final = "flightlog.dev/attempt"
 _BEFORE: Final = "flightlog.dev/made-before"
+_MADE_BEFORE: Final = (POD_GROUP,)
 
 
 def execution_annotations(execution: Execution) -> dict[str, str]:
@@ -70,11 +72,20 @@ def key_in(seen: Object) -> AttemptKey | None:
 
 
 def made_before(seen: Object) -> list[tuple[Kind, str]]:
-    """What was made for an object before it: kinds and names, in its namespace. It is to go with it."""
-    text = cast("dict[str, str]", seen["metadata"].get("annotations") or {}).get(_BEFORE, "[]")
-    found: list[tuple[Kind, str]] = []
-    for path in cast("list[str]", json.loads(text)):
-        _, root, *group, _, _, plural, name = path.split("/")
-        api_version = "/".join(group) if root == "apis" else group[0]
-        found.append((Kind(api_version, plural, plural), name))
-    return found
+    """What was made for an object before it: kinds and names, in its namespace. It is to go with it.
+
+    Who may write on objects in a namespace may not therefore have whatever removed: only what launchers make so.
+    """
+    metadata = seen["metadata"]
+    text = cast("dict[str, str]", metadata.get("annotations") or {}).get(_BEFORE, "[]")
+    try:
+        paths = json.loads(text)
+    except ValueError:
+        return []
+    names = [(str(path), str(path).rpartition("/")[2]) for path in (paths if isinstance(paths, list) else ())]
+    return [
+        (kind, name)
+        for path, name in names
+        for kind in _MADE_BEFORE
+        if name and path == kind.path(metadata["namespace"], name)
+    ]

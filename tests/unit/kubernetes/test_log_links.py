@@ -213,3 +213,8 @@ class TestDynamicLinks:
         assert wandb.ShowWhilePending
         assert not vscode.ShowWhilePending
         assert vscode.message_format == TaskLog.JSON
+
+
+@pytest.mark.parametrize("spoilt", ["{", "7", "[]", '{"link_type": 7, "port": null}'])
+def test_a_configuration_that_was_spoilt_on_the_object_has_no_links(spoilt: str) -> None:
+    assert _links({}, _pod(**{logs.ANNOTATION: spoilt})) == ()

@@ -93,9 +93,13 @@ def pod_links(
 
 
 def task_config(thing: Object) -> dict[str, str]:
-    """The configuration of the task that an object runs, as far as links need it."""
+    """The configuration of the task that an object runs, as far as links need it; none when it was spoilt there."""
     text = (thing["metadata"].get("annotations") or {}).get(ANNOTATION)
-    return json.loads(text) if text else {}
+    try:
+        found = json.loads(text) if text else {}
+    except ValueError:
+        return {}
+    return {name: str(value) for name, value in found.items()} if isinstance(found, dict) else {}
 
 
 def log_source(pod: Object, container: str) -> LogSource | None:
