@@ -158,6 +158,8 @@ def _kubelet(binary: Path, folder: Path, cluster: Cluster, name: str) -> Program
         "evictionHard": {"memory.available": "50Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
         "failSwapOn": False,
         "healthzPort": port,
+        # The images come from no registry: one that is removed to save room never comes back.
+        "imageGCHighThresholdPercent": 100,
         "nodeStatusUpdateFrequency": "2s",
         "podLogsDir": str(folder / "pod-logs"),
         "port": 0,

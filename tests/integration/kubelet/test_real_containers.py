@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from flyteidl.core.execution_pb2 import TaskExecution, WorkflowExecution
 
 from flightlog_cluster.cluster import Cluster
 from flightlog_cluster.node import Node
@@ -95,7 +96,7 @@ async def test_terminated_execution_leaves_no_pod(run: Any, remote: Any, kube: A
     first = await running(kube, execution)
     remote.terminate(execution, "enough")
     await gone(kube, first)
-    assert remote.fetch_execution(name=execution.id.name).closure.phase == 5  # ABORTED
+    assert remote.fetch_execution(name=execution.id.name).closure.phase == WorkflowExecution.ABORTED
 
 
 async def test_launcher_that_is_killed_finds_its_pods_again(run: Any, done: Any, stack: Any, kube: Api) -> None:
@@ -120,7 +121,8 @@ async def test_node_that_loses_power_costs_an_attempt_and_no_retry(
     execution = done(execution)
     assert execution.is_successful, execution.error
     assert execution.outputs["o0"] == 1
-    assert [attempt.closure.phase for attempt in attempts(execution)] == [5, 3]  # FAILED, SUCCEEDED
+    phases = [attempt.closure.phase for attempt in attempts(execution)]
+    assert phases == [TaskExecution.FAILED, TaskExecution.SUCCEEDED]
 
 
 async def running(kube: Api, execution: Any) -> dict[str, Any]:
