@@ -19,6 +19,7 @@ import pytest_asyncio
 
 from flightlog_cli.embedded.servers import Servers, run_servers
 from flightlog_cli.stack_process import StackProcess
+from tests.warm_pyflyte import WarmPyflyte
 
 if TYPE_CHECKING:
     from flightlog_blobs import BlobSettings
@@ -134,6 +135,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory, receiver_ports: tuple[int, i
     }
     with StackProcess(data, environment=environment) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def warm_pyflyte() -> Iterator[WarmPyflyte]:
+    """The unmodified `pyflyte`, without the seconds that importing flytekit takes."""
+    with WarmPyflyte.open() as warm:
+        yield warm
 
 
 @pytest.fixture

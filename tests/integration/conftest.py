@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from tests.warm_pyflyte import WarmPyflyte
+
 WORKFLOWS = Path(__file__).parent / "flytekit" / "workflows"
 IMAGE = "localhost/flytekit:1"
 POLL = timedelta(milliseconds=100)
@@ -28,14 +30,13 @@ def flyte_environment(stack: Any) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def pyflyte(flyte_environment: dict[str, str]) -> Callable[..., subprocess.CompletedProcess[str]]:
+def pyflyte(
+    flyte_environment: dict[str, str], warm_pyflyte: WarmPyflyte
+) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run the unmodified `pyflyte` in the folder of test workflows."""
 
     def run(*arguments: str, check: bool = True, cwd: Path = WORKFLOWS) -> subprocess.CompletedProcess[str]:
-        command = [str(Path(sys.executable).with_name("pyflyte")), *arguments]
-        result = subprocess.run(
-            command, cwd=cwd, env=flyte_environment, capture_output=True, text=True, timeout=240, check=False
-        )
+        result = warm_pyflyte.run(arguments, cwd=cwd, environment=flyte_environment)
         if check and result.returncode:
             pytest.fail(f"{' '.join(arguments)} exited {result.returncode}\n{result.stdout}\n{result.stderr}")
         return result

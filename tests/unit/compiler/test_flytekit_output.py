@@ -1,10 +1,9 @@
 """What flytekit registers compiles, and flytekit reads the result."""
 
 import io
-import subprocess
-import sys
+import os
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -27,6 +26,7 @@ from flightlog_compiler import (
     generated_workflow,
     requirements,
 )
+from tests.warm_pyflyte import WarmPyflyte
 
 _TESTS = Path(__file__).parents[2]
 _MODULES = [
@@ -50,9 +50,10 @@ class Package:
 
 
 @pytest.fixture(scope="session")
-def packages(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Package]:
+def packages(tmp_path_factory: pytest.TempPathFactory, warm_pyflyte: WarmPyflyte) -> Callable[[Path], Package]:
     """Packages a module once, however many tests look at it."""
-    return cache(lambda module: _packaged(module, tmp_path_factory.mktemp("package")))
+    environment = dict(os.environ)
+    return cache(lambda module: _packaged(warm_pyflyte, environment, module, tmp_path_factory.mktemp("package")))
 
 
 @pytest.fixture(params=_MODULES, ids=lambda path: path.stem)
@@ -65,14 +66,14 @@ def recorded_package(packages: Callable[[Path], Package]) -> Package:
     return packages(_MODULES[0])
 
 
-def _packaged(module: Path, folder: Path) -> Package:
+def _packaged(pyflyte: WarmPyflyte, environment: Mapping[str, str], module: Path, folder: Path) -> Package:
     source = folder / "source"
     source.mkdir()
     copy(module, source)
     archive = folder / "package.tgz"
-    pyflyte = Path(sys.executable).with_name("pyflyte")
-    command = [pyflyte, "--pkgs", module.stem, "package", "--image", "img:1", "--source", source, "--output", archive]
-    done = subprocess.run(command, cwd=source, capture_output=True, text=True, timeout=120, check=False)
+    options = ["--image", "img:1", "--source", source, "--output", archive]
+    arguments = ["--pkgs", module.stem, "package", *options]
+    done = pyflyte.run(arguments, cwd=source, environment=environment, seconds=120)
     assert done.returncode == 0, done.stdout + done.stderr
     package = Package()
     with tarfile.open(fileobj=io.BytesIO(archive.read_bytes())) as members:
