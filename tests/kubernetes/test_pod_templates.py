@@ -57,6 +57,7 @@ def hostname(found: Object | None) -> str | None:
 async def test_named_template_is_the_namespaces_else_the_launchers(
     api: Api, namespace: str, own_namespace: str, templates: PodTemplates
 ) -> None:
+    """T27."""
     await api.create(POD_TEMPLATE, own_namespace, described("big", "launchers"))
     assert hostname(await templates.for_task("big", namespace)) == "launchers"
     await api.create(POD_TEMPLATE, namespace, described("big", "tasks"))
@@ -81,6 +82,7 @@ async def test_template_takes_the_place_of_the_default_one(
 
 
 async def test_named_template_that_is_nowhere_makes_the_task_fail(namespace: str, templates: PodTemplates) -> None:
+    """T28."""
     with pytest.raises(NotLaunchable, match="'absent'") as refused:
         await templates.for_task("absent", namespace)
     assert refused.value.code == "FailedToBuildResource"
@@ -101,3 +103,14 @@ async def test_template_as_the_api_keeps_it_gives_what_it_says_and_nothing_else(
     # The API fills in what nobody says; the task's own goes before that too.
     assert manifest["spec"]["restartPolicy"] == "Never"
     assert container["terminationMessagePolicy"] == "FallbackToLogsOnError"
+
+
+async def test_template_that_names_no_scheduler_chooses_none(
+    api: Api, namespace: str, own_namespace: str, templates: PodTemplates
+) -> None:
+    """The API server writes its default into templates; queues must not take it for the user's choice."""
+    await api.create(POD_TEMPLATE, namespace, described("plain", "h"))
+    found = await templates.for_task("plain", namespace)
+    assert found is not None
+    assert found["spec"]["schedulerName"] == "default-scheduler"
+    assert "schedulerName" not in build_pod(task(pod_template=found)).manifest["spec"]

@@ -8,7 +8,7 @@ All of it may stand in a YAML file too, which `FLIGHTLOG_KUBERNETES__FILE` names
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -25,6 +25,8 @@ from services.k8s_launcher.kubernetes.queueing.settings import QueueingSettings
 from services.k8s_launcher.kubernetes.raw_container_settings import RawContainerSettings
 from services.k8s_launcher.kubernetes.secret_settings import SecretInjectionSettings
 from services.k8s_launcher.kubernetes.settings_file import laid_over, read_settings
+
+_PART: Final = r"([a-z0-9]|\{project\}|\{domain\})"
 
 
 class KubernetesSettings(BaseModel):
@@ -53,7 +55,9 @@ class KubernetesSettings(BaseModel):
         "flightlog", description="Namespace of the launcher: its lease, and pod templates that all projects may use"
     )
     namespace_template: str = Field(
-        "{project}-{domain}", description="Namespace of an execution's objects, from its `{project}` and `{domain}`"
+        "{project}-{domain}",
+        pattern=f"^{_PART}(-*{_PART})*$",
+        description="Namespace of an execution's objects, from its `{project}` and `{domain}`",
     )
     pods: PodSettings = PodSettings.model_validate({})
     task_resources: TaskResourceSettings = TaskResourceSettings.model_validate({})

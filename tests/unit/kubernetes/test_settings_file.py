@@ -99,3 +99,28 @@ def test_file_that_is_not_there_is_an_error(load: Any, monkeypatch: pytest.Monke
     monkeypatch.setenv("FLIGHTLOG_KUBERNETES__FILE", "/nowhere/kubernetes.yaml")
     with pytest.raises(ValidationError, match=r"/nowhere/kubernetes\.yaml"):
         Loaded()
+
+
+def test_amounts_may_be_numbers(load: Any) -> None:
+    found = load("task_resources: {defaults: {cpu: 0.5}, limits: {cpu: 2, gpu: 8}}\nraw_containers: {cpu: 1}\n")
+    assert (found.task_resources.defaults.cpu, found.task_resources.limits.cpu) == ("0.5", "2")
+    assert (found.task_resources.limits.gpu, found.raw_containers.cpu) == ("8", "1")
+    with pytest.raises(ValidationError, match=r"limits\.cpu"):
+        load("task_resources: {limits: {cpu: true}}\n")
+
+
+@pytest.mark.parametrize(
+    "template", ["{project}-{domain}", "{domain}", "tasks", "{project}-{domain}-{{x", "{{ project }}-{{ domain }}"]
+)
+def test_namespaces_of_the_settings_are_ones(load: Any, template: str) -> None:
+    if "{{" not in template:
+        assert load("", NAMESPACE_TEMPLATE=template).namespace_template == template
+        return
+    with pytest.raises(ValidationError, match="namespace"):
+        load("", NAMESPACE_TEMPLATE=template)
+
+
+@pytest.mark.parametrize("template", ["{project}-{org}", "{}", "{project.x}", "{project", "Tasks_{domain}", ""])
+def test_namespace_that_no_execution_could_have_is_refused_at_the_start(load: Any, template: str) -> None:
+    with pytest.raises(ValidationError, match="namespace"):
+        load("", NAMESPACE_TEMPLATE=template)

@@ -34,7 +34,7 @@ def fill_in(spec: Object, scheduled: AttemptScheduled, pods: PodSettings, *, int
 
 def tolerate_taints_of_extended_resources(spec: Object, pods: PodSettings) -> None:
     """Let pods that ask for devices go where the device's name is the taint. Changes `spec`."""
-    asked = _resources(spec, "initContainers", "requests") | _resources(spec, "containers", "requests")
+    asked = _asked(spec, "initContainers", "containers")
     for resource in sorted(asked & {*pods.add_tolerations_for_extended_resources}):
         toleration = {"key": resource, "operator": "Exists", "effect": "NoSchedule"}
         present: list[Object] = spec.get("tolerations") or []
@@ -43,7 +43,7 @@ def tolerate_taints_of_extended_resources(spec: Object, pods: PodSettings) -> No
 
 
 def _tolerations(spec: Object, pods: PodSettings, *, interruptible: bool) -> None:
-    asked = _resources(spec, "containers", "requests") | _resources(spec, "containers", "limits")
+    asked = _asked(spec, "containers")
     found: list[Fields] = [each for name in sorted(asked) for each in pods.resource_tolerations.get(name, ())]
     if interruptible:
         found += pods.interruptible_tolerations
@@ -60,9 +60,11 @@ def _node_selector(spec: Object, pods: PodSettings, *, interruptible: bool) -> N
         spec["nodeSelector"] = selector
 
 
-def _resources(spec: Object, kind: str, side: str) -> set[str]:
-    containers: list[Object] = spec.get(kind) or []
-    return {name for container in containers for name in ((container.get("resources") or {}).get(side) or {})}
+def _asked(spec: Object, *kinds: str) -> set[str]:
+    """Resources that containers ask for. A limit alone asks too: Kubernetes makes the request of it."""
+    containers = [container for kind in kinds for container in spec.get(kind) or []]
+    amounts = [(each.get("resources") or {}).get(side) or {} for each in containers for side in ("requests", "limits")]
+    return {name for each in amounts for name in each}
 
 
 def _alike(toleration: Object, other: Object) -> bool:

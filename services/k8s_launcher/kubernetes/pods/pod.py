@@ -25,6 +25,9 @@ from services.k8s_launcher.kubernetes.secrets import inject, marks
 RAW_CONTAINER: Final = "raw-container"
 """Type of tasks whose containers know nothing of Flyte; they end when all their containers have ended."""
 
+# The API server writes it into every PodTemplate that names none; of a pod it would say that somebody wants it so.
+_DEFAULT_SCHEDULER: Final = "default-scheduler"
+
 
 @dataclass(frozen=True)
 class PodForm:
@@ -56,6 +59,8 @@ def pod_spec_for(task: Task, *, interruptible: bool | None = None) -> PodForm:
     metadata = raw.metadata
     if task.pod_template is not None:
         under = with_gpus_named(task.pod_template.get("spec") or {}, gpu_of(task))
+        if under.get("schedulerName") == _DEFAULT_SCHEDULER:
+            del under["schedulerName"]
         spec = onto_template(under, spec, primary=primary, primary_init=DOWNLOADER)
         metadata = Metadata.of_object(task.pod_template.get("metadata")).under(metadata)
     metadata = metadata.of_a_user()

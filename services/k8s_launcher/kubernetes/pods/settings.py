@@ -9,13 +9,18 @@ from __future__ import annotations
 import os
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
 
 from flightlog_types import quantities
 from services.k8s_launcher.kubernetes.pods.shapes import AFFINITY, misshapen
 
 Fields = dict[str, Any]
 """A part of a pod, as Kubernetes has it."""
+
+
+def _number_as_text(given: Any) -> Any:
+    """In YAML and JSON amounts look like numbers: `cpu: 2`."""
+    return str(given) if isinstance(given, int | float) and not isinstance(given, bool) else given
 
 
 def _is_a_quantity(text: str) -> str:
@@ -30,7 +35,7 @@ def _has_the_shape_of_an_affinity(fields: Fields) -> Fields:
     return fields
 
 
-Quantity = Annotated[str, AfterValidator(_is_a_quantity)]
+Quantity = Annotated[str, BeforeValidator(_number_as_text), AfterValidator(_is_a_quantity)]
 """An amount in Kubernetes' notation: `500m`, `4Gi`."""
 Affinity = Annotated[Fields, AfterValidator(_has_the_shape_of_an_affinity)]
 

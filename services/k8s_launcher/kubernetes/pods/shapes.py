@@ -6,10 +6,20 @@ All else, and whether the values make sense, is the API server's to say.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, cast
 
-Shape: TypeAlias = "type | tuple[type, ...] | list[Shape] | dict[str, Shape]"
+Shape: TypeAlias = "type | tuple[type, ...] | list[Shape] | dict[str, Shape] | Complete"
 """Of a value: one type or some; a list of things of a shape; fields that may be missing, `*` for all others."""
+
+
+@dataclass(frozen=True)
+class Complete:
+    """Fields of which some must be there."""
+
+    needed: tuple[str, ...]
+    fields: dict[str, Shape]
+
 
 _FIELDS: Final[Shape] = {}
 _TEXTS: Final[Shape] = {"*": (str, int, float)}
@@ -17,17 +27,20 @@ _TERM: Final[Shape] = {"matchExpressions": [_FIELDS], "matchFields": [_FIELDS]}
 AFFINITY: Final[Shape] = {
     "nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [_TERM]}}
 }
-_CONTAINER: Final[Shape] = {
-    "name": str,
-    "image": str,
-    "command": [(str, int, float)],
-    "args": [(str, int, float)],
-    "env": [{"name": str, "valueFrom": _FIELDS}],
-    "envFrom": [_FIELDS],
-    "resources": {"requests": _TEXTS, "limits": _TEXTS},
-    "securityContext": _FIELDS,
-    "volumeMounts": [{"name": str, "mountPath": str}],
-}
+_CONTAINER: Final[Shape] = Complete(
+    ("name",),
+    {
+        "name": str,
+        "image": str,
+        "command": [(str, int, float)],
+        "args": [(str, int, float)],
+        "env": [Complete(("name",), {"name": str, "valueFrom": _FIELDS})],
+        "envFrom": [_FIELDS],
+        "resources": {"requests": _TEXTS, "limits": _TEXTS},
+        "securityContext": _FIELDS,
+        "volumeMounts": [Complete(("name", "mountPath"), {"name": str, "mountPath": str})],
+    },
+)
 POD: Final[Shape] = {
     "containers": [_CONTAINER],
     "initContainers": [_CONTAINER],
@@ -38,7 +51,7 @@ POD: Final[Shape] = {
     "securityContext": _FIELDS,
     "serviceAccountName": str,
     "tolerations": [_FIELDS],
-    "volumes": [{"name": str}],
+    "volumes": [Complete(("name",), {"name": str})],
 }
 """A pod's specification."""
 
@@ -54,6 +67,10 @@ def misshapen(value: Any, shape: Shape, path: str) -> str | None:
             return f"{path} must be a list, not {_called(value)}"
         items = enumerate(cast("list[Any]", value))
         return _first(misshapen(item, shape[0], f"{path}[{at}]") for at, item in items)
+    if isinstance(shape, Complete):
+        wrong = misshapen(value, shape.fields, path)
+        missing = next((name for name in shape.needed if wrong is None and name not in value), None)
+        return wrong if missing is None else f"{path} has no {missing}"
     if isinstance(shape, dict):
         if not isinstance(value, Mapping):
             return f"{path} must be an object, not {_called(value)}"

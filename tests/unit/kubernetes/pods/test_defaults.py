@@ -162,6 +162,14 @@ def test_taints_named_like_a_device_are_tolerated_by_plain_pods_too() -> None:
     assert "tolerations" not in spec_of(task(settings_of=configured))
 
 
+def test_device_of_a_limit_alone_is_asked_for() -> None:
+    """Kubernetes makes the request of the limit, but only when it has the pod."""
+    configured = settings(add_tolerations_for_extended_resources=["nvidia.com/mig-1g.5gb"])
+    main = {"name": "primary", "image": "i", "resources": {"limits": {"nvidia.com/mig-1g.5gb": "1"}}}
+    tolerations = spec_of(task(pod_task(main), settings_of=configured))["tolerations"]
+    assert tolerations == [{"key": "nvidia.com/mig-1g.5gb", "operator": "Exists", "effect": "NoSchedule"}]
+
+
 def test_heads_of_clusters_are_not_interruptible_though_the_attempt_is() -> None:
     configured = settings(interruptible_node_selector={"pool": "spot"})
     attempt = task(interruptible=True, settings_of=configured)

@@ -29,6 +29,9 @@ MAIN = {"name": "primary", "image": "i"}
         ({"containers": [{**MAIN, "resources": {"limits": {"cpu": True}}}]}, "cpu must be a text, not a truth value"),
         ({"containers": [MAIN], "affinity": []}, "affinity must be an object, not a list"),
         ({"containers": [MAIN], "volumes": [None]}, r"volumes\[0\] must be an object, not nothing"),
+        ({"containers": [MAIN, {"image": "i"}]}, r"containers\[1\] has no name"),
+        ({"containers": [{**MAIN, "volumeMounts": [{"name": "v"}]}]}, r"volumeMounts\[0\] has no mountPath"),
+        ({"containers": [{**MAIN, "env": [{"value": "v"}]}]}, r"env\[0\] has no name"),
     ],
 )
 def test_words_say_what_is_wrong_and_where(spec: dict[str, Any], why: str) -> None:

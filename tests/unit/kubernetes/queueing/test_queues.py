@@ -25,6 +25,7 @@ RULES = [
     {"project": "p", "domain": "d*", "queue": "research", "priority_class": "high"},
     {"queue": "rest"},
 ]
+KINDS = {"kinds": ["Pod", "DaskJob"]}
 SUSPENDABLE = {
     "RayJob": ("ray_plain", ("suspend",)),
     "PyTorchJob": ("pytorch_plain", ("runPolicy", "suspend")),
@@ -118,6 +119,13 @@ def test_pod_goes_to_volcano() -> None:
     assert found.manifest["spec"]["priorityClassName"] == "high"
     assert found.manifest["metadata"]["annotations"][VOLCANO_QUEUE] == "research"
     assert list(found.before) == []
+
+
+@pytest.mark.parametrize("name", [None, "dask_plain"])
+def test_scheduler_that_the_api_server_writes_into_pod_templates_is_nobodys_choice(name: str | None) -> None:
+    template = {"spec": {"schedulerName": "default-scheduler"}}
+    found = _built(_task(name, pod_template=template, queueing=KINDS | {"kind": "volcano", "rules": RULES}))
+    assert {each.spec["schedulerName"] for each in pod_sets(found.manifest)} == {"volcano"}
 
 
 def test_what_a_pod_template_says_of_volcano_is_kept() -> None:
