@@ -115,7 +115,20 @@ async def _last(launching: Launching, fact: Any, stage: AttemptObserved.Stage, r
     return bool(seen) and seen[-1].stage == stage and reason in seen[-1].reason
 
 
+async def test_t114_queue_of_an_executions_labels_is_on_a_ray_job_and_its_pods(
+    operators: Api, launching: Launching
+) -> None:
+    async with launching.launcher(api=operators):
+        fact = await launching.schedule(_ray(), labels={QUEUE: "mine"})
+        made = await _made(launching, _kind("ray"), fact.generated_name)
+    cluster = made["spec"]["rayClusterSpec"]
+    groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+    templates = [made["spec"]["submitterPodTemplate"], *(group["template"] for group in groups)]
+    assert [each["metadata"]["labels"][QUEUE] for each in (made, *templates)] == ["mine"] * 4
+
+
 async def test_pod_that_kueue_takes_away_is_tried_again_in_the_same_queue(launching: Launching) -> None:
+    """T116."""
     held = {"metadata": {"finalizers": ["kueue.x-k8s.io/managed"]}}
     async with launching.launcher():
         first = await launching.schedule(labels={QUEUE: "mine"})

@@ -87,7 +87,7 @@ async def test_t38_t46_what_the_real_scheduler_cannot_place_is_queued_with_its_w
     assert failure(late) == ("PodPendingTimeout", USER, True, True)
 
 
-async def test_t46_a_gate_of_the_real_scheduler_may_last(pods: Pods) -> None:
+async def test_t115_a_gate_of_the_real_scheduler_may_last(pods: Pods) -> None:
     await pods.make(schedulerName="default-scheduler", schedulingGates=[{"name": "flightlog.test/queue"}])
     seen = await pods.now()
     (condition,) = seen["status"]["conditions"]

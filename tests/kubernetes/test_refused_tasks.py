@@ -32,6 +32,16 @@ def sidecar_without_primary() -> tasks_pb2.TaskTemplate:
     return made
 
 
+def of_a_volume_that_is_taken() -> tasks_pb2.TaskTemplate:
+    made = task(container=False)
+    made.config["primary_container_name"] = "main"
+    volumes = [{"name": "flyte-shared-memory", "emptyDir": {}}]
+    made.k8s_pod.pod_spec.update({"containers": [{"name": "main", "image": "i"}], "volumes": volumes})
+    made.extended_resources.shared_memory.mount_name = "flyte-shared-memory"
+    made.extended_resources.shared_memory.mount_path = "/dev/shm"
+    return made
+
+
 def no_pod_at_all() -> tasks_pb2.TaskTemplate:
     made = task(container=False)
     made.config["primary_container_name"] = "main"
@@ -42,9 +52,10 @@ def no_pod_at_all() -> tasks_pb2.TaskTemplate:
 @pytest.mark.parametrize(
     ("make", "why"),
     [
-        (needing_an_input, "'n'"),
-        (of_an_absent_template, "'absent'"),
-        (sidecar_without_primary, "primary_container_name"),
+        pytest.param(needing_an_input, "'n'", id="T10"),
+        pytest.param(of_a_volume_that_is_taken, "'flyte-shared-memory' already", id="T26"),
+        pytest.param(of_an_absent_template, "'absent'", id="T28"),
+        pytest.param(sidecar_without_primary, "primary_container_name", id="T32"),
         (no_pod_at_all, "containers must be a list, not a text"),
     ],
 )

@@ -45,18 +45,26 @@ class Counting:
 
     def __init__(self, api: Api) -> None:
         self.creates: list[str] = []
+        self.at_once = 0
+        self.most_at_once = 0
         self._api = api
 
     async def create(self, kind: Kind, namespace: str | None, manifest: Object, **options: Any) -> Object:
         if kind == POD:
             self.creates.append(manifest["metadata"]["name"])
-        return await self._api.create(kind, namespace, manifest, **options)
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            return await self._api.create(kind, namespace, manifest, **options)
+        finally:
+            self.at_once -= kind == POD
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._api, name)
 
 
 async def test_pod_without_quota_waits_until_another_is_gone(launching: Launching) -> None:
+    """T72."""
     await launching.quota(limits_cpu="2")
     counting = Counting(launching.api)
     async with launching.launcher(api=counting):  # pyright: ignore[reportArgumentType]
@@ -74,19 +82,39 @@ async def test_pod_without_quota_waits_until_another_is_gone(launching: Launchin
 
 
 async def test_small_pod_goes_before_a_large_one_that_has_no_room(launching: Launching) -> None:
+    """T75."""
     await launching.quota(limits_cpu="2")
     slow = {"backoff_first_seconds": 3600.0, "backoff_longest_seconds": 3600.0}
-    async with launching.launcher(launching=slow):
+    counting = Counting(launching.api)
+    async with launching.launcher(api=counting, launching=slow):  # pyright: ignore[reportArgumentType]
         first = await launching.schedule(task(cpu="1500m"))
         await launching.until(first, QUEUED)
         large = await launching.schedule(task(cpu="1"))
         await launching.until(large, WAITING)
+        as_large = await launching.schedule(task(cpu="1"))
         small = await launching.schedule(task(cpu="100m"))
         await launching.until(small, QUEUED)
         assert await launching.stages(large) == ["WAITING_FOR_RESOURCES"]
+    # T72: one create for each step of the waiting, whoever waits.
+    assert counting.creates == [fact.generated_name for fact in (first, large, small)]
+    assert await launching.pod(as_large) is None
+
+
+async def test_no_more_are_made_at_once_than_may_be(launching: Launching) -> None:
+    """k8s-contract §9.6: creates are bounded, whatever stands in line."""
+    counting = Counting(launching.api)
+    facts = [await launching.attempt() for _ in range(30)]
+    async with launching.launcher(api=counting, launching={"creates_at_once": 3}) as runtime:  # pyright: ignore[reportArgumentType]
+        for fact in facts:
+            await runtime.launch(Scheduled(fact, Origin("event", "correlation")))
+        for fact in facts:
+            await launching.until(fact, QUEUED)
+    assert sorted(counting.creates) == sorted(fact.generated_name for fact in facts)
+    assert counting.most_at_once == 3
 
 
 async def test_what_a_quota_never_gives_fails_and_what_equals_it_waits(launching: Launching) -> None:
+    """T74, and T73 of a device."""
     await launching.quota(**{"requests_nvidia_com/gpu": "1"})
     async with launching.launcher():
         two = await launching.schedule(task(gpu="2"))
@@ -127,6 +155,7 @@ async def whichever(launching: Launching, stage: AttemptObserved.Stage, *facts: 
 
 
 async def test_policy_that_denies_is_the_users_to_retry(launching: Launching) -> None:
+    """T76, and T77 of what a policy calls invalid."""
     name = f"deny-{launching.project}"
     policy = {
         "apiVersion": POLICY.api_version,
@@ -190,6 +219,7 @@ async def test_policy_that_denies_is_the_users_to_retry(launching: Launching) ->
 
 
 async def test_pod_security_that_denies_is_the_users_to_retry(launching: Launching) -> None:
+    """T78."""
     labels = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
     await launching.api.patch(NAMESPACE, None, launching.namespace, labels)
 
@@ -207,6 +237,7 @@ async def test_pod_security_that_denies_is_the_users_to_retry(launching: Launchi
 
 
 async def test_pod_that_is_no_pod_is_not_tried_again(launching: Launching) -> None:
+    """T77."""
     async with launching.launcher():
         template = task()
         template.container.env.add(key="=", value="x")
@@ -215,6 +246,7 @@ async def test_pod_that_is_no_pod_is_not_tried_again(launching: Launching) -> No
 
 
 async def test_missing_namespace_is_waited_for_and_asked_for(launching: Launching) -> None:
+    """T79."""
     asked: list[tuple[str, str]] = []
     fact = await launching.attempt()
     namespace = f"{launching.project}-late"
@@ -256,6 +288,7 @@ async def test_namespace_that_nobody_makes_is_nobodys_fault_after_a_while(launch
 async def test_nothing_is_lost_while_the_api_is_away(
     launching: Launching, cluster: Cluster, kubernetes_settings: KubernetesSettings, tmp_path: Path
 ) -> None:
+    """T81."""
     async with gate_to(cluster, tmp_path) as gate:
         api = await Api.open(kubernetes_settings.model_copy(update={"kubeconfig": gate.kubeconfig}))
         async with launching.launcher(api=api):

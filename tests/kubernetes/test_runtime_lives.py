@@ -27,6 +27,7 @@ async def no_orders(launching: Launching) -> bool:
 
 
 async def test_pod_is_made_followed_and_its_success_reported(launching: Launching) -> None:
+    """T37, T47 and T48."""
     async with launching.launcher():
         fact = await launching.schedule()
         await launching.runs(fact)
@@ -43,6 +44,7 @@ async def test_pod_is_made_followed_and_its_success_reported(launching: Launchin
 
 
 async def test_deleted_pod_is_reported_at_once_as_nobodys_fault(launching: Launching) -> None:
+    """T65."""
     async with launching.launcher():
         fact = await launching.schedule()
         await launching.runs(fact)
@@ -53,6 +55,7 @@ async def test_deleted_pod_is_reported_at_once_as_nobodys_fault(launching: Launc
 
 
 async def test_pod_that_is_to_be_deleted_is_not_waited_for(launching: Launching) -> None:
+    """T66."""
     async with launching.launcher():
         fact = await launching.schedule()
         await launching.runs(fact)
@@ -66,6 +69,7 @@ async def test_pod_that_is_to_be_deleted_is_not_waited_for(launching: Launching)
 
 
 async def test_pod_that_succeeded_has_succeeded_though_it_is_being_deleted(launching: Launching) -> None:
+    """T67."""
     fact = await launching.attempt()
     async with launching.launcher():
         await launching.append(fact.execution_id.name, fact)
@@ -102,6 +106,7 @@ async def test_successor_follows_what_runs_and_reports_what_ended_meanwhile(laun
 
 
 async def test_launcher_that_died_right_after_the_create_makes_no_second_pod(launching: Launching) -> None:
+    """T71."""
     fact = await launching.attempt()
 
     async def lost(*_: object) -> None:
@@ -162,6 +167,7 @@ async def test_object_of_that_name_that_is_somebody_elses_is_left_alone(launchin
 
 
 async def test_aborted_attempt_is_deleted_and_reported(launching: Launching) -> None:
+    """T69."""
     async with launching.launcher():
         pending, running = await launching.schedule(), await launching.schedule()
         await launching.until(pending, QUEUED)
@@ -248,6 +254,7 @@ async def test_attempt_that_ran_before_its_order_was_kept_is_lost_and_not_starte
 
 
 async def test_task_without_container_says_what_it_needs(launching: Launching) -> None:
+    """T110, of a type that nobody knows with a container."""
     async with launching.launcher():
         unknown = await launching.schedule(task(kind="slurm", container=False))
         ended = await launching.end(unknown)

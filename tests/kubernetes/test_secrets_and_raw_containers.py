@@ -136,6 +136,17 @@ async def test_pod_of_a_raw_container_is_taken_where_pods_must_be_restricted(api
     assert await api.create(POD, ready, {**fits, "metadata": {"name": "fits"}}, dry_run=True)
 
 
+async def test_pod_of_a_raw_container_without_inputs_is_taken(api: Api, ready: str) -> None:
+    """T35."""
+    settings = KubernetesSettings.model_validate({"raw_containers": STORE})
+    sent = build_pod(task(raw(inputs=None, command=["tool"]), settings_of=settings)).manifest
+    sent["metadata"]["namespace"] = ready
+    kept = (await api.create(POD, ready, sent, dry_run=True))["spec"]
+    assert [container["name"] for container in kept["initContainers"]] == ["flyte-copilot-uploader"]
+    assert kept["initContainers"][0]["restartPolicy"] == "Always"
+    assert "flyte-inputs" not in {volume["name"] for volume in kept["volumes"]}
+
+
 def _without_defaults(kept: Object, sent: Object) -> Object:
     """What is kept, as far as it was sent; service account tokens and defaults of probes left out."""
     found = {name: kept[name] for name in sent}

@@ -78,9 +78,9 @@ async def test_t94_a_ray_job_that_fails_uses_the_systems_budget_and_goes(operato
 
 
 async def test_t93_a_ray_job_goes_through_its_phases(operators: Api, stack: Stack) -> None:
+    """T95 and T96 as well: it waits in a queue, and is tried again by its operator."""
     run = await stack.run(task("ray_plain"))
     operator = Operator(operators, run, "ray")
-    # T95 and T96: waiting in a queue, and being tried again by the operator.
     for state, phase in (
         ("Suspended", TaskExecution.QUEUED),
         ("Initializing", TaskExecution.INITIALIZING),

@@ -118,10 +118,10 @@ async def not_started(stack: Stack, reason: str, retries: int) -> Run:
 
 
 async def test_t40_an_image_that_is_not_to_be_had_uses_the_tasks_retries(stack: Stack) -> None:
+    """T45 as well: nor is the second attempt's, of an init container."""
     run = await not_started(stack, "ImagePullBackOff", retries=1)
     await run.gone(0)
     init = [container("setup", waiting("ImagePullBackOff", "because"))]
-    # T45: nor of an init container.
     waits = waiting("PodInitializing")
     await run.play(1, "Pending", waits, initContainerStatuses=init, conditions=[not_ready()])
     attempts = await failed(run, "RetriesExhausted|ContainersNotReady|ImagePullBackOff")

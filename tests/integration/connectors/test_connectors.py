@@ -15,6 +15,7 @@ _Workflow, _Task = execution_pb2.WorkflowExecution, execution_pb2.TaskExecution
 
 
 def test_a_job_goes_through_its_phases_and_gives_its_outputs(runs: Runs, connector: ConnectorServer) -> None:
+    """T105."""
     run = runs.start("with_job", "all phases")
     closure = runs.end(run)
     assert closure.phase == _Workflow.SUCCEEDED, closure.error.message
@@ -56,6 +57,7 @@ def test_placeholders_of_a_functions_command_are_filled_in(runs: Runs, connector
 
 
 def test_what_cannot_be_created_is_tried_again_with_the_users_retries(runs: Runs, connector: ConnectorServer) -> None:
+    """T106."""
     run = runs.start("with_retried_job", "cannot be created")
     closure = runs.end(run)
     assert closure.phase == _Workflow.FAILED
@@ -76,6 +78,7 @@ def test_what_fails_has_failed_for_good(runs: Runs) -> None:
 def test_what_cannot_be_looked_at_six_times_in_a_row_has_failed_for_good(
     runs: Runs, connector: ConnectorServer
 ) -> None:
+    """T107."""
     run = runs.start("with_retried_job", "cannot be looked at")
     closure = runs.end(run)
     assert closure.phase == _Workflow.FAILED
@@ -86,6 +89,7 @@ def test_what_cannot_be_looked_at_six_times_in_a_row_has_failed_for_good(
 
 
 def test_an_abort_deletes_what_was_created(runs: Runs, connector: ConnectorServer) -> None:
+    """T108."""
     run = runs.start("with_job", "is aborted")
     until(lambda: runs.phase(run) == "RUNNING")
     runs.abort(run, "changed my mind")
@@ -97,6 +101,7 @@ def test_an_abort_deletes_what_was_created(runs: Runs, connector: ConnectorServe
 
 
 def test_a_sync_connector_answers_at_once(runs: Runs, connector: ConnectorServer) -> None:
+    """T109."""
     run, failing = runs.start("with_answer", "why"), runs.start("with_answer", "fails")
     assert runs.end(run).phase == _Workflow.SUCCEEDED
     assert runs.output(run) == "answer to why"

@@ -11,6 +11,7 @@ from tests.unit.kubernetes.pods import tasks
 
 
 def test_job_has_runner_scheduler_and_workers() -> None:
+    """T104."""
     job = manifest("dask_groups")
     assert (job["apiVersion"], job["kind"]) == ("kubernetes.dask.org/v1", "DaskJob")
     runner = container(job["spec"]["job"]["spec"], "job-runner")

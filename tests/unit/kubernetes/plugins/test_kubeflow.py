@@ -35,6 +35,7 @@ def _task(replicas: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def test_pytorch_has_a_master_and_workers() -> None:
+    """T98."""
     job = manifest("pytorch_plain")
     assert (job["apiVersion"], job["kind"]) == ("kubeflow.org/v1", "PyTorchJob")
     groups = job["spec"]["pytorchReplicaSpecs"]
@@ -67,6 +68,7 @@ def test_pytorch_groups_have_their_own_image_resources_and_policies() -> None:
 
 
 def test_elastic_pytorch_has_workers_only() -> None:
+    """T98."""
     job = manifest("pytorch_elastic")
     assert list(job["spec"]["pytorchReplicaSpecs"]) == ["Worker"]
     worker = job["spec"]["pytorchReplicaSpecs"]["Worker"]
@@ -84,6 +86,7 @@ def test_elastic_pytorch_has_workers_only() -> None:
 
 
 def test_first_version_of_pytorch() -> None:
+    """T98."""
     job = manifest(custom("pytorch", 0, workers=3))
     assert {role: group["replicas"] for role, group in job["spec"]["pytorchReplicaSpecs"].items()} == {
         "Master": 1,
@@ -164,6 +167,7 @@ def test_first_version_of_mpi() -> None:
     ],
 )
 def test_jobs_that_cannot_be(task: Any, why: str) -> None:
+    """T102."""
     with pytest.raises(NotLaunchable, match=why) as refusal:
         manifest(task)
     assert refusal.value.code == "FailedToBuildResource"
@@ -188,6 +192,7 @@ def test_jobs_that_cannot_be(task: Any, why: str) -> None:
 def test_newest_condition_that_holds_counts(
     name: str, conditions: list[dict[str, str]], stage: AttemptObserved.Stage
 ) -> None:
+    """T101."""
     assert reading(name, {"startTime": "2026-01-01T12:00:01Z", "conditions": conditions}).stage == stage
 
 
@@ -200,6 +205,7 @@ def test_suspended_job_says_so() -> None:
 
 
 def test_failed_job() -> None:
+    """T100."""
     conditions = [_condition("Failed", 9, reason="JobFailed", message="worker 1 exited")]
     found = reading("pytorch_plain", {"conditions": conditions})
     assert found.stage == AttemptObserved.FAILED
@@ -211,6 +217,7 @@ def test_failed_job() -> None:
 
 
 def test_operator_that_says_nothing_is_waited_for_and_named() -> None:
+    """T99."""
     soon = reading("pytorch_plain", None)
     assert (soon.stage, soon.reason, soon.again_at) == (
         AttemptObserved.QUEUED,

@@ -36,6 +36,7 @@ def _templates(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_job_has_the_tasks_command_and_a_cluster_of_its_own() -> None:
+    """T92."""
     job = manifest("ray_plain")
     assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
     assert job["metadata"]["name"] == tasks.NAME
@@ -66,6 +67,7 @@ def test_job_has_the_tasks_command_and_a_cluster_of_its_own() -> None:
 
 
 def test_arguments_stay_what_they_are_in_the_operators_shell() -> None:
+    """T92, of an empty argument."""
     words = ("python", "-c", "print('a b')", "", "$HOME", "a;b", "*")
     task = custom("ray", rayCluster={"workerGroupSpec": [GROUP]})
     task.container.args[:] = words
@@ -120,6 +122,7 @@ def test_replicas_are_within_their_bounds(lowest: int, most: int, expected: tupl
 
 
 def test_secrets_reach_all_pods() -> None:
+    """T90."""
     for name, template in _templates(manifest("ray_groups")).items():
         told = variables(container(template["spec"], name))
         assert told["_FSEC_TOKENS_HUB"]["secretKeyRef"] == {"name": "tokens", "key": "Hub", "optional": True}, name
@@ -205,6 +208,7 @@ def test_autoscaler_is_set_up() -> None:
 
 
 def test_name_is_short_enough_for_kuberay() -> None:
+    """T97."""
     task = attempt("ray_plain", execution="e" * 40, node="node12", longest=Ray.longest_name)
     assert len(task.scheduled.generated_name) > Ray.longest_name
     assert task.name == object_name(task.scheduled.generated_name, Ray.longest_name)
@@ -231,6 +235,7 @@ def test_service_account_of_the_settings_wins() -> None:
     ],
 )
 def test_states(state: str, stage: AttemptObserved.Stage, reason: str) -> None:
+    """T93, T95 and T96."""
     found = reading("ray_plain", {"jobDeploymentStatus": state})
     assert (found.stage, found.reason) == (stage, reason)
     if stage == AttemptObserved.EXITED:
@@ -244,6 +249,7 @@ def test_no_status_of_a_suspended_job() -> None:
 
 
 def test_failure_is_the_systems_and_the_cluster_goes() -> None:
+    """T94."""
     status = {
         "jobDeploymentStatus": "Failed",
         "reason": "AppFailed",

@@ -69,6 +69,7 @@ def test_languages(application: str, kind: str) -> None:
 
 
 def test_nothing_to_run() -> None:
+    """T103."""
     with pytest.raises(NotLaunchable, match="MainApplicationFile or MainClass") as refusal:
         manifest(custom("spark"))
     assert (refusal.value.code, refusal.value.recoverable) == ("FailedToBuildResource", False)
@@ -156,6 +157,7 @@ def test_states(state: str, stage: AttemptObserved.Stage, reason: str) -> None:
 
 @pytest.mark.parametrize(("state", "text"), [("FAILED", "Job Failed"), ("SUBMISSION_FAILED", "Submission Failed")])
 def test_failures_use_the_tasks_retries(state: str, text: str) -> None:
+    """T103."""
     found = _reading(state, terminationTime="2026-01-01T13:00:00Z")
     assert found.stage == AttemptObserved.FAILED
     assert (found.error.code, found.error.kind) == ("DownstreamSystemError", ExecutionError.USER)

@@ -543,6 +543,26 @@ def _() -> Case:
     return Case(task(made, settings_of=settings(gpu_resource_name="amd.com/gpu")), check)
 
 
+@case("T117 Volcano's scheduler, and annotations of a pod template")
+def _() -> Case:
+    queue = {"scheduling.volcano.sh/queue-name": "mine", "scheduling.k8s.io/group-name": "g"}
+
+    def check(of: Object) -> None:
+        assert of["spec"]["schedulerName"] == "volcano"
+        assert {name: of["metadata"]["annotations"].get(name) for name in queue} == queue
+
+    under = {"metadata": {"annotations": queue}, "spec": {"containers": [{"name": "default"}]}}
+    return Case(task(pod_template=under, settings_of=settings(scheduler_name="volcano")), check)
+
+
+@case("T114 queue of an execution's labels")
+def _() -> Case:
+    def check(of: Object) -> None:
+        assert of["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "mine"
+
+    return Case(task(labels={"kueue.x-k8s.io/queue-name": "mine"}), check)
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_pod_is_as_the_contract_says(name: str) -> None:
     made = CASES[name]()
