@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from flightlog_log import Subject
 from flightlog_protos.execution.v1.facts_pb2 import AttemptAborting, AttemptScheduled
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
 from services.k8s_launcher.kubernetes.api import Api
@@ -148,6 +149,45 @@ async def test_an_abort_leaves_a_stranger_of_that_name_alone(launching: Launchin
     found = await launching.pod(fact)
     assert found is not None
     assert (found["metadata"]["uid"], found["metadata"].get("deletionTimestamp")) == (made["metadata"]["uid"], None)
+
+
+async def test_a_pod_of_another_installation_is_not_waited_for(launching: Launching) -> None:
+    """It has all marks of the attempt, but no watch of ours ever tells of it."""
+    fact = await launching.attempt()
+
+    async def lost(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    async with launching.launcher(report=lost, instance="another"):
+        await launching.append(fact.execution_id.name, fact)
+        await until(lambda: launching.pod(fact))
+    async with launching.launcher():
+        ended = await launching.end(fact)
+    assert (ended.stage, ended.error.code, ended.recoverable) == (NOT_LAUNCHED, "ObjectNameTaken", True)
+    assert await launching.pod(fact) is not None
+
+
+async def test_a_history_that_cannot_be_read_is_the_concern_of_its_execution_alone(launching: Launching) -> None:
+    async with launching.launcher():
+        spoilt, gone_meanwhile, other = [await launching.schedule() for _ in range(3)]
+        for fact in (spoilt, gone_meanwhile, other):
+            await launching.runs(fact)
+    client = launching.log._connection.client  # pyright: ignore[reportPrivateUsage]
+    for fact in (spoilt, gone_meanwhile):
+        subject = Subject.of("LAUNCHER", launching.project, "d", fact.execution_id.name)
+        await client.jetstream().publish(str(subject), b"garbage")
+    await launching.api.delete(POD, launching.namespace, gone_meanwhile.generated_name, grace_seconds=0)
+    async with launching.launcher():
+        for fact in (spoilt, other):
+            await launching.succeeds(fact)
+        await launching.end(other)
+
+        async def nothing_is_kept() -> bool:
+            return not await launching.kept()
+
+        await until(nothing_is_kept)
+    # What nobody knows of is not started a second time.
+    assert await launching.pods() == sorted([spoilt.generated_name, other.generated_name])
 
 
 async def test_a_namespace_that_never_comes_is_asked_for_now_and_then_and_fails_all_that_waited(

@@ -22,7 +22,7 @@ from services.k8s_launcher.kubernetes.attempts import Attempt
 from services.k8s_launcher.kubernetes.backoff import Backoff
 from services.k8s_launcher.kubernetes.building import Building
 from services.k8s_launcher.kubernetes.credentials import Credentials
-from services.k8s_launcher.kubernetes.identity import key_in, stamped
+from services.k8s_launcher.kubernetes.identity import instance_of, key_in, stamped
 from services.k8s_launcher.kubernetes.launching_settings import LaunchingSettings
 from services.k8s_launcher.kubernetes.objects import Built, Kind, Object
 from services.k8s_launcher.kubernetes.owners import Owners
@@ -136,6 +136,13 @@ class Creating:
 
     async def run(self) -> None:
         """Make objects until cancelled."""
+        try:
+            await self._make()
+        finally:
+            for place in self._counted:
+                _waiting.labels(*place).set(0)
+
+    async def _make(self) -> None:
         clock = asyncio.get_running_loop().time
         async with asyncio.TaskGroup() as tasks:
             while True:
@@ -263,7 +270,7 @@ class Creating:
             if not error.already_exists:
                 raise
         found = await self._api.get(marked.kind, attempt.namespace, attempt.name)
-        if key_in(found) != attempt.key:
+        if key_in(found) != attempt.key or instance_of(found) != self._instance:
             raise NotLaunchable(
                 "ObjectNameTaken",
                 f"there is a {marked.kind.kind} {attempt.namespace}/{attempt.name} that is not this attempt's",

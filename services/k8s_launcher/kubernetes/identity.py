@@ -61,6 +61,11 @@ def execution_in(seen: Object) -> Execution | None:
     return found if all(found) else None
 
 
+def instance_of(seen: Object) -> str:
+    """Which Flightlog made an object: only its own watches tell of it. Empty: none."""
+    return cast("dict[str, str]", seen["metadata"].get("labels") or {}).get(INSTANCE, "")
+
+
 def key_in(seen: Object) -> AttemptKey | None:
     """The attempt that an object was made for; None: nothing says so."""
     execution = execution_in(seen)

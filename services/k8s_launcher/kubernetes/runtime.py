@@ -8,7 +8,7 @@ not even by two launchers at once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Hashable, Iterator
+from collections.abc import Coroutine, Hashable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 from prometheus_client import Gauge, Histogram
 
+from flightlog_log import PayloadMissing, Undecodable
 from flightlog_protos.execution.v1.facts_pb2 import AttemptScheduled
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
 from services.k8s_launcher.history import History
@@ -165,17 +166,28 @@ class KubernetesRuntime:
         orders = [order async for order in self._orders.kept() if not order.connector]
         limit = asyncio.Semaphore(_HISTORIES_AT_ONCE)
 
-        async def observed(execution: Execution) -> tuple[Execution, Any]:
+        async def observed(execution: Execution) -> tuple[Execution, Mapping[tuple[str, int], AttemptObserved] | None]:
             async with limit:
-                return execution, await self._history.observed(execution)
+                try:
+                    return execution, await self._history.observed(execution)
+                except (PayloadMissing, Undecodable) as error:
+                    _log.error("history.unreadable", execution="/".join(execution), error=str(error))
+                    return execution, None
 
         executions = dict.fromkeys(execution_of(order.key) for order in orders)
         histories = dict(await asyncio.gather(*map(observed, executions)))
         for order in orders:
-            last = histories[execution_of(order.key)].get((order.key.node_id, order.key.attempt))
+            history = histories[execution_of(order.key)]
+            if order.key in self._attempts:
+                continue
+            if history is None:
+                # It may have run, so it is not started: it is there, or lost.
+                self._begin(replace(order, ran=True), None)
+                continue
+            last = history.get((order.key.node_id, order.key.attempt))
             if last is not None and last.stage in FINAL:
                 self._finished.append((order, last))
-            elif order.key not in self._attempts:
+            else:
                 # Who kept the order may have been about to make its object when it died.
                 self._begin(order, last).perhaps_made = True
         _log.info("attempts.adopted", looked_after=len(self._attempts), ended=len(self._finished))
