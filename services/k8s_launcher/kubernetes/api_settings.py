@@ -10,7 +10,7 @@ class ApiSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    connections: int = Field(128, gt=0, description="Calls at the same time; watches do not count")
+    connections: int = Field(64, gt=0, description="Calls at the same time; watches do not count")
     connect_seconds: float = Field(5.0, gt=0, description="Until a connection is there")
     request_seconds: float = Field(
         30.0, gt=0, description="Until a call is answered, its wait for a connection included"

@@ -10,7 +10,7 @@ class LaunchingSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    creates_at_once: int = Field(64, gt=0, description="Objects that are being made at the same time")
+    creates_at_once: int = Field(32, gt=0, description="Objects that are being made at the same time")
     creates_per_second: float = Field(200.0, gt=0, description="Objects made, over all namespaces")
     max_in_flight: int | None = Field(
         None, gt=0, description="Attempts of one project and domain that have an object at once; default: any number"
