@@ -389,6 +389,21 @@ async def test_keys_that_cannot_be_kept_are_a_failure_like_others(
     await world.config_with(project, "good", "x")
 
 
+async def test_attributes_make_no_objects(world: World, at_work: Callable[..., ClusterResources]) -> None:
+    """A value with lines of its own could say whatever a template could."""
+    world.config("made", "{{ value }}")
+    project = await world.registers()
+    other = 'x"\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: smuggled}\ndata:\n  value: "'
+    await world.sets(project, "development", value=other)
+    resources = at_work(values={"value": "plain"}, domains=["development"])
+    assert await resources.ensure(project, "development") == {
+        "attributes": "the attribute value has more than one line"
+    }
+    await world.sets(project, "development", value="mine")
+    await world.config_with(project, "made", "mine")
+    assert await world.found(CONFIG, f"{project}-development", "smuggled") is None
+
+
 async def test_where_it_is_off_nothing_is_made(world: World, at_work: Callable[..., ClusterResources]) -> None:
     project = await world.registers()
     resources = at_work(enabled=False)

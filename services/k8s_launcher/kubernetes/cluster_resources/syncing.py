@@ -20,7 +20,7 @@ from services.k8s_launcher.kubernetes.cluster_resources import sources
 from services.k8s_launcher.kubernetes.cluster_resources.applying import Applying
 from services.k8s_launcher.kubernetes.cluster_resources.projects import SUBJECTS, Place, Projects
 from services.k8s_launcher.kubernetes.cluster_resources.sources import Sources, read_sources
-from services.k8s_launcher.kubernetes.cluster_resources.templates import values_for
+from services.k8s_launcher.kubernetes.cluster_resources.templates import BadTemplate, values_for
 from services.k8s_launcher.kubernetes.settings import KubernetesSettings
 
 _STREAM = "REGISTRY"
@@ -28,6 +28,9 @@ _FIRST_PAUSE_SECONDS = 1.0
 
 SOURCES = "sources"
 """Stands for a file, where folder or values cannot be read."""
+
+ATTRIBUTES = "attributes"
+"""Stands for a file, where attributes of the project cannot be put into any."""
 
 CREDENTIALS = "credentials"
 """Stands for a file, where the Secret with the object store's keys cannot be made."""
@@ -159,20 +162,24 @@ class ClusterResources:
 
     async def _apply(self, place: Place, read: Sources | sources.Unreadable) -> dict[str, str]:
         """Under the lock of the place."""
-        if isinstance(read, Sources):
-            namespace = self._namespace_template.format(project=place.project, domain=place.domain)
-            values = values_for(*place, namespace, read.values.get(place.domain, {}), self._projects.attributes(place))
-            failures = await self._applying.apply(place, namespace, read.templates, values)
-            try:
-                await self._keep_credentials(namespace)
-            except ApiError as error:
-                # Where there is no namespace, no task needs keys.
-                if not isinstance(error, ApiRefused) or not error.not_found:
-                    failures[CREDENTIALS] = str(error)
-        else:
-            failures = {SOURCES: str(read)}
+        failures = {SOURCES: str(read)} if isinstance(read, sources.Unreadable) else await self._applied(place, read)
         self._applying.failed(place, failures)
         self._again(place, failed=bool(failures))
+        return failures
+
+    async def _applied(self, place: Place, read: Sources) -> dict[str, str]:
+        namespace = self._namespace_template.format(project=place.project, domain=place.domain)
+        try:
+            values = values_for(*place, namespace, read.values.get(place.domain, {}), self._projects.attributes(place))
+        except BadTemplate as error:
+            return {ATTRIBUTES: str(error)}
+        failures = await self._applying.apply(place, namespace, read.templates, values)
+        try:
+            await self._keep_credentials(namespace)
+        except ApiError as error:
+            # Where there is no namespace, no task needs keys.
+            if not isinstance(error, ApiRefused) or not error.not_found:
+                failures[CREDENTIALS] = str(error)
         return failures
 
     def _again(self, place: Place, *, failed: bool) -> None:

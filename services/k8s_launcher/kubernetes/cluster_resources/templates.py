@@ -55,7 +55,15 @@ def values_for(
     project: str, domain: str, namespace: str, shared: Mapping[str, str], attributes: Mapping[str, str]
 ) -> dict[str, str]:
     """The variables of one project and domain. Attributes come before what is configured, and nothing takes the place
-    of `project`, `domain` and `namespace`."""
+    of `project`, `domain` and `namespace`.
+
+    Raises:
+        BadTemplate: an attribute has several lines, with which its template would become another one. Who sets
+            attributes is not who writes templates.
+    """
+    for name, value in attributes.items():
+        if len(f"{value}.".splitlines()) > 1:
+            raise BadTemplate(f"the attribute {name} has more than one line")
     return {**shared, **attributes, "project": project, "domain": domain, "namespace": namespace}
 
 

@@ -78,6 +78,15 @@ def test_attributes_come_before_settings_and_nothing_before_names() -> None:
     assert values == {"a": "settings", "b": "attributes", "project": "p", "domain": "d", "namespace": "p-d"}
 
 
+@pytest.mark.parametrize("newline", ["\n", "\r", "\x85", "\u2028"])
+def test_attributes_put_no_lines_into_templates(newline: str) -> None:
+    """Whoever may set attributes of a project may not therefore make objects with the launcher's rights."""
+    with pytest.raises(BadTemplate, match="cpu"):
+        values_for("p", "d", "p-d", {}, {"cpu": f"1{newline}--- "})
+    shared = {"ca": f"1{newline}2"}
+    assert values_for("p", "d", "p-d", shared, {})["ca"] == shared["ca"]
+
+
 def test_without_templates_there_is_a_namespace() -> None:
     made = [found for text in BUILT_IN.values() for found in objects(render(text, {"namespace": "123"}))]
     assert made == [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "123"}}]
