@@ -94,6 +94,21 @@ async def test_t112_a_failure_that_is_borne_gives_nothing(stack: Stack) -> None:
     assert resources(task) == [(0, 0, FAILED), (1, 0, SUCCEEDED)]
 
 
+async def test_elements_of_a_map_that_cannot_succeed_any_more_are_taken_down(stack: Stack) -> None:
+    run = await stack.run_workflow(workflows.three)
+    for index in range(3):
+        await run.element(index).play(0, "Running", running())
+    await run.element(0).writes(0, "error.pb", error("USER:Broken", recoverable=False))
+    await run.element(0).play(0, "Succeeded", terminated(0, "Completed"))
+    assert (await run.end()).closure.phase == WorkflowExecution.FAILED
+    for index in (1, 2):
+        await run.element(index).gone(0)
+    assert list(await pods(run)) == ["n0-0-n0-0"], "its log may be read"
+    (task,) = await run.attempts()
+    assert (task.closure.phase, resources(task)[0]) == (FAILED, (0, 0, FAILED))
+    assert {phase for _, _, phase in resources(task)[1:]} == {TaskExecution.ABORTED}
+
+
 async def test_t113_an_element_that_is_preempted_is_alone_in_being_tried_again(stack: Stack) -> None:
     run = await stack.run_workflow(workflows.three)
     preempted = run.element(1)
