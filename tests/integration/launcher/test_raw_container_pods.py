@@ -87,11 +87,11 @@ async def test_inputs_arrive_and_outputs_are_collected(
     spec = build_pod(made).manifest["spec"]
     uploader, downloader = spec["initContainers"]
     (main,) = spec["containers"]
-    # The kubelet has made the volumes, and each container has a /tmp of its own.
-    for folder in ("in", "out", "tmp"):
-        await asyncio.to_thread((tmp_path / folder).mkdir)
     *probe, ready = uploader["startupProbe"]["exec"]["command"]
     own_ready = f"{tmp_path}{ready}"
+    # The kubelet has made the volumes, and each container has a /dev/shm of its own.
+    for folder in (tmp_path / "in", tmp_path / "out", Path(own_ready).parent):
+        await asyncio.to_thread(folder.mkdir, parents=True)
     uploader["args"] = [own_ready if word == ready else word for word in uploader["args"]]
 
     collecting = await started(uploader, secrets)
