@@ -6,17 +6,14 @@ Any resource that a quota can name is understood: `limits.cpu`, `requests.nvidia
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, cast
 
 from flightlog_types import quantities
 from services.k8s_launcher.kubernetes.objects import POD, Kind, Object
+from services.k8s_launcher.kubernetes.pods.amounts import Amounts, pod_amounts
 
 _EXCEEDED = re.compile(r"exceeded quota: (.+?), requested: (.+?), used: (.+?), limited: (\S+)")
-Amounts = Mapping[str, Decimal]
-"""Quantities in base units by resource name."""
 
 
 @dataclass(frozen=True)
@@ -60,47 +57,13 @@ def counted(kind: Kind, manifest: Object) -> Amounts:
     if kind != POD:
         return amounts
     amounts["pods"] = Decimal(1)
-    specification = cast("Mapping[str, Any]", manifest.get("spec") or {})
-    requests = _of_pod(specification, "requests")
-    for name, amount in requests.items():
+    specification: Object = manifest.get("spec") or {}
+    for name, amount in pod_amounts(specification, "requests").items():
         amounts[f"requests.{name}"] = amount
         amounts[name] = amount
-    for name, amount in _of_pod(specification, "limits").items():
+    for name, amount in pod_amounts(specification, "limits").items():
         amounts[f"limits.{name}"] = amount
     return amounts
-
-
-def _of_pod(specification: Mapping[str, Any], which: str) -> dict[str, Decimal]:
-    """What the scheduler counts: all that run at once, or the init container that needs more while it runs."""
-    running: dict[str, Decimal] = {}
-    most: dict[str, Decimal] = {}
-    for container in cast("Iterable[Mapping[str, Any]]", specification.get("initContainers") or ()):
-        own = _of_container(container, which)
-        if container.get("restartPolicy") == "Always":
-            running = _sum(running, own)
-            most = _most(most, running)
-        else:
-            most = _most(most, _sum(running, own))
-    for container in cast("Iterable[Mapping[str, Any]]", specification.get("containers") or ()):
-        running = _sum(running, _of_container(container, which))
-    return _most(most, running)
-
-
-def _of_container(container: Mapping[str, Any], which: str) -> dict[str, Decimal]:
-    resources = cast("Mapping[str, Any]", container.get("resources") or {})
-    named = cast("Mapping[str, Any]", resources.get(which) or {})
-    if which == "requests":
-        # As in the API: what is only limited is requested to the same amount.
-        named = {**cast("Mapping[str, Any]", resources.get("limits") or {}), **named}
-    return {name: quantities.parse(str(value)) for name, value in named.items()}
-
-
-def _sum(one: Amounts, other: Amounts) -> dict[str, Decimal]:
-    return {name: one.get(name, Decimal(0)) + other.get(name, Decimal(0)) for name in {**one, **other}}
-
-
-def _most(one: Amounts, other: Amounts) -> dict[str, Decimal]:
-    return {name: max(one.get(name, Decimal(0)), other.get(name, Decimal(0))) for name in {**one, **other}}
 
 
 def _amounts(text: str) -> dict[str, Decimal]:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from flightlog_types import quantities
 from services.k8s_launcher.kubernetes.objects import Object
+from services.k8s_launcher.kubernetes.pods.amounts import pod_amounts
 
 _REPLICAS: Final = {
     "PyTorchJob": "pytorchReplicaSpecs",
@@ -72,42 +73,9 @@ def gang_requests(sets: Iterable[PodSet]) -> dict[str, str]:
     total: dict[str, Decimal] = {}
     for each in sets:
         if each.in_gang:
-            for resource, value in pod_requests(each.spec).items():
+            for resource, value in pod_amounts(each.spec, "requests").items():
                 total[resource] = total.get(resource, Decimal()) + value * each.count
     return {resource: quantities.canonical(_text(value)) for resource, value in sorted(total.items()) if value}
-
-
-def pod_requests(spec: dict[str, Any]) -> dict[str, Decimal]:
-    """What one pod counts as for the scheduler, in base units. Init containers that go on running count all along."""
-    running: dict[str, Decimal] = {}
-    largest: dict[str, Decimal] = {}
-    for container in spec.get("initContainers") or ():
-        asked = _container_requests(container)
-        if container.get("restartPolicy") == "Always":
-            _add(running, asked)
-        for resource, value in asked.items():
-            needed = (
-                running[resource]
-                if container.get("restartPolicy") == "Always"
-                else (running.get(resource, Decimal()) + value)
-            )
-            largest[resource] = max(largest.get(resource, Decimal()), needed)
-    for container in spec["containers"]:
-        _add(running, _container_requests(container))
-    _add(running, {name: quantities.parse(value) for name, value in (spec.get("overhead") or {}).items()})
-    return {name: max(running.get(name, Decimal()), largest.get(name, Decimal())) for name in running | largest}
-
-
-def _container_requests(container: dict[str, Any]) -> dict[str, Decimal]:
-    resources = container.get("resources") or {}
-    # A limit without a request is a request, as the API server has it.
-    asked = {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
-    return {name: quantities.parse(str(value)) for name, value in asked.items()}
-
-
-def _add(total: dict[str, Decimal], more: dict[str, Decimal]) -> None:
-    for name, value in more.items():
-        total[name] = total.get(name, Decimal()) + value
 
 
 def _text(value: Decimal) -> str:

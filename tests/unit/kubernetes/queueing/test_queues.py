@@ -9,9 +9,10 @@ import pytest
 
 from services.k8s_launcher.kubernetes.objects import Built, Object, Task
 from services.k8s_launcher.kubernetes.plugins.operators import OPERATORS
+from services.k8s_launcher.kubernetes.pods.amounts import pod_amounts
 from services.k8s_launcher.kubernetes.pods.pod import build_pod
 from services.k8s_launcher.kubernetes.queueing import queued
-from services.k8s_launcher.kubernetes.queueing.pod_sets import pod_requests, pod_sets
+from services.k8s_launcher.kubernetes.queueing.pod_sets import pod_sets
 from services.k8s_launcher.kubernetes.queueing.settings import QueueingSettings
 from tests.unit.kubernetes.plugins import serialised
 from tests.unit.kubernetes.pods import tasks
@@ -256,7 +257,7 @@ def _container(cpu: str, **fields: Any) -> Object:
     ],
 )
 def test_what_a_pod_counts_as(spec: Object, cpu: str) -> None:
-    assert float(pod_requests(spec).get("cpu", 0)) == float(cpu)
+    assert float(pod_amounts(spec, "requests").get("cpu", 0)) == float(cpu)
 
 
 def test_rules_are_patterns() -> None:
