@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
-from flightlog_log import Log, Subject
+import structlog
+
+from flightlog_log import Log, PayloadMissing, Subject, Undecodable
 from flightlog_protos.execution.v1.facts_pb2 import ExecutionAborted, ExecutionFailed, ExecutionSucceeded
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
-from services.k8s_launcher.runtime import Execution
+from services.k8s_launcher.orders import Order
+from services.k8s_launcher.runtime import Execution, execution_of
+
+_AT_ONCE = 16
+_log = structlog.get_logger(__name__)
 
 # Clients are told versions as numbers of 32 bits; what is left is for the attempts to count in.
 _LARGEST = 2**31 - 2**24
@@ -42,6 +50,33 @@ class History:
                     if key not in newest or newest[key].version < fact.version:
                         newest[key] = fact
         return newest
+
+    async def told(self, orders: Sequence[Order]) -> list[tuple[Order, AttemptObserved | None]]:
+        """Orders that were kept, each with what was observed of its attempt last. Raises `LogUnavailable`.
+
+        Where that cannot be read the order says that the attempt ran: for all anybody knows it did.
+        """
+        limit = asyncio.Semaphore(_AT_ONCE)
+
+        async def observed(execution: Execution) -> Mapping[tuple[str, int], AttemptObserved] | None:
+            async with limit:
+                try:
+                    return await self.observed(execution)
+                except (PayloadMissing, Undecodable) as error:
+                    # Others are not to wait for it.
+                    _log.error("history.unreadable", execution="/".join(execution), error=str(error))
+                    return None
+
+        executions = list(dict.fromkeys(execution_of(order.key) for order in orders))
+        histories = dict(zip(executions, await asyncio.gather(*map(observed, executions)), strict=True))
+        told: list[tuple[Order, AttemptObserved | None]] = []
+        for order in orders:
+            history = histories[execution_of(order.key)]
+            if history is None:
+                told.append((replace(order, ran=True), None))
+            else:
+                told.append((order, history.get((order.key.node_id, order.key.attempt))))
+        return told
 
     async def ended_at(self, execution: Execution) -> datetime | None:
         """When an execution ended; None: it has not. Raises what `Log.load` does."""

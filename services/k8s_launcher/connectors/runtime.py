@@ -23,7 +23,7 @@ from services.k8s_launcher.connectors.telling import observation
 from services.k8s_launcher.history import History
 from services.k8s_launcher.orders import Aborting, Order, Orders
 from services.k8s_launcher.reporting import OBSERVATION_SECONDS, Reporting
-from services.k8s_launcher.runtime import FINAL, AttemptKey, Origin, Report, Scheduled, execution_of
+from services.k8s_launcher.runtime import FINAL, AttemptKey, Origin, Report, Scheduled
 
 _log = structlog.get_logger(__name__)
 _attempts = Gauge("flightlog_connector_attempts", "Attempts that connectors run", ["connector"])
@@ -96,16 +96,11 @@ class ConnectorRuntime:
         """Read what an earlier launcher has taken on, and ask the connectors what they run. Raises `LogUnavailable`."""
         self._version = await self._history.version()
         orders = [order async for order in self._orders.kept() if order.connector]
-        for execution in dict.fromkeys(execution_of(order.key) for order in orders):
-            observed = await self._history.observed(execution)
-            for order in orders:
-                if execution_of(order.key) != execution:
-                    continue
-                last = observed.get((order.key.node_id, order.key.attempt))
-                if last is not None and last.stage in FINAL:
-                    self._finished.append(order)
-                elif order.key not in self._lives:
-                    self._begin(order, last)
+        for order, last in await self._history.told(orders):
+            if last is not None and last.stage in FINAL:
+                self._finished.append(order)
+            elif order.key not in self._lives:
+                self._begin(order, last)
         await self._connectors.ask()
         _log.info("connector_attempts.adopted", looked_after=len(self._lives), ended=len(self._finished))
 

@@ -8,7 +8,7 @@ not even by two launchers at once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Hashable, Iterator, Mapping
+from collections.abc import Coroutine, Hashable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +16,6 @@ from typing import Any
 import structlog
 from prometheus_client import Gauge, Histogram
 
-from flightlog_log import PayloadMissing, Undecodable
 from flightlog_protos.execution.v1.facts_pb2 import AttemptScheduled
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
 from services.k8s_launcher.history import History
@@ -46,7 +45,6 @@ from services.k8s_launcher.reporting import OBSERVATION_SECONDS, Reporting
 from services.k8s_launcher.runtime import FINAL, AttemptKey, Execution, Origin, Report, Scheduled, execution_of
 from services.k8s_launcher.task_templates import NotLaunchable
 
-_HISTORIES_AT_ONCE = 16
 _READ_AGAIN_SECONDS = 30.0
 _log = structlog.get_logger(__name__)
 _attempts = Gauge(
@@ -164,27 +162,10 @@ class KubernetesRuntime:
         """Read what an earlier launcher has taken on. Raises `LogUnavailable`."""
         self._version = await self._history.version()
         orders = [order async for order in self._orders.kept() if not order.connector]
-        limit = asyncio.Semaphore(_HISTORIES_AT_ONCE)
-
-        async def observed(execution: Execution) -> tuple[Execution, Mapping[tuple[str, int], AttemptObserved] | None]:
-            async with limit:
-                try:
-                    return execution, await self._history.observed(execution)
-                except (PayloadMissing, Undecodable) as error:
-                    _log.error("history.unreadable", execution="/".join(execution), error=str(error))
-                    return execution, None
-
-        executions = dict.fromkeys(execution_of(order.key) for order in orders)
-        histories = dict(await asyncio.gather(*map(observed, executions)))
-        for order in orders:
-            history = histories[execution_of(order.key)]
+        self._finished.clear()
+        for order, last in await self._history.told(orders):
             if order.key in self._attempts:
                 continue
-            if history is None:
-                # It may have run, so it is not started: it is there, or lost.
-                self._begin(replace(order, ran=True), None)
-                continue
-            last = history.get((order.key.node_id, order.key.attempt))
             if last is not None and last.stage in FINAL:
                 self._finished.append((order, last))
             else:

@@ -198,6 +198,23 @@ async def test_an_order_that_was_kept_and_of_which_no_answer_is_known_is_carried
     assert len(connector.created) == 1
 
 
+async def test_a_history_that_cannot_be_read_is_the_concern_of_its_execution_alone(
+    place: Place, connector: PlayedConnector
+) -> None:
+    spoilt, other = await place.attempt(), await place.attempt()
+    for attempt in (spoilt, other):
+        await Orders(place.log).keep(Order(attempt.key, attempt, connector="default"))
+    subject = Subject.of("LAUNCHER", place.project, DOMAIN, spoilt.key.execution)
+    client = place.log._connection.client  # pyright: ignore[reportPrivateUsage]
+    await client.jetstream().publish(str(subject), b"garbage")
+    connector.resource.phase = execution_pb2.TaskExecution.SUCCEEDED
+    async with place.launcher() as runtime:
+        assert (await place.end(other)).stage == AttemptObserved.EXITED
+        await until(lambda: not runtime.is_looked_after(spoilt.key))
+    # What nobody knows of is not begun, perhaps a second time.
+    assert len(connector.created) == 1
+
+
 async def test_what_ended_while_no_launcher_was_there_is_not_begun_again(
     place: Place, connector: PlayedConnector
 ) -> None:
