@@ -32,7 +32,7 @@ class ExecutionProjection:
 
     name = "execution"
     stream = "EXECUTION"
-    version = 4
+    version = 5
 
     def ddl(self) -> str:
         """Tables and indexes, with unqualified names."""
