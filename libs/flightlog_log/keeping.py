@@ -10,13 +10,15 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+import structlog
 from google.protobuf.message import DecodeError, Message
 
 from flightlog_blobs import BlobCorrupt, BlobError, BlobMissing, BlobStore, BlobTooLarge
 from flightlog_protos.log.v1.envelope_pb2 import DataRef
 
+from . import metrics
 from .connection import ApiError, Connection, parse_api
-from .errors import LogUnavailable, PayloadMissing, Undecodable
+from .errors import LogUnavailable, PayloadMissing
 from .reading import Reader
 from .subjects import Subject
 
@@ -24,6 +26,7 @@ _OFFLOADED = "Flightlog-Offloaded"
 _BATCH = 512
 _NOT_FOUND = frozenset({10037, 10043})
 _DELETE_FAILED = 10057
+_log = structlog.get_logger(__name__)
 _Kept = TypeVar("_Kept", bound=Message)
 
 
@@ -72,12 +75,15 @@ async def kept(reader: Reader, blobs: BlobStore, stream: str, message_type: type
     while batch := await reader.messages_after(stream, f"{stream.lower()}.>", sequence, _BATCH):
         for raw in batch:
             sequence, data = raw.sequence, raw.data
-            if _OFFLOADED in raw.headers:
-                data = await _payload(blobs, raw.subject, DataRef.FromString(data))
             try:
+                if _OFFLOADED in raw.headers:
+                    data = await _payload(blobs, raw.subject, DataRef.FromString(data))
                 message = message_type.FromString(data)
-            except DecodeError as error:
-                raise Undecodable(f"{raw.subject}: not a {message_type.DESCRIPTOR.name}: {error}") from error
+            except (DecodeError, PayloadMissing) as error:
+                # It stays, for somebody to look at; what else is kept must not wait for that.
+                metrics.kept_unreadable_total.labels(stream).inc()
+                _log.error("kept.unreadable", subject=raw.subject, sequence=sequence, reason=str(error))
+                continue
             yield Kept(Subject.parse(raw.subject), sequence, message)
 
 

@@ -246,8 +246,8 @@ class Log:
     def kept(self, stream: str, message_type: type[_Kept]) -> AsyncIterator[Kept[_Kept]]:
         """All that is kept on a stream, in the order in which it was kept.
 
-        What is kept or dropped meanwhile may or may not be among it. Raises `Undecodable`, `PayloadMissing`,
-        `LogUnavailable`.
+        What is kept or dropped meanwhile may or may not be among it. What cannot be read is left out, and logged as an
+        error. Raises `LogUnavailable`.
         """
         return keeping.kept(self._reader, self._blobs, stream, message_type)
 

@@ -20,3 +20,6 @@ consumer_lag = Gauge(
 redelivered_total = Counter(
     "flightlog_redelivered_total", "Handlings tried again after a failure.", ["stream", "consumer"]
 )
+kept_unreadable_total = Counter(
+    "flightlog_kept_unreadable_total", "Kept messages that could not be read, each time that they were met.", ["stream"]
+)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from uuid import uuid4
 
-import pytest
+from prometheus_client import REGISTRY
 
 from flightlog_blobs import BlobStore
-from flightlog_log import Kept, Log, Subject, Undecodable
+from flightlog_log import Kept, Log, Subject
 from flightlog_protos.launcher.v1.orders_pb2 import Order
 from tests.integration.log.shared import OwnNats
 
@@ -99,10 +99,17 @@ async def test_kept_survives_a_killed_server(log: Log, own_nats: OwnNats) -> Non
     assert await reasons(log, stays, goes) == ["stays"]
 
 
-async def test_message_of_another_kind_is_not_taken_for_one(log: Log, own_nats: OwnNats) -> None:
-    name = key("n0", "0")
+async def test_what_cannot_be_read_stays_and_hides_nothing_else(log: Log, own_nats: OwnNats) -> None:
+    name, other = key("n0", "0"), key("n1", "0")
     async with await own_nats.client() as client:
         acknowledgement = await client.jetstream().publish(str(name), b"\xff\xff\xff")
-    with pytest.raises(Undecodable):
-        await kept(log, name)
+    sequence = await log.keep(other, order("read"))
+    unreadable = log_unreadable_total("ORDER")
+    assert await reasons(log, name, other) == ["read"]
+    assert log_unreadable_total("ORDER") == unreadable + 1
     await log.drop(name, acknowledgement.seq)
+    await log.drop(other, sequence)
+
+
+def log_unreadable_total(stream: str) -> float:
+    return REGISTRY.get_sample_value("flightlog_kept_unreadable_total", {"stream": stream}) or 0.0
