@@ -70,6 +70,12 @@ async def test_secrets_are_files_and_variables(run: Any, done: Any, kube: Api) -
     assert execution.outputs["o0"] == ["t0ken", "pa55", "pa55"]
 
 
+async def test_t88_tasks_run_though_their_secrets_are_absent(run: Any, done: Any) -> None:
+    execution = done(run("wondering"))
+    assert execution.is_successful, execution.error
+    assert execution.outputs["o0"] == [False, False]
+
+
 async def test_elements_of_a_map_are_pods_of_their_own(run: Any, done: Any, kube: Api) -> None:
     execution = done(run("doubling", numbers=[1, 2, 3]))
     assert execution.is_successful, execution.error

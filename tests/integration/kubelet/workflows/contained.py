@@ -59,6 +59,23 @@ def knowing() -> typing.List[str]:
     return secretive()
 
 
+@task(
+    limits=SMALL,
+    secret_requests=[
+        Secret(group="nowhere", key="Token"),
+        Secret(group="nowhere", key="password", mount_requirement=Secret.MountType.ENV_VAR, env_var="PASSWORD"),
+    ],
+)
+def unknowing() -> typing.List[bool]:
+    """Whether it has what it asked for."""
+    return [os.path.exists("/etc/flyte/secrets/nowhere/token"), "PASSWORD" in os.environ]
+
+
+@workflow
+def wondering() -> typing.List[bool]:
+    return unknowing()
+
+
 greet = ContainerTask(
     name="greet",
     image=IMAGE,
