@@ -233,6 +233,52 @@ def template_of(module: ModuleType, executions: Executions) -> Callable[..., tas
     return template
 
 
+@contextlib.asynccontextmanager
+async def _launching(
+    executions: Executions,
+    blob_settings: BlobSettings,
+    folder: Path,
+    durable: str,
+    *,
+    taken: Callable[[Recorded], bool] | None,
+    secrets: Path | None = None,
+    **settings: Any,
+) -> AsyncIterator[ProcessRuntime]:
+    """A launcher in this process, which takes those orders; with None it takes none at all."""
+    environment = {
+        "FLYTE_AWS_ENDPOINT": blob_settings.endpoint,
+        "FLYTE_AWS_ACCESS_KEY_ID": blob_settings.access_key,
+        "FLYTE_AWS_SECRET_ACCESS_KEY": blob_settings.secret_key.get_secret_value(),
+    }
+    chosen: dict[str, Any] = {"devices": []} | settings
+    runtime = await ProcessRuntime.open(
+        ProcessSettings(directory=folder, **chosen),
+        Planner(executions.blobs, environment=environment),
+        Observer(executions.log).report,
+        task_defaults=environment,
+        secrets=SecretSettings.model_validate({"directory": secrets}),
+    )
+    await runtime.adopt()
+    tasks = [asyncio.ensure_future(runtime.run())]
+    if taken is not None:
+        launcher = Launcher(executions.log, runtime, durable=durable)
+
+        async def take(recorded: Recorded) -> None:
+            if taken(recorded):
+                await launcher.take(recorded)
+
+        tasks.append(asyncio.ensure_future(executions.log.consume("EXECUTION", durable, take, facts=ORDERS)))
+    try:
+        yield runtime
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        for task in tasks:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                raise error
+
+
 @pytest_asyncio.fixture(loop_scope="session")
 async def start_launcher(
     executions: Executions, blob_settings: BlobSettings, tmp_path: Path
@@ -241,46 +287,36 @@ async def start_launcher(
     durable = f"launcher-{uuid4().hex[:8]}"
     # Tests share the stream; what others ordered before is not this one's business.
     before = await executions.log.stream_sequence("EXECUTION")
-    environment = {
-        "FLYTE_AWS_ENDPOINT": blob_settings.endpoint,
-        "FLYTE_AWS_ACCESS_KEY_ID": blob_settings.access_key,
-        "FLYTE_AWS_SECRET_ACCESS_KEY": blob_settings.secret_key.get_secret_value(),
-    }
 
-    @contextlib.asynccontextmanager
-    async def start(
-        consume: bool = True, warm: bool = False, secrets: Path | None = None, **settings: Any
-    ) -> AsyncIterator[ProcessRuntime]:
-        planner = Planner(executions.blobs, environment=environment)
+    def start(
+        consume: bool = True, warm: bool = False, **settings: Any
+    ) -> contextlib.AbstractAsyncContextManager[ProcessRuntime]:
         # Loading flytekit takes seconds; tests of plain commands do without.
-        defaults: dict[str, Any] = {"devices": []} | ({} if warm else {"preload": ["json"]})
-        chosen = ProcessSettings(directory=tmp_path / "tasks", **(defaults | settings))
-        report = Observer(executions.log).report
-        runtime = await ProcessRuntime.open(
-            chosen,
-            planner,
-            report,
-            task_defaults=environment,
-            secrets=SecretSettings.model_validate({"directory": secrets}),
-        )
-        await runtime.adopt()
-        tasks = [asyncio.ensure_future(runtime.run())]
-        if consume:
-            launcher = Launcher(executions.log, runtime, durable=durable)
-
-            async def take(recorded: Recorded) -> None:
-                if recorded.sequence > before:
-                    await launcher.take(recorded)
-
-            tasks.append(asyncio.ensure_future(executions.log.consume("EXECUTION", durable, take, facts=ORDERS)))
-        try:
-            yield runtime
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
-            for task in tasks:
-                if not task.cancelled() and (error := task.exception()) is not None:
-                    raise error
+        preload: dict[str, Any] = {} if warm else {"preload": ["json"]}
+        taken: Callable[[Recorded], bool] | None = (lambda recorded: recorded.sequence > before) if consume else None
+        return _launching(executions, blob_settings, tmp_path / "tasks", durable, taken=taken, **(preload | settings))
 
     return start
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def _warm_launchers_turn(
+    executions: Executions, blob_settings: BlobSettings, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[list[int]]:
+    """Whose turn it is: the orders behind this sequence are the shared launcher's; none, when there is none."""
+    turn: list[int] = []
+    folder, durable = tmp_path_factory.mktemp("warm") / "tasks", f"launcher-{uuid4().hex[:8]}"
+
+    def taken(recorded: Recorded) -> bool:
+        return bool(turn) and recorded.sequence > turn[0]
+
+    async with _launching(executions, blob_settings, folder, durable, taken=taken):
+        yield turn
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def warm_launcher(executions: Executions, _warm_launchers_turn: list[int]) -> AsyncIterator[None]:
+    """A launcher with a warm Python, shared by the tests of a module that leave it as it is."""
+    _warm_launchers_turn.append(await executions.log.stream_sequence("EXECUTION"))
+    yield
+    _warm_launchers_turn.clear()

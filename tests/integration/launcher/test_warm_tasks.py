@@ -17,11 +17,10 @@ def _file(uri: str) -> str:
 
 
 async def test_task_runs_and_its_outputs_log_and_usage_are_there(
-    start_launcher: Any, executions: Any, template_of: Any
+    warm_launcher: None, executions: Any, template_of: Any
 ) -> None:
-    async with start_launcher(warm=True):
-        fact = await executions.schedule(template_of("increment"), inputs={"x": executions.integer(41)})
-        end = await executions.end(fact)
+    fact = await executions.schedule(template_of("increment"), inputs={"x": executions.integer(41)})
+    end = await executions.end(fact)
 
     assert (end.stage, end.exit.code) == (AttemptObserved.EXITED, 0), _file(end.logs[1].uri)
     outputs = await executions.outputs(fact)
@@ -32,33 +31,29 @@ async def test_task_runs_and_its_outputs_log_and_usage_are_there(
     assert executions.stages(await executions.observed(fact))[-2:] == ["RUNNING", "EXITED"]
 
 
-async def test_user_code_starts_soon_after_the_order(start_launcher: Any, executions: Any, template_of: Any) -> None:
-    async with start_launcher(warm=True):
-        template = template_of("clock")
-        await executions.end(await executions.schedule(template))
-        delays: list[float] = []
-        for _ in range(10):
-            fact = await executions.attempt(template)
-            ordered = time.time()
-            await executions.append(fact.execution_id.name, fact)
-            await executions.end(fact)
-            outputs = await executions.outputs(fact)
-            delays.append(outputs.literals["o0"].scalar.primitive.float_value - ordered)
+async def test_user_code_starts_soon_after_the_order(warm_launcher: None, executions: Any, template_of: Any) -> None:
+    template = template_of("clock")
+    await executions.end(await executions.schedule(template))
+    delays: list[float] = []
+    for _ in range(10):
+        fact = await executions.attempt(template)
+        ordered = time.time()
+        await executions.append(fact.execution_id.name, fact)
+        await executions.end(fact)
+        outputs = await executions.outputs(fact)
+        delays.append(outputs.literals["o0"].scalar.primitive.float_value - ordered)
     delays.sort()
     # A start without a warm Python takes about two seconds; the bound leaves room for a busy machine.
     assert delays[len(delays) // 2] < 1.0
 
 
 async def test_forks_differ_in_everything_a_new_process_has_of_its_own(
-    start_launcher: Any, executions: Any, template_of: Any
+    warm_launcher: None, executions: Any, template_of: Any
 ) -> None:
     template = template_of("whereabouts")
-    async with start_launcher(warm=True):
-        facts = [await executions.schedule(template) for _ in range(2)]
-        ends = [await executions.end(fact) for fact in facts]
-        said = [
-            (await executions.outputs(fact)).literals["o0"].scalar.primitive.string_value.split("|") for fact in facts
-        ]
+    facts = [await executions.schedule(template) for _ in range(2)]
+    ends = [await executions.end(fact) for fact in facts]
+    said = [(await executions.outputs(fact)).literals["o0"].scalar.primitive.string_value.split("|") for fact in facts]
     for fact, words in zip(facts, said, strict=True):
         folder, leads_group, execution, task_name, _, _, path, module = words
         assert leads_group == "True"
@@ -70,32 +65,30 @@ async def test_forks_differ_in_everything_a_new_process_has_of_its_own(
 
 
 async def test_elements_of_a_map_take_their_own_input_by_the_index_they_are_told(
-    start_launcher: Any, executions: Any, template_of: Any
+    warm_launcher: None, executions: Any, template_of: Any
 ) -> None:
     template = template_of("increments")
     inputs = {"x": executions.integers(10, 20, 30)}
-    async with start_launcher(warm=True):
-        facts = [
-            await executions.schedule(
-                template,
-                inputs=inputs,
-                envs={"BATCH_JOB_ARRAY_INDEX_VAR_NAME": "FLYTE_K8S_ARRAY_INDEX", "FLYTE_K8S_ARRAY_INDEX": str(index)},
-            )
-            for index in range(3)
-        ]
-        ends = [await executions.end(fact) for fact in facts]
-        assert [end.exit.code for end in ends] == [0, 0, 0], _file(ends[0].logs[1].uri)
-        outputs = [await executions.outputs(fact) for fact in facts]
+    facts = [
+        await executions.schedule(
+            template,
+            inputs=inputs,
+            envs={"BATCH_JOB_ARRAY_INDEX_VAR_NAME": "FLYTE_K8S_ARRAY_INDEX", "FLYTE_K8S_ARRAY_INDEX": str(index)},
+        )
+        for index in range(3)
+    ]
+    ends = [await executions.end(fact) for fact in facts]
+    assert [end.exit.code for end in ends] == [0, 0, 0], _file(ends[0].logs[1].uri)
+    outputs = [await executions.outputs(fact) for fact in facts]
     assert [item.literals["o0"].scalar.primitive.integer for item in outputs] == [11, 21, 31]
 
 
 async def test_exception_of_the_user_is_in_the_error_document_and_the_process_exits_as_usual(
-    start_launcher: Any, executions: Any, template_of: Any
+    warm_launcher: None, executions: Any, template_of: Any
 ) -> None:
-    async with start_launcher(warm=True):
-        fact = await executions.schedule(template_of("fail"), inputs={"message": executions.text("the reason")})
-        end = await executions.end(fact)
-        assert "ValueError: the reason" in await executions.error(fact)
+    fact = await executions.schedule(template_of("fail"), inputs={"message": executions.text("the reason")})
+    end = await executions.end(fact)
+    assert "ValueError: the reason" in await executions.error(fact)
     assert (end.stage, end.exit.code) == (AttemptObserved.EXITED, 0)
 
 
@@ -121,17 +114,16 @@ async def test_crash_and_a_killed_worker_concern_nobody_else(
 
 
 async def test_variable_that_works_only_from_the_start_gets_a_process_of_its_own(
-    start_launcher: Any, executions: Any, template_of: Any
+    warm_launcher: None, executions: Any, template_of: Any
 ) -> None:
-    async with start_launcher(warm=True):
-        fact = await executions.schedule(
-            template_of("environment"),
-            inputs={"name": executions.text("OMP_NUM_THREADS")},
-            envs={"OMP_NUM_THREADS": "3"},
-        )
-        end = await executions.end(fact)
-        assert end.exit.code == 0, _file(end.logs[1].uri)
-        outputs = await executions.outputs(fact)
+    fact = await executions.schedule(
+        template_of("environment"),
+        inputs={"name": executions.text("OMP_NUM_THREADS")},
+        envs={"OMP_NUM_THREADS": "3"},
+    )
+    end = await executions.end(fact)
+    assert end.exit.code == 0, _file(end.logs[1].uri)
+    outputs = await executions.outputs(fact)
     assert outputs.literals["o0"].scalar.primitive.string_value == "3"
 
 
@@ -145,17 +137,16 @@ async def test_environment_without_flytekit_is_a_clear_error(
 
 
 async def test_tasks_share_fetched_code_and_cannot_disturb_one_another(
-    start_launcher: Any, executions: Any, template_of: Any
+    warm_launcher: None, executions: Any, template_of: Any
 ) -> None:
     template = template_of("spoil")
-    async with start_launcher(warm=True):
-        for _ in range(2):
-            fact = await executions.schedule(template)
-            end = await executions.end(fact)
-            assert end.exit.code == 0, _file(end.logs[1].uri)
-            found = (await executions.outputs(fact)).literals["o0"].scalar.primitive.string_value.split(",")
-            # What flytekit leaves where it unpacks: the archive too.
-            assert found == sorted([executions.distribution.rpartition("/")[2], "launcher_tasks.py"])
+    for _ in range(2):
+        fact = await executions.schedule(template)
+        end = await executions.end(fact)
+        assert end.exit.code == 0, _file(end.logs[1].uri)
+        found = (await executions.outputs(fact)).literals["o0"].scalar.primitive.string_value.split(",")
+        # What flytekit leaves where it unpacks: the archive too.
+        assert found == sorted([executions.distribution.rpartition("/")[2], "launcher_tasks.py"])
 
 
 async def test_code_that_was_thrown_away_is_fetched_by_the_task_itself(
@@ -173,26 +164,24 @@ async def test_code_that_was_thrown_away_is_fetched_by_the_task_itself(
 
 
 async def test_missing_code_is_reported_as_flytekit_does(
-    start_launcher: Any, executions: Any, template_of: Any
+    warm_launcher: None, executions: Any, template_of: Any
 ) -> None:
     template = template_of("increment")
     missing = executions.blobs.uri("code", "missing.tar.gz")
     for index, argument in enumerate(template.container.args):
         template.container.args[index] = argument.replace(executions.distribution, missing)
-    async with start_launcher(warm=True):
-        end = await executions.end(await executions.schedule(template, inputs={"x": executions.integer(1)}))
+    end = await executions.end(await executions.schedule(template, inputs={"x": executions.integer(1)}))
     assert end.exit.code == 1
     assert "task execution code was not found" in _file(end.logs[1].uri)
 
 
 async def test_store_client_made_ahead_is_not_used_by_a_task_with_other_settings(
-    start_launcher: Any, executions: Any, template_of: Any
+    warm_launcher: None, executions: Any, template_of: Any
 ) -> None:
-    async with start_launcher(warm=True):
-        fact = await executions.schedule(template_of("store_region"), envs={"AWS_DEFAULT_REGION": "eu-west-3"})
-        end = await executions.end(fact)
-        assert end.exit.code == 0, _file(end.logs[1].uri)
-        outputs = await executions.outputs(fact)
+    fact = await executions.schedule(template_of("store_region"), envs={"AWS_DEFAULT_REGION": "eu-west-3"})
+    end = await executions.end(fact)
+    assert end.exit.code == 0, _file(end.logs[1].uri)
+    outputs = await executions.outputs(fact)
     assert outputs.literals["o0"].scalar.primitive.string_value == "eu-west-3"
 
 

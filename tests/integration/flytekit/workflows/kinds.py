@@ -1,4 +1,7 @@
-"""One identity task for each type transformer that ships with flytekit: what goes in must come out."""
+"""Identity tasks for each type transformer that ships with flytekit: what goes in must come out.
+
+Plain values share one task: each task is a process.
+"""
 
 import datetime
 import enum
@@ -45,37 +48,42 @@ class Unknown:
         self.value = value
 
 
+Plain = typing.NamedTuple(
+    "Plain",
+    [
+        ("integers", int),
+        ("floats", float),
+        ("strings", str),
+        ("booleans", bool),
+        ("datetimes", datetime.datetime),
+        ("durations", datetime.timedelta),
+        ("lists", typing.List[typing.List[int]]),
+        ("dicts", typing.Dict[str, typing.List[float]]),
+        ("free_dicts", dict),
+        ("unions", typing.Union[int, str]),
+        ("optionals", typing.Optional[int]),
+    ],
+)
+
+
+@task(requests=SMALL)
+def plain(
+    integers: int,
+    floats: float,
+    strings: str,
+    booleans: bool,
+    datetimes: datetime.datetime,
+    durations: datetime.timedelta,
+    lists: typing.List[typing.List[int]],
+    dicts: typing.Dict[str, typing.List[float]],
+    free_dicts: dict,
+    unions: typing.Union[int, str],
+    optionals: typing.Optional[int],
+) -> Plain:
+    return Plain(integers, floats, strings, booleans, datetimes, durations, lists, dicts, free_dicts, unions, optionals)
+
+
 Pair = typing.NamedTuple("Pair", [("first", int), ("second", str)])
-
-
-@task(requests=SMALL)
-def integers(v: int) -> int:
-    return v
-
-
-@task(requests=SMALL)
-def floats(v: float) -> float:
-    return v
-
-
-@task(requests=SMALL)
-def strings(v: str) -> str:
-    return v
-
-
-@task(requests=SMALL)
-def booleans(v: bool) -> bool:
-    return v
-
-
-@task(requests=SMALL)
-def datetimes(v: datetime.datetime) -> datetime.datetime:
-    return v
-
-
-@task(requests=SMALL)
-def durations(v: datetime.timedelta) -> datetime.timedelta:
-    return v
 
 
 @task(requests=SMALL)
@@ -89,27 +97,7 @@ def dataclasses(v: Outer) -> Outer:
 
 
 @task(requests=SMALL)
-def lists(v: typing.List[typing.List[int]]) -> typing.List[typing.List[int]]:
-    return v
-
-
-@task(requests=SMALL)
-def dicts(v: typing.Dict[str, typing.List[float]]) -> typing.Dict[str, typing.List[float]]:
-    return v
-
-
-@task(requests=SMALL)
-def free_dicts(v: dict) -> dict:
-    return v
-
-
-@task(requests=SMALL)
 def unions(v: typing.Union[int, str]) -> typing.Union[int, str]:
-    return v
-
-
-@task(requests=SMALL)
-def optionals(v: typing.Optional[int]) -> typing.Optional[int]:
     return v
 
 
