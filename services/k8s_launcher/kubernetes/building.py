@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from flyteidl.core import tasks_pb2
-from google.protobuf.json_format import MessageToDict
 
 from flightlog_protos.execution.v1.facts_pb2 import AttemptScheduled
 from services.k8s_launcher.kubernetes import dispatch
@@ -15,6 +14,7 @@ from services.k8s_launcher.kubernetes.objects import Built, Object, Plugin, Secr
 from services.k8s_launcher.kubernetes.pod_templates import PodTemplates
 from services.k8s_launcher.kubernetes.pods.names import object_name
 from services.k8s_launcher.kubernetes.pods.pod import build_pod
+from services.k8s_launcher.kubernetes.pods.specification import plain
 from services.k8s_launcher.kubernetes.queueing import queued
 from services.k8s_launcher.kubernetes.settings import KubernetesSettings
 from services.k8s_launcher.task_templates import TaskTemplates
@@ -77,7 +77,7 @@ def _words(template: tasks_pb2.TaskTemplate, scheduled: AttemptScheduled) -> Ite
     yield from template.container.command
     yield from template.container.args
     for message in (template.k8s_pod.pod_spec, template.custom, scheduled.pod_template.pod_spec):
-        yield from _texts(MessageToDict(message))
+        yield from _texts(plain(message))
 
 
 def _texts(value: Any) -> Iterator[str]:

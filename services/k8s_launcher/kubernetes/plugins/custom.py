@@ -22,7 +22,7 @@ def custom_of(template: tasks_pb2.TaskTemplate, message: M) -> M:
     """Fills `message` from a task's custom part. Fields nobody knows are left out. Raises `NotLaunchable`."""
     try:
         return json_format.ParseDict(json_format.MessageToDict(template.custom), message, ignore_unknown_fields=True)
-    except json_format.ParseError as error:
+    except (json_format.ParseError, ValueError) as error:
         raise refused(f"the task's configuration for {template.type!r} is not what it should be: {error}") from None
 
 

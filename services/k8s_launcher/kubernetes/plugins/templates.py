@@ -23,6 +23,7 @@ from services.k8s_launcher.kubernetes.pods.metadata import (
 )
 from services.k8s_launcher.kubernetes.pods.pod import PodForm, container, pod_spec_for
 from services.k8s_launcher.kubernetes.pods.resources import Platform, Requirements
+from services.k8s_launcher.kubernetes.pods.shapes import POD, misshapen
 from services.k8s_launcher.kubernetes.pods.specification import plain
 from services.k8s_launcher.kubernetes.secrets import inject
 
@@ -72,6 +73,9 @@ class Template:
         gpu = gpu_of(self._task)
         had_gpu = self._asks_for(gpu.resource)
         over = plain(pod.pod_spec)
+        wrong = misshapen(over, POD, "the specification of a group's pod")
+        if wrong is not None:
+            raise refused(wrong)
         if pod.primary_container_name and self._primary not in _names(over):
             if pod.primary_container_name in _names(self.spec):
                 self._primary = pod.primary_container_name
@@ -79,9 +83,12 @@ class Template:
                 if each.get("name") == pod.primary_container_name:
                     each["name"] = self._primary
         self.spec = overlaid(self.spec, over)
+        said = {each["name"]: Requirements.of_container(each, gpu) for each in over.get("containers") or ()}
         for each in self.spec["containers"]:
             if each.get("resources"):
-                each["resources"] = {**each["resources"], **Requirements.of_container(each, gpu).fields()}
+                asked = Requirements.of_container(each, gpu)
+                fitting = asked.fitting(said[each["name"]], gpu.resource) if each["name"] in said else asked
+                each["resources"] = {**each["resources"], **fitting.fields()}
         if not had_gpu:
             select_accelerator(self.spec, self._task)
         tolerate_taints_of_extended_resources(self.spec, self._task.settings.pods)

@@ -61,14 +61,29 @@ class Requirements:
 
     @staticmethod
     def of_container(container: Object | None, gpu: Gpu) -> Requirements:
-        """Of a container in a pod."""
+        """Of a container in a pod. Raises `NotLaunchable`."""
         found: Object = (container or {}).get("resources") or {}
         requests, limits = (_of_fields(found.get(side) or {}, gpu) for side in _SIDES)
+        for text in (*requests.values(), *limits.values()):
+            _amount(text)
         return Requirements(requests, limits)
 
     def under(self, over: Requirements) -> Requirements:
         """Both, resource by resource; `over` wins."""
         return Requirements({**self.requests, **over.requests}, {**self.limits, **over.limits})
+
+    def fitting(self, said: Requirements, gpu: str) -> Requirements:
+        """The same without requests above their limits, which Kubernetes refuses: what is `said` stays, and the other
+        side follows it. Requests of GPUs are their limits."""
+        requests, limits = dict(self.requests), dict(self.limits)
+        for name in _named(self):
+            request, limit = _amount(requests.get(name, "")), _amount(limits.get(name, ""))
+            if name != gpu and (request is None or limit is None or request.value <= limit.value):
+                continue
+            followed = limit if name in said.limits or request is None else request
+            if followed is not None:
+                requests[name] = limits[name] = followed.text
+        return Requirements(requests, limits)
 
     def fields(self) -> Object:
         """As part of a container; nothing of what is empty."""

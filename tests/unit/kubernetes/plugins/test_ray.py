@@ -160,6 +160,34 @@ def test_container_that_a_groups_pod_calls_primary_is_rays() -> None:
     assert spec["runtimeClassName"] == "nvidia"
 
 
+@pytest.mark.parametrize(
+    ("said", "requests", "limits"),
+    [
+        ({"requests": {"cpu": "4"}}, {"cpu": "4", "memory": "500Mi"}, {"cpu": "4", "memory": "500Mi"}),
+        ({"limits": {"cpu": "50m"}}, {"cpu": "50m", "memory": "500Mi"}, {"cpu": "50m", "memory": "500Mi"}),
+        ({"requests": {"gpu": 2}}, *[{"cpu": "100m", "memory": "500Mi", "nvidia.com/gpu": "2"}] * 2),
+        ({"limits": {"cpu": "4"}}, {"cpu": "100m", "memory": "500Mi"}, {"cpu": "4", "memory": "500Mi"}),
+    ],
+)
+def test_groups_amounts_fit_together_with_the_tasks(said: Any, requests: Any, limits: Any) -> None:
+    """KubeRay could not make the pods, and the job would wait for ever."""
+    pod = {"primaryContainerName": "primary", "podSpec": {"containers": [{"name": "primary", "resources": said}]}}
+    job = manifest(custom("ray", rayCluster={"workerGroupSpec": [{**GROUP, "k8sPod": pod}]}))
+    found = _templates(job)["ray-worker"]["spec"]["containers"][0]["resources"]
+    assert found == {"requests": requests, "limits": limits}
+
+
+def test_group_whose_pod_is_none_is_refused() -> None:
+    for spec, why in (({"containers": "x"}, "must be a list"), ({"containers": [{"image": "i"}]}, "has no name")):
+        with pytest.raises(NotLaunchable, match=why):
+            manifest(custom("ray", rayCluster={"workerGroupSpec": [{**GROUP, "k8sPod": {"podSpec": spec}}]}))
+
+
+def test_configuration_with_numbers_that_json_has_not_is_refused() -> None:
+    with pytest.raises(NotLaunchable, match="configuration"):
+        manifest(custom("ray", rayCluster={}, ttl=float("inf")))
+
+
 def test_rays_container_comes_first() -> None:
     task = tasks.pod_task({"name": "proxy", "image": "proxy:1"}, {"name": "primary", "image": "task:1"}, type="ray")
     task.custom.update({"rayCluster": {"workerGroupSpec": [GROUP]}})

@@ -169,6 +169,16 @@ def test_quantity_that_is_none_is_refused_wherever_it_comes_from(kind: str) -> N
         build_pod(made)
 
 
+@pytest.mark.parametrize("kind", ["primary", "side", "early"])
+def test_amounts_of_resources_that_pass_through_are_quantities_too(kind: str) -> None:
+    """Else nobody could say what the pod counts as."""
+    wrong = in_pod(limits={"nvidia.com/mig-1g.5gb": "lots"}, name=kind)
+    others = [] if kind == "primary" else [in_pod()]
+    made = pod_task(*others, spec={"initContainers": [wrong]}) if kind == "early" else pod_task(*others, wrong)
+    with pytest.raises(NotLaunchable, match="lots"):
+        build_pod(task(made))
+
+
 AMOUNTS = st.dictionaries(
     st.sampled_from(["cpu", "memory", "ephemeral-storage", GPU]), st.integers(0, 8).map(str), max_size=4
 )
