@@ -58,9 +58,12 @@ async def test_what_is_too_large_or_missing_is_told(store: BlobStore, folder: st
         await store.fetch(f"{folder}/object", tmp_path / "no" / "such" / "folder")
 
 
-async def test_a_folder_has_all_its_objects_in_order(store: BlobStore, folder: str) -> None:
+async def test_a_folder_has_all_its_objects_in_order(
+    store: BlobStore, folder: str, blob_settings: BlobSettings
+) -> None:
+    # More than S3 lists at once. Written as files, which takes no time.
     names = [*(f"{number:04}" for number in range(1100)), "b/c & d", "b/ü", "z"]
-    await store.put_many([(f"{folder}/{name}", name.encode()) for name in names])
+    await BlobStore.open(blob_settings).put_many([(f"{folder}/{name}", name.encode()) for name in names])
     await store.put(f"{folder}-beside", b"")
     expected = sorted((BlobEntry(name, len(name.encode())) for name in names), key=lambda entry: entry.name.encode())
     assert await store.entries(folder) == expected
