@@ -9,7 +9,7 @@ import pytest
 from flyteidl.admin.schedule_pb2 import HOUR, FixedRate, Schedule
 from flyteidl.core.execution_pb2 import WorkflowExecution
 from google.protobuf.message import Message
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flightlog_protos.execution.v1.requests_pb2 import ExecutionRequested, TerminationRequested
@@ -246,6 +246,7 @@ def test_a_zone_and_a_day_of_25_hours() -> None:
     assert [due.strftime("%d %H:%M") for due in filled.asked_times] == ["24 00:30", "25 00:30", "26 01:30"]
 
 
+@settings(deadline=None)
 @given(
     st.integers(0, 7),
     st.booleans(),
