@@ -43,6 +43,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         suite.addoption(option, default=os.environ.get(variable, default), help=f"{text} [{variable}]")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The Kubernetes tests go first: where the control plane is to be built, one process waits for it meanwhile."""
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/kubernetes/"))
+
+
 _KEPT_TOGETHER = ("tests/conformance", "tests/kubernetes")
 
 

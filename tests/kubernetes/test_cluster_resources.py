@@ -298,12 +298,13 @@ async def test_what_has_not_changed_is_not_applied_again(
     world.config("settings", "{{ namespace }}", file="unchanged.yaml")
     world.config("marker", "1", file="marker.yaml")
     at_work(refresh_seconds=0.05, domains=["development"])
-    await world.config_with(project, "settings", f"{project}-development")
-    before = applied("unchanged.yaml")
-    for number in ("2", "3"):
+    before = -1.0
+    for number in ("2", "3", "4"):
         world.config("marker", number, file="marker.yaml")
         await world.config_with(project, "marker", number)
-    assert applied("unchanged.yaml") == before
+        # With the second round the first one is over, for all projects.
+        before = applied("unchanged.yaml") if number == "3" else before
+    assert applied("unchanged.yaml") == before >= 1
 
 
 async def test_a_file_that_fails_is_named_and_keeps_no_other_from_being_applied(

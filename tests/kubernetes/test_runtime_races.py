@@ -264,7 +264,7 @@ async def test_of_attempts_that_have_ended_nothing_is_kept(launching: Launching)
             found = [each for each in gc.get_objects() if isinstance(each, Attempt)]
             return [each.name for each in found if each.key.project == launching.project]
 
-        await until(lambda: attempts() == [goes_on.generated_name], seconds=5)
+        await until(lambda: attempts() == [goes_on.generated_name])
 
 
 async def test_many_that_are_to_end_at_once_leave_connections_to_others(launching: Launching) -> None:

@@ -448,7 +448,7 @@ async def test_a_parent_and_its_children_run_within_one_place(limited: Limited) 
 
 
 async def test_queues_are_listed_for_one_place_or_for_all(limited: Limited) -> None:
-    calls = QueueCalls(limited.process.admission)
+    calls = QueueCalls(limited.process.admission, limited.process.shell)
     call = CallContext.of([], "ipv4:127.0.0.1:1")
     plan = await limited.plan(max="1")
     for name in ("a", "b"):
