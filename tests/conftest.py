@@ -45,7 +45,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The Kubernetes tests come last: their control plane may have to be built first, and is meanwhile."""
+    """The Kubernetes tests come last: their control plane may have to be built first, which takes minutes."""
     items.sort(key=lambda item: item.nodeid.startswith("tests/kubernetes/"))
 
 

@@ -18,7 +18,7 @@ import pytest_asyncio
 
 from flightlog_blobs import BlobSettings
 from flightlog_cli.stack_process import StackProcess
-from flightlog_cluster.build import GoMissing, program
+from flightlog_cluster.build import GoMissing, is_built, program
 from flightlog_cluster.cluster import Cluster, run_cluster
 from flightlog_cluster.crds import DefinitionsMissing
 from flightlog_log import LogSettings
@@ -31,13 +31,19 @@ from tests.kubernetes.defining import define_all
 from tests.kubernetes.launching import Launching, launching_on
 from tests.kubernetes.whole_runs import CONNECTED, PENDING_TIMEOUT_DAYS, Stack
 
+_BUILD_SECONDS = 180.0
+"""What building the control plane takes at the least."""
+
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
     """etcd, kube-apiserver, controllers, scheduler and kwok. A test that kills a part restarts it."""
     deadline = os.environ.get("FLIGHTLOG_TEST_DEADLINE")
+    left = float(deadline) - time.time() if deadline else None
     try:
-        async with asyncio.timeout(max(0.0, float(deadline) - time.time()) if deadline else None):
+        if left is not None and left < _BUILD_SECONDS and not is_built():
+            raise TimeoutError
+        async with asyncio.timeout(left):
             await program()
     except GoMissing as missing:
         pytest.skip(str(missing))

@@ -41,17 +41,21 @@ def find_go() -> str:
     return found
 
 
+def is_built(package: str = ".", source: Path = SOURCE) -> bool:
+    """Whether `program` has it already."""
+    return _target(package, source).exists()
+
+
 async def program(package: str = ".", source: Path = SOURCE) -> Path:
     """The program of a package of `tools/control_plane` (`.`: the control plane), built when it is not there yet.
 
     `source` is another Go module. The first build takes minutes. Raises `BuildFailed`.
     """
-    name = "control-plane" if package == "." else package
-    target = cache() / f"{name}-{_digest(package, source)}"
+    target = _target(package, source)
     if not target.exists():
         go = find_go()
         await asyncio.to_thread(target.parent.mkdir, parents=True, exist_ok=True)
-        with (target.parent / f"{name}.lock").open("w") as lock:
+        with target.with_suffix(".lock").open("w") as lock:
             # Several test processes ask at once; one builds.
             while not _locked(lock):  # noqa: ASYNC110 (no event tells)
                 await asyncio.sleep(_LOCK_SECONDS)
@@ -93,6 +97,11 @@ def _locked(file: IO[str]) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _target(package: str, source: Path) -> Path:
+    name = "control-plane" if package == "." else package
+    return cache() / f"{name}-{_digest(package, source)}"
 
 
 def _digest(package: str, source: Path) -> str:
