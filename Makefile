@@ -19,7 +19,7 @@ up: $(READY) ## the stack in the foreground (Ctrl-C stops it); ARGS="--data DIR 
 	@exec $(BIN)/flightlog up $(ARGS)
 
 test: $(READY) ## unit and integration tests; ARGS="-k name -x"
-	@$(BIN)/python -m pytest -n 3 --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --no-loadscope-reorder $(ARGS)
 
 test-k8s: $(READY) ## the tests against a real Kubernetes control plane, which is built with Go first
 	@$(BIN)/python -m pytest tests/kubernetes $(ARGS)
