@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
+
 _AT_ONCE: Final = 8
 _FIRST_PAUSE_SECONDS: Final = 10.0
 _LONGEST_PAUSE_SECONDS: Final = 600.0
@@ -35,3 +37,13 @@ class Pace:
     def pause(self, now: float) -> float:
         """Seconds until something else may be said of the same stage; 0: now."""
         return max(self._quiet_until - now, 0.0)
+
+
+def says_the_same(one: AttemptObserved, other: AttemptObserved) -> bool:
+    """Whether two observations of an attempt tell clients the same."""
+    return (
+        one.stage == other.stage
+        and one.reason == other.reason
+        and one.custom_info == other.custom_info
+        and list(one.logs) == list(other.logs)
+    )

@@ -23,6 +23,7 @@ from grpc import StatusCode
 from flightlog_blobs import BlobError, BlobStore
 from flightlog_log import LogUnavailable
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
+from services.k8s_launcher.aborting import Aborted, until_abort
 from services.k8s_launcher.connectors.client import Connector, ConnectorError, Unreachable
 from services.k8s_launcher.connectors.discovery import Connectors
 from services.k8s_launcher.connectors.pauses import between_looks, between_tries
@@ -58,10 +59,6 @@ class Place:
     blobs: BlobStore
     orders: Orders
     reporting: Reporting
-
-
-class _Aborted(Exception):
-    """The end was ordered."""
 
 
 class _NotYet(Exception):
@@ -121,8 +118,8 @@ class Life:
                 self._say(Reading(AttemptObserved.LOST, "nobody knows what the connector was to be asked for"))
                 return
             try:
-                served, request = await self._until_abort(self._patiently(self._prepared))
-            except _Aborted:
+                served, request = await until_abort(self._aborted, self._patiently(self._prepared))
+            except Aborted:
                 self._killed()
                 return
             except NotLaunchable as refused:
@@ -136,8 +133,8 @@ class Life:
             if not await _to_the_end(self._begin(served, request)):
                 return
         try:
-            await self._until_abort(self._follow(fresh))
-        except _Aborted:
+            await until_abort(self._aborted, self._follow(fresh))
+        except Aborted:
             await self._remove()
 
     async def _prepared(self) -> tuple[Served, Request]:
@@ -202,8 +199,8 @@ class Life:
         self._say(Reading(AttemptObserved.RUNNING, "the connector runs it"))
         connector = self._connector(served.connector)
         try:
-            reading = read(await self._until_abort(connector.execute(request.header(), request.inputs)))
-        except _Aborted:
+            reading = read(await until_abort(self._aborted, connector.execute(request.header(), request.inputs)))
+        except Aborted:
             self._killed()
             return
         except ConnectorError as error:
@@ -345,24 +342,6 @@ class Life:
             self._forget(self.order.key)
 
         self._place.reporting.send(self.order.key, observed, self.order.origin, then)
-
-    async def _until_abort(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """The result of an awaitable; raises `_Aborted` when the abort comes first."""
-        if self._aborted.is_set():
-            work.close()
-            raise _Aborted
-        doing = asyncio.ensure_future(work)
-        aborted = asyncio.ensure_future(self._aborted.wait())
-        try:
-            await asyncio.wait((doing, aborted), return_when=asyncio.FIRST_COMPLETED)
-            if doing.done():
-                return doing.result()
-            raise _Aborted
-        finally:
-            aborted.cancel()
-            if not doing.done():
-                doing.cancel()
-                await asyncio.wait((doing,))
 
     def _names(self) -> dict[str, Any]:
         key = self.order.key

@@ -7,7 +7,7 @@ from typing import Final
 
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved, Exit
 from services.k8s_launcher.connectors.reading import Reading
-from services.k8s_launcher.pace import Pace
+from services.k8s_launcher.pace import Pace, says_the_same
 from services.k8s_launcher.runtime import FINAL, AttemptKey
 
 PLUGIN: Final = "connector-service"
@@ -31,7 +31,7 @@ class Account:
         observed = observation(self._key, reading)
         if self.last is None or reading.stage != self.last.stage or reading.stage in FINAL:
             self._pace.begin()
-        elif _same(self.last, observed) or self._pace.pause(now):
+        elif says_the_same(self.last, observed) or self._pace.pause(now):
             # It is looked at again and again.
             return None
         else:
@@ -67,12 +67,3 @@ def observation(key: AttemptKey, reading: Reading) -> AttemptObserved:
     execution.project, execution.domain, execution.name = key.project, key.domain, key.execution
     observed.occurred_at.FromDatetime(datetime.now(UTC))
     return observed
-
-
-def _same(one: AttemptObserved, other: AttemptObserved) -> bool:
-    return (
-        one.stage == other.stage
-        and one.reason == other.reason
-        and one.custom_info == other.custom_info
-        and list(one.logs) == list(other.logs)
-    )

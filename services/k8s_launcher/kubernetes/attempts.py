@@ -11,7 +11,7 @@ from google.protobuf import json_format
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
 from services.k8s_launcher.kubernetes.objects import Plugin, Reading
 from services.k8s_launcher.orders import Order
-from services.k8s_launcher.pace import Pace
+from services.k8s_launcher.pace import Pace, says_the_same
 from services.k8s_launcher.runtime import FINAL, AttemptKey
 from services.k8s_launcher.task_templates import NotLaunchable
 
@@ -71,7 +71,7 @@ class Attempt:
         self.withheld_seconds = None
         if self.last is None or reading.stage != self.last.stage or reading.stage in FINAL:
             self._pace.begin()
-        elif _same(self.last, observed):
+        elif says_the_same(self.last, observed):
             return None
         else:
             now = asyncio.get_running_loop().time()
@@ -116,15 +116,6 @@ class Attempt:
         if reading.custom_info is not None:
             json_format.ParseDict(dict(reading.custom_info), observed.custom_info)
         return observed
-
-
-def _same(one: AttemptObserved, other: AttemptObserved) -> bool:
-    return (
-        one.stage == other.stage
-        and one.reason == other.reason
-        and one.custom_info == other.custom_info
-        and list(one.logs) == list(other.logs)
-    )
 
 
 def deleted_behind_our_back(attempt: Attempt) -> Reading:

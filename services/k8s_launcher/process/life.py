@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from itertools import count
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import structlog
 from flyteidl.core import execution_pb2
@@ -23,6 +23,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from flightlog_blobs import BlobError
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved, Exit, Usage
+from services.k8s_launcher.aborting import Aborted, until_abort
 from services.k8s_launcher.process import adoption
 from services.k8s_launcher.process.attempts import Aborting, Claim, Ended, Record
 from services.k8s_launcher.process.capacity import CPU, MEMORY, Capacity, Grant, Request
@@ -42,7 +43,6 @@ from services.k8s_launcher.process.workers import (
 from services.k8s_launcher.runtime import Origin, Report, Scheduled
 from services.k8s_launcher.task_templates import NotLaunchable
 
-_T = TypeVar("_T")
 
 _log = structlog.get_logger(__name__)
 
@@ -88,10 +88,6 @@ class Place:
             if fnmatchcase(image, pattern):
                 return python
         return self.python
-
-
-class _Aborted(Exception):
-    """The abort came before the attempt was started."""
 
 
 class Life:
@@ -153,7 +149,7 @@ class Life:
         if self._claim is None:
             try:
                 self._claim = await self._start()
-            except _Aborted:
+            except Aborted:
                 await self._bury()
             except NotLaunchable as refusal:
                 if await asyncio.to_thread(self.record.bury):
@@ -171,10 +167,10 @@ class Life:
             await self._close()
 
     async def _start(self) -> Claim:
-        """Bring the attempt to a claim: its own, or one made before. Raises `_Aborted` and `NotLaunchable`."""
+        """Bring the attempt to a claim: its own, or one made before. Raises `Aborted` and `NotLaunchable`."""
         if self._scheduled is None:
-            raise _Aborted
-        plan = await self._until_abort(self._planned(self._scheduled))
+            raise Aborted
+        plan = await until_abort(self._abort, self._planned(self._scheduled))
         python = self._place.python_for(plan.image)
         machine = _machine_environment(self._place.machine, python, self.record)
         # Those that are missing are missed before it waits, and the others read again when it starts.
@@ -184,13 +180,13 @@ class Life:
         argv = with_own_destination(plan.argv)
         if not warm:
             argv[0] = _program(plan, environment, self.record.work)
-        grant = await self._until_abort(self._room(plan))
+        grant = await until_abort(self._abort, self._room(plan))
         environment |= visible_devices(grant.devices, self._place.devices)
         await asyncio.to_thread(self.record.make_work)
         secrets = await self._secrets(plan)
         environment |= secrets.variables
         await asyncio.to_thread(secrets.write, self._secrets_folder)
-        code = await self._until_abort(self._place.code.directory_for(argv)) if warm else None
+        code = await until_abort(self._abort, self._place.code.directory_for(argv)) if warm else None
         if plan.raw is not None:
             argv, environment = plan.raw.around(argv, environment, self._place.planner.blobs.settings)
         order = {
@@ -206,7 +202,7 @@ class Life:
         if zygote is None or not zygote.is_ready:
             what = "starting a process" if zygote is None else "the Python environment is being loaded"
             await self._report(AttemptObserved.INITIALIZING, reason=what)
-        return await self._until_abort(self._ordered(zygote, order))
+        return await until_abort(self._abort, self._ordered(zygote, order))
 
     @property
     def _secrets_folder(self) -> Path:
@@ -281,8 +277,8 @@ class Life:
             running = asyncio.ensure_future(self._report(AttemptObserved.RUNNING, occurred_at=began))
             try:
                 try:
-                    await self._until_abort(adoption.wait_gone(claim.shepherd, claim.shepherd_start, claim.boot))
-                except _Aborted:
+                    await until_abort(self._abort, adoption.wait_gone(claim.shepherd, claim.shepherd_start, claim.boot))
+                except Aborted:
                     await adoption.stop(claim, self._place.grace_seconds)
                 ended = await asyncio.to_thread(self.record.ended)
                 if ended is None:
@@ -298,24 +294,6 @@ class Life:
             await self._close()
         else:
             await self._report_exit(ended)
-
-    async def _until_abort(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """The result of an awaitable; raises `_Aborted` when the abort comes first."""
-        if self._abort.is_set():
-            work.close()
-            raise _Aborted
-        doing = asyncio.ensure_future(work)
-        aborted = asyncio.ensure_future(self._abort.wait())
-        try:
-            await asyncio.wait((doing, aborted), return_when=asyncio.FIRST_COMPLETED)
-            if doing.done():
-                return doing.result()
-            raise _Aborted
-        finally:
-            aborted.cancel()
-            if not doing.done():
-                doing.cancel()
-                await asyncio.wait((doing,))
 
     async def _bury(self) -> None:
         """Nobody shall start it. If somebody was faster, there is a process to stop."""
