@@ -43,7 +43,6 @@ from services.k8s_launcher.process.workers import (
 from services.k8s_launcher.runtime import Origin, Report, Scheduled
 from services.k8s_launcher.task_templates import NotLaunchable
 
-
 _log = structlog.get_logger(__name__)
 
 # Fixed numbers, so that a restarted launcher says the same again instead of something newer.
