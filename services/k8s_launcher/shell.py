@@ -56,8 +56,10 @@ class Observer:
         execution = observed.execution_id
         parts = (execution.project, execution.domain, execution.name)
         stage = AttemptObserved.Stage.Name(observed.stage)
-        # Two that lead at once, for a moment, may count alike: what one says is not to hide what the other says.
-        name = "/".join((*parts, observed.node_id, str(observed.attempt), str(observed.version), stage))
+        # Two that lead at once, for a moment, may count alike: what one says is not to hide what the other says. Ends
+        # are the exception, since an attempt has one: an abort that came with the exit finds it said.
+        what = "END" if observed.stage in FINAL else stage
+        name = "/".join((*parts, observed.node_id, str(observed.attempt), str(observed.version), what))
         cause = Cause(
             Actor(subject=SERVICE, method="service"), origin.correlation_id, origin.event_id, origin.traceparent
         )

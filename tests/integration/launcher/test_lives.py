@@ -433,6 +433,17 @@ async def test_abort_and_exit_at_the_same_moment_give_one_end(
     assert list((tmp_path / "tasks" / "work").iterdir()) == []
 
 
+async def test_an_attempts_end_is_said_once_whoever_says_it(executions: Any) -> None:
+    fact = await executions.attempt(executions.program("true"))
+    observer, origin = Observer(executions.log), Origin("e1", "c1")
+    for stage in (AttemptObserved.RUNNING, AttemptObserved.EXITED, AttemptObserved.KILLED):
+        said = AttemptObserved(execution_id=fact.execution_id, node_id=fact.node_id, stage=stage, version=3000)
+        said.occurred_at.GetCurrentTime()
+        await observer.report(said, origin)
+    stages = [item.stage for item in await executions.observed(fact)]
+    assert stages == [AttemptObserved.RUNNING, AttemptObserved.EXITED]
+
+
 class _Only:
     """A runtime that hears of some executions alone: tests share the stream."""
 
