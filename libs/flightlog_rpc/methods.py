@@ -12,6 +12,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from flightlog_protos.catalog.v1 import catalog_service_pb2, lineage_service_pb2
 from flightlog_protos.execution.v1 import queue_service_pb2
+from flightlog_protos.history.v1 import history_service_pb2
 from flightlog_protos.scheduler.v1 import delivery_service_pb2, schedule_service_pb2
 
 
@@ -39,6 +40,7 @@ _FILES: tuple[FileDescriptor, ...] = (
     lineage_service_pb2.DESCRIPTOR,
     schedule_service_pb2.DESCRIPTOR,
     delivery_service_pb2.DESCRIPTOR,
+    history_service_pb2.DESCRIPTOR,
 )
 
 

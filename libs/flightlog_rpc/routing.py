@@ -14,6 +14,7 @@ _AUTH = "/flyteidl.service.AuthMetadataService/"
 _IDENTITY = "/flyteidl.service.IdentityService/"
 _DATACATALOG = "/datacatalog.DataCatalog/"
 _CACHE = "/flyteidl.cacheservice.CacheService/"
+_HISTORY = "/flightlog.history.v1.HistoryService/"
 
 
 # Our own services, all of whose methods have one owner.
@@ -48,6 +49,7 @@ _OWNED: Mapping[str, list[str]] = {
             """,
         ),
         *_full(_DATA, "CreateUploadLocation"),
+        *_full(_HISTORY, "DestroyKeys"),
     ],
     "execution": [
         *_full(
@@ -63,6 +65,10 @@ _OWNED: Mapping[str, list[str]] = {
         ),
         *_full(_DATA, "CreateDownloadLocation CreateDownloadLink GetData"),
         *_full(_SIGNAL, "GetOrCreateSignal ListSignals SetSignal"),
+        *_full(
+            _HISTORY,
+            "GetStateAt DiffExecutions ExplainWaiting ExportHistory ImportHistory DeleteExecution",
+        ),
         *_full(_AUTH, "GetOAuth2Metadata GetPublicClientConfig"),
         *_full(_IDENTITY, "UserInfo"),
     ],
@@ -76,6 +82,7 @@ _OWNED: Mapping[str, list[str]] = {
         ),
         *_full(_CACHE, "Get Put Delete GetOrExtendReservation ReleaseReservation"),
     ],
+    "history": _full(_HISTORY, "ListEvents WatchEvents ListAudit VerifyChain GetArchive"),
 }
 
 OWNERS: Mapping[str, str] = {
@@ -105,6 +112,23 @@ _NOT_SERVED = frozenset(
         ),
         *_full(_AUTH, "GetOAuth2Metadata GetPublicClientConfig"),
         *_full(_IDENTITY, "UserInfo"),
+        *_full(
+            _HISTORY,
+            """
+            DestroyKeys
+            GetStateAt
+            DiffExecutions
+            ExplainWaiting
+            ExportHistory
+            ImportHistory
+            DeleteExecution
+            ListEvents
+            WatchEvents
+            ListAudit
+            VerifyChain
+            GetArchive
+            """,
+        ),
         *(name for name, method in METHODS.items() if method.service in _OWN and method.service not in _OWN_SERVED),
     ]
 )

@@ -20,7 +20,7 @@ from flyteidl.service.admin_pb2_grpc import AdminServiceStub
 from flightlog_cli.embedded.child import StackError
 from flightlog_cli.stack_process import StackProcess
 
-PARTS = {"nats", "postgres", "s3", "registry", "execution", "k8s_launcher", "catalog", "scheduler"}
+PARTS = {"nats", "postgres", "s3", "registry", "execution", "k8s_launcher", "catalog", "scheduler", "history"}
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ import grpc.aio
 
 from flightlog_cli.generate import NGINX
 
-OWNERS = ("catalog", "execution", "registry", "scheduler")
+OWNERS = ("catalog", "execution", "registry", "scheduler", "history")
 OWNER_KEY = "owner"
 LARGE = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
 

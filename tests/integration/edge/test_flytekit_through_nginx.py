@@ -32,7 +32,7 @@ MIB = 1024 * 1024
 def edge(nginx_program: str, stack: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
     """The edge in front of the shared stack's services."""
     ports = json.loads((stack.data / "ports.json").read_text())
-    places = {name: f"127.0.0.1:{ports[f'{name}.grpc']}" for name in ("registry", "catalog", "scheduler")}
+    places = {name: f"127.0.0.1:{ports[f'{name}.grpc']}" for name in ("registry", "catalog", "scheduler", "history")}
     started = Nginx(nginx_program, tmp_path_factory.mktemp("edge"), {**places, "execution": stack.grpc})
     started.start()
     yield started

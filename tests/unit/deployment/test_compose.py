@@ -17,7 +17,7 @@ def services() -> Manifest:
 
 
 def test_compose_takes_the_file_and_has_every_service(services: Manifest) -> None:
-    ours = {"registry", "execution", "k8s-launcher", "catalog", "scheduler"}
+    ours = {"registry", "execution", "k8s-launcher", "catalog", "scheduler", "history"}
     assert services.keys() == ours | {"nats", "postgres", "minio", "bucket", "edge", "prometheus", "grafana"}
     assert len({services[name]["image"] for name in ours}) == 1
 

@@ -10,7 +10,7 @@ import pytest
 
 from .rendering import OVERLAYS, Manifest, named, of_kind, rendered, workloads
 
-SERVING = ("registry", "execution", "catalog", "scheduler")
+SERVING = ("registry", "execution", "catalog", "scheduler", "history")
 SERVICES = (*SERVING, "k8s-launcher")
 OUTSIDE = "outside"
 """A place that is no pod of ours: the internet, the API server."""

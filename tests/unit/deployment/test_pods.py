@@ -12,7 +12,7 @@ from flightlog_cli.generate import NGINX, ROOT
 
 from .rendering import Manifest, compose_without_loader, named, of_kind, workloads
 
-SERVICES = {"registry", "execution", "catalog", "scheduler", "k8s-launcher"}
+SERVICES = {"registry", "execution", "catalog", "scheduler", "history", "k8s-launcher"}
 
 
 def containers(template: Manifest) -> list[dict[str, Any]]:

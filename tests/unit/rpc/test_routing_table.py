@@ -11,6 +11,7 @@ from google.protobuf.descriptor import FileDescriptor
 
 from flightlog_protos.catalog.v1 import catalog_service_pb2, lineage_service_pb2
 from flightlog_protos.execution.v1 import queue_service_pb2
+from flightlog_protos.history.v1 import history_service_pb2
 from flightlog_protos.scheduler.v1 import delivery_service_pb2, schedule_service_pb2
 from flightlog_rpc import METHODS, OWNERS, SERVED, coverage, edge
 from flightlog_rpc.routing import sentence, short_name
@@ -28,6 +29,7 @@ FILES: list[FileDescriptor] = [
     lineage_service_pb2.DESCRIPTOR,
     schedule_service_pb2.DESCRIPTOR,
     delivery_service_pb2.DESCRIPTOR,
+    history_service_pb2.DESCRIPTOR,
 ]
 SURFACE = {
     f"/{service.full_name}/{method.name}"
@@ -47,16 +49,16 @@ def test_admin_service_is_complete_as_flyteidl_1_16_has_it() -> None:
 
 
 def test_every_owner_is_a_service_of_the_design() -> None:
-    assert set(OWNERS.values()) <= {"registry", "execution", "scheduler", "catalog"}
+    assert set(OWNERS.values()) <= {"registry", "execution", "scheduler", "catalog", "history"}
 
 
-def test_no_method_streams() -> None:
+def test_no_method_takes_a_stream() -> None:
     assert not [
         method.full_name
         for file in FILES
         for service in file.services_by_name.values()
         for method in service.methods
-        if method.client_streaming or method.server_streaming
+        if method.client_streaming
     ]
 
 
@@ -115,7 +117,7 @@ def nginx_owner(conf: str, path: str) -> str | None:
 
 
 def test_nginx_sends_every_method_to_its_owner() -> None:
-    services = ("registry", "execution", "catalog", "scheduler")
+    services = ("registry", "execution", "catalog", "scheduler", "history")
     conf = edge.nginx_conf({service: f"{service}:8089" for service in services})
     assert {name: nginx_owner(conf, name) for name in OWNERS} == dict(OWNERS)
     assert nginx_owner(conf, "/flyteidl.service.AdminService/GetTaskX") is None
@@ -136,6 +138,7 @@ def test_grpc_routes_send_every_method_to_its_owner() -> None:
         "execution": ("execution", 81),
         "catalog": ("catalog", 82),
         "scheduler": ("scheduler", 83),
+        "history": ("history", 84),
     }
     routes = list(yaml.safe_load_all(edge.grpc_routes(backends, gateway="edge", namespace="flightlog")))
     chosen: dict[str, str] = {}

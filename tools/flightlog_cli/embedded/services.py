@@ -16,7 +16,7 @@ from .servers import Servers
 
 PUBLIC = "execution"
 """The service whose gRPC port is the public one; it forwards the methods of the others."""
-INTERNAL = ("registry", "catalog", "scheduler")
+INTERNAL = ("registry", "catalog", "scheduler", "history")
 """Services with a gRPC port of their own, for forwarded methods alone."""
 LAUNCHER = "k8s_launcher"
 SERVICES = (*INTERNAL, PUBLIC, LAUNCHER)
