@@ -15,7 +15,7 @@ from flightlog_rpc import coverage, edge
 ROOT = Path(__file__).resolve().parents[2]
 PORT = 8089
 NAMESPACE = "flightlog"
-SERVING = ("registry", "execution", "catalog", "scheduler")
+SERVING = ("registry", "execution", "catalog", "scheduler", "history")
 """Services with a gRPC port. Their host names are the same in docker-compose.yml and in deploy/k8s."""
 NGINX = ROOT / "deploy" / "k8s" / "components" / "edge-nginx" / "nginx.conf"
 GRPC_ROUTES = ROOT / "deploy" / "k8s" / "components" / "edge-gateway" / "grpc-routes.yaml"
