@@ -6,7 +6,9 @@ from typing import Any
 
 import grpc
 import pytest
+from flyteidl.admin import project_pb2
 from flyteidl.service import admin_pb2, auth_pb2, dataproxy_pb2, identity_pb2, signal_pb2
+from flyteidl.service.admin_pb2_grpc import AdminServiceStub
 from google.protobuf import message_factory
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 from google.protobuf.message import Message
@@ -34,11 +36,11 @@ CONSIDERED = {
 }
 MODEST = settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 DEPTH = 4
+# Of its own: what is sent may archive the project, and other tests of this stack go on.
+PROJECT = "junkyard"
 
 TEXT = st.one_of(
-    st.sampled_from(
-        ["", "flytesnacks", "development", "v1", "flyte://v1/flytesnacks/development/x/n0/o", "\0", "a" * 3000]
-    ),
+    st.sampled_from(["", PROJECT, "development", "v1", f"flyte://v1/{PROJECT}/development/x/n0/o", "\0", "a" * 3000]),
     st.sampled_from(
         ["eq(name,x)", "eq(phase,\0)", "value_in(,)", "gte(created_at,never)", "'; drop table x; --", "é𝄞"]
     ),
@@ -104,6 +106,8 @@ def junk(draw: st.DrawFn, descriptor: Descriptor) -> Message:
 @pytest.fixture(scope="module")
 def channel(stack: Any) -> Any:
     with grpc.insecure_channel(stack.grpc) as channel:
+        project = project_pb2.Project(id=PROJECT, name=PROJECT)
+        AdminServiceStub(channel).RegisterProject(project_pb2.ProjectRegisterRequest(project=project))
         yield channel
 
 
