@@ -21,6 +21,7 @@ from flightlog_rpc.methods import METHODS, Method
 from flightlog_rpc.routing import OWNERS, SERVED
 from flightlog_rpc.server import RpcServer
 from flightlog_rpc.settings import RpcSettings
+from flightlog_rpc.streaming import StreamImplementation
 
 __all__ = [
     "METHODS",
@@ -32,6 +33,7 @@ __all__ = [
     "RpcError",
     "RpcServer",
     "RpcSettings",
+    "StreamImplementation",
     "already_exists",
     "coverage",
     "edge",

@@ -1,7 +1,7 @@
 """One call from bytes to bytes: parse, ask the method, map what goes wrong, count, trace.
 
-Every method of a service goes through `Answering`, whether it is implemented here, forwarded or not served, so none of
-them can end a call with UNKNOWN (admin-contract T1).
+Every method of a service goes through `guarded`, whether it is implemented here, forwarded or not served, so none of
+them can end a call with UNKNOWN (admin-contract T1). Calls that are answered by a stream are in `streaming.py`.
 """
 
 import asyncio
@@ -34,35 +34,48 @@ ServicerContext: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
 
 def implemented(method: Method, implementation: Implementation, max_message_bytes: int) -> BytesHandler:
     """A handler of bytes around an implementation."""
-    parse = method.request.FromString
     name = short_name(method.full_name)
 
     async def answer(data: bytes, context: ServicerContext) -> bytes:
-        try:
-            request = parse(data)
-        except DecodeError:
-            raise invalid(f"the request is not a {method.request.DESCRIPTOR.full_name}") from None
-        call = CallContext.of(
-            cast("Sequence[tuple[str, str | bytes]]", context.invocation_metadata() or ()),
-            context.peer(),
-            current_traceparent(),
-        )
-        response = await implementation(request, call)
-        try:
-            encoded = response.SerializeToString()
-        except EncodeError as error:
-            raise internal(f"{name}: the response cannot be encoded: {error}") from error
-        if len(encoded) > max_message_bytes:
-            raise resource_exhausted(f"{name}: the response has {len(encoded)} bytes, the limit is {max_message_bytes}")
-        return encoded
+        request = parsed(method, data)
+        response = await implementation(request, call_of(context))
+        return encoded(name, response, max_message_bytes)
 
     return answer
 
 
-def refusing(error: Callable[[], RpcError]) -> BytesHandler:
+def parsed(method: Method, data: bytes) -> Message:
+    """The request of a call. Raises `RpcError` for bytes that are none."""
+    try:
+        return method.request.FromString(data)
+    except DecodeError:
+        raise invalid(f"the request is not a {method.request.DESCRIPTOR.full_name}") from None
+
+
+def call_of(context: ServicerContext) -> CallContext:
+    """What the method is told of its call."""
+    return CallContext.of(
+        cast("Sequence[tuple[str, str | bytes]]", context.invocation_metadata() or ()),
+        context.peer(),
+        current_traceparent(),
+    )
+
+
+def encoded(name: str, response: Message, max_message_bytes: int) -> bytes:
+    """A response as it is sent. Raises `RpcError` when it cannot be, or is too large."""
+    try:
+        data = response.SerializeToString()
+    except EncodeError as error:
+        raise internal(f"{name}: the response cannot be encoded: {error}") from error
+    if len(data) > max_message_bytes:
+        raise resource_exhausted(f"{name}: the response has {len(data)} bytes, the limit is {max_message_bytes}")
+    return data
+
+
+def refusing(error: Callable[[], RpcError]) -> Callable[[bytes, ServicerContext], Awaitable[NoReturn]]:
     """A handler that always refuses."""
 
-    async def refuse(_data: bytes, _context: ServicerContext) -> bytes:
+    async def refuse(_data: bytes, _context: ServicerContext) -> NoReturn:
         raise error()
 
     return refuse
@@ -73,22 +86,17 @@ def guarded(full_name: str, handler: BytesHandler, service: str) -> BytesHandler
     name = short_name(full_name)
     seconds = metrics.seconds.labels(name)
     succeeded = metrics.requests.labels(name, "OK")
-    rpc_service, _, rpc_method = full_name.lstrip("/").partition("/")
-    attributes = {"rpc.system": "grpc", "rpc.service": rpc_service, "rpc.method": rpc_method}
+    attributes = span_attributes(full_name)
 
     async def call(data: bytes, context: ServicerContext) -> bytes:
         started = time.perf_counter()
         try:
-            with span_from(_traceparent(context), name, kind="server", **attributes):
+            with span_from(traceparent_of(context), name, kind="server", **attributes):
                 response = await handler(data, context)
         except asyncio.CancelledError:
-            if _cancelled_by_caller():
-                metrics.requests.labels(name, "CANCELLED").inc()
-                raise
-            # Something inside was cancelled, not this call: a part is shutting down.
-            await _refuse(context, name, service, unavailable("the server is stopping"))
+            await refuse_cancelled(context, name, service)
         except Exception as error:  # noqa: BLE001 - the edge of the call
-            await _refuse(context, name, service, _planned(error, name))
+            await refuse(context, name, service, planned(error, name))
         else:
             succeeded.inc()
             return response
@@ -98,7 +106,14 @@ def guarded(full_name: str, handler: BytesHandler, service: str) -> BytesHandler
     return call
 
 
-def _traceparent(context: ServicerContext) -> str:
+def span_attributes(full_name: str) -> dict[str, str]:
+    """What OpenTelemetry says of a call."""
+    service, _, method = full_name.lstrip("/").partition("/")
+    return {"rpc.system": "grpc", "rpc.service": service, "rpc.method": method}
+
+
+def traceparent_of(context: ServicerContext) -> str:
+    """The trace that the client has begun."""
     for key, value in cast("Sequence[tuple[str, str | bytes]]", context.invocation_metadata() or ()):
         if key == TRACEPARENT and isinstance(value, str):
             return value
@@ -110,17 +125,28 @@ def _cancelled_by_caller() -> bool:
     return task is None or task.cancelling() > 0
 
 
-def _planned(error: Exception, name: str) -> RpcError:
-    planned = translate(error)
-    if planned is None:
+async def refuse_cancelled(context: ServicerContext, name: str, service: str) -> NoReturn:
+    """Ends a call in which something was cancelled. Called while that error is handled; passes on a call's own end."""
+    if _cancelled_by_caller():
+        metrics.requests.labels(name, "CANCELLED").inc()
+        raise
+    # Something inside was cancelled, not this call: a part is shutting down.
+    await refuse(context, name, service, unavailable("the server is stopping"))
+
+
+def planned(error: Exception, name: str) -> RpcError:
+    """The status for whatever went wrong; what nobody planned for is logged, and INTERNAL."""
+    found = translate(error)
+    if found is None:
         logger.error("rpc.failed", method=name, exc_info=error)
         return internal(f"{name} failed: {type(error).__name__}")
-    if planned.code in (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE):
-        logger.warning("rpc.refused", method=name, code=planned.code.name, message=planned.message, error=repr(error))
-    return planned
+    if found.code in (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE):
+        logger.warning("rpc.refused", method=name, code=found.code.name, message=found.message, error=repr(error))
+    return found
 
 
-async def _refuse(context: ServicerContext, name: str, service: str, error: RpcError) -> NoReturn:
+async def refuse(context: ServicerContext, name: str, service: str, error: RpcError) -> NoReturn:
+    """Ends a call with a status, counted."""
     if isinstance(error, ForwardedRefusal):
         metrics.requests.labels(name, error.code.name).inc()
         await context.abort(error.code, error.message, tuple(error.trailers))

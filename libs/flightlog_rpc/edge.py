@@ -19,7 +19,7 @@ _STREAMING: Mapping[str, tuple[str, ...]] = {
     "grpc.reflection.v1.ServerReflection": ("ServerReflectionInfo",),
     "grpc.reflection.v1alpha.ServerReflection": ("ServerReflectionInfo",),
 }
-"""gRPC's own services: their calls may be streams that say nothing for hours."""
+"""gRPC's own services: like our own methods that answer by a stream, they may say nothing for hours."""
 
 _HTTP = """
     access_log off;
@@ -75,7 +75,9 @@ def nginx_conf(upstreams: Mapping[str, str], *, listen: str = "8089", health: st
     # Nobody tells a gRPC client anything by a page of HTML.
     lines += ["        error_page 502 503 504 = @unavailable;", "        error_page 413 = @too_large;", ""]
     for service in sorted(upstreams):
-        for grpc_service, methods in _grouped(service).items():
+        for grpc_service, methods in _grouped(service, streaming=True).items():
+            lines += _location(service, grpc_service, methods, _FOR_STREAMS)
+        for grpc_service, methods in _grouped(service, streaming=False).items():
             lines += _location(service, grpc_service, methods, ())
         if service == PUBLIC:
             for grpc_service, methods in _STREAMING.items():
@@ -161,11 +163,11 @@ def _route(service: str, backend: str, port: int, *, gateway: str, namespace: st
     return "\n".join(lines) + "\n"
 
 
-def _grouped(service: str) -> dict[str, list[str]]:
-    """gRPC service -> names of its methods that `service` owns."""
+def _grouped(service: str, *, streaming: bool | None = None) -> dict[str, list[str]]:
+    """gRPC service -> names of its methods that `service` owns: all, or those that do or do not answer by a stream."""
     grouped: dict[str, list[str]] = {}
     for method in METHODS.values():
-        if OWNERS[method.full_name] == service:
+        if OWNERS[method.full_name] == service and streaming in (None, method.server_streaming):
             grouped.setdefault(method.service, []).append(method.name)
     return grouped
 

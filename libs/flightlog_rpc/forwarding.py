@@ -21,6 +21,8 @@ OWNER_TRAILER = "flightlog-service"
 
 Metadata = Sequence[tuple[str, str | bytes]]
 BytesHandler = Callable[[bytes, "grpc.aio.ServicerContext[bytes, bytes]"], Awaitable[bytes]]
+StreamHandler = Callable[[bytes, "grpc.aio.ServicerContext[bytes, bytes]"], Awaitable[None]]
+"""Writes its answers to the call's context. It waits there for a client that reads slowly, so no answers heap up."""
 
 # The channel writes these itself, or they belong to one hop only.
 _HOP_KEYS = frozenset(
@@ -68,24 +70,39 @@ class Forwarding:
 
         async def forward(request: bytes, context: "grpc.aio.ServicerContext[bytes, bytes]") -> bytes:
             await self._connected(context.time_remaining())
-            call = call_owner(
-                request,
-                timeout=context.time_remaining(),
-                metadata=_onward(
-                    cast("Metadata", context.invocation_metadata() or ()), context.peer(), current_traceparent()
-                ),
-            )
+            call = call_owner(request, timeout=context.time_remaining(), metadata=_of_caller(context))
             try:
                 response: bytes = await call
             except grpc.aio.AioRpcError as error:
                 raise self._refusal(error) from error
-            initial = cast("Metadata", tuple(await call.initial_metadata()))
-            if initial:
-                await context.send_initial_metadata(initial)
-            trailing = cast("Metadata", tuple(await call.trailing_metadata()))
-            if trailing:
-                context.set_trailing_metadata(trailing)
+            await _pass_initial(call, context)
+            await _pass_trailing(call, context)
             return response
+
+        return forward
+
+    def stream_handler(self, method: str) -> StreamHandler:
+        """The same for a method that answers with a stream. The owner is read no faster than the client reads."""
+        call_owner = self._channel.unary_stream(method, request_serializer=None, response_deserializer=None)
+
+        async def forward(request: bytes, context: "grpc.aio.ServicerContext[bytes, bytes]") -> None:
+            await self._connected(context.time_remaining())
+            call = call_owner(request, timeout=context.time_remaining(), metadata=_of_caller(context))
+            begun = False
+            try:
+                async for message in call:
+                    if not begun:
+                        await _pass_initial(call, context)
+                        begun = True
+                    await context.write(message)
+            except grpc.aio.AioRpcError as error:
+                raise self._refusal(error) from error
+            finally:
+                # The client is gone, or we stop: the owner must not go on for nobody.
+                call.cancel()
+            if not begun:
+                await _pass_initial(call, context)
+            await _pass_trailing(call, context)
 
         return forward
 
@@ -122,6 +139,22 @@ class ForwardedRefusal(RpcError):
     def __init__(self, code: grpc.StatusCode, message: str, trailers: Metadata) -> None:
         super().__init__(code, message)
         self.trailers = trailers
+
+
+async def _pass_initial(call: grpc.aio.Call, context: "grpc.aio.ServicerContext[bytes, bytes]") -> None:
+    initial = cast("Metadata", tuple(await call.initial_metadata()))
+    if initial:
+        await context.send_initial_metadata(initial)
+
+
+async def _pass_trailing(call: grpc.aio.Call, context: "grpc.aio.ServicerContext[bytes, bytes]") -> None:
+    trailing = cast("Metadata", tuple(await call.trailing_metadata()))
+    if trailing:
+        context.set_trailing_metadata(trailing)
+
+
+def _of_caller(context: "grpc.aio.ServicerContext[bytes, bytes]") -> list[tuple[str, str | bytes]]:
+    return _onward(cast("Metadata", context.invocation_metadata() or ()), context.peer(), current_traceparent())
 
 
 def _onward(metadata: Metadata, peer: str, traceparent: str) -> list[tuple[str, str | bytes]]:

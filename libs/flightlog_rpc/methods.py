@@ -18,13 +18,17 @@ from flightlog_protos.scheduler.v1 import delivery_service_pb2, schedule_service
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One unary RPC. `full_name` is the HTTP/2 path, such as `/flyteidl.service.AdminService/GetTask`."""
+    """One RPC: a request, and one answer or (`server_streaming`) many.
+
+    `full_name` is the HTTP/2 path, such as `/flyteidl.service.AdminService/GetTask`.
+    """
 
     full_name: str
     service: str
     name: str
     request: type[Message]
     response: type[Message]
+    server_streaming: bool = False
 
 
 _FILES: tuple[FileDescriptor, ...] = (
@@ -56,9 +60,10 @@ def _methods() -> dict[str, Method]:
                     method.name,
                     GetMessageClass(method.input_type),
                     GetMessageClass(method.output_type),
+                    method.server_streaming,
                 )
     return found
 
 
 METHODS: Mapping[str, Method] = _methods()
-"""By full name, in the order of the protos. All are unary-unary."""
+"""By full name, in the order of the protos. None takes a stream of requests."""

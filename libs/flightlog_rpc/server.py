@@ -1,6 +1,9 @@
 """A service's gRPC port: the methods it owns, the methods of others passed on, health and reflection."""
 
+import asyncio
+import inspect
 from collections.abc import Mapping
+from typing import cast
 
 import grpc
 import grpc.aio
@@ -12,10 +15,11 @@ from grpc_reflection.v1alpha import reflection
 
 from flightlog_rpc.answering import Implementation, guarded, implemented, refusing
 from flightlog_rpc.errors import unimplemented
-from flightlog_rpc.forwarding import BytesHandler, Forwarding
+from flightlog_rpc.forwarding import BytesHandler, Forwarding, StreamHandler
 from flightlog_rpc.methods import METHODS
 from flightlog_rpc.routing import OWNERS, sentence
 from flightlog_rpc.settings import RpcSettings
+from flightlog_rpc.streaming import StreamImplementation, Streams, implemented_stream
 
 logger = structlog.get_logger(__name__)
 
@@ -32,17 +36,23 @@ class RpcServer:
     Args:
         settings: where to listen, and where the other services are.
         service: the name of this service in `OWNERS`.
-        methods: full method name -> async function of request and `CallContext`.
+        methods: full method name -> async function of request and `CallContext`; of a method that answers with a
+        stream, an async generator function of these.
 
     Raises:
-        ValueError: a method that does not exist or belongs to another service, or a service without methods to forward
-        to.
+        ValueError: a method that does not exist, belongs to another service or is implemented by the wrong kind of
+        function, or a service without methods to forward to.
     """
 
-    def __init__(self, settings: RpcSettings, service: str, methods: Mapping[str, Implementation]) -> None:
-        for method in methods:
+    def __init__(
+        self, settings: RpcSettings, service: str, methods: Mapping[str, Implementation | StreamImplementation]
+    ) -> None:
+        for method, implementation in methods.items():
             if OWNERS.get(method) != service:
                 raise ValueError(f"{method} belongs to {OWNERS.get(method, 'no service')}, not to {service}")
+            if inspect.isasyncgenfunction(implementation) is not METHODS[method].server_streaming:
+                answer = "a stream" if METHODS[method].server_streaming else "one message"
+                raise ValueError(f"{method} answers with {answer}, its implementation does not")
         unknown = settings.forward.keys() - set(OWNERS.values())
         if unknown:
             raise ValueError(f"no method belongs to {', '.join(sorted(unknown))}: cannot forward to it")
@@ -52,6 +62,7 @@ class RpcServer:
         self._forwardings: list[Forwarding] = []
         self._server: grpc.aio.Server | None = None
         self._health = health_aio.HealthServicer()
+        self._streams = Streams()
 
     async def start(self) -> int:
         """Binds and serves. Returns the port, which the system chose if the settings say 0.
@@ -64,6 +75,7 @@ class RpcServer:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         names = sorted({method.service for method in METHODS.values()})
         reflection.enable_server_reflection([*names, HEALTH, reflection.SERVICE_NAME], server)
+        self._streams = Streams()
         server.add_generic_rpc_handlers((_Surface(self._handlers()),))
         address = f"[{settings.host}]" if ":" in settings.host else settings.host
         try:
@@ -78,16 +90,22 @@ class RpcServer:
         return port
 
     async def stop(self, grace: float = 2.0) -> None:
-        """Stops: health says so at once, calls in flight get `grace` seconds, then they end with CANCELLED."""
+        """Stops: health says so at once, calls in flight get `grace` seconds, then they end with CANCELLED.
+
+        Streams get half of it, then they end with UNAVAILABLE: one that goes on for ever is not waited for, and its
+        client is told that it is to go on elsewhere.
+        """
         await self._health.enter_graceful_shutdown()
         if self._server is not None:
+            ending = asyncio.get_running_loop().call_later(grace / 2, self._streams.end)
             await self._server.stop(grace)
+            ending.cancel()
             self._server = None
         for forwarding in self._forwardings:
             await forwarding.close()
         self._forwardings.clear()
 
-    def _handlers(self) -> dict[str, BytesHandler]:
+    def _handlers(self) -> dict[str, BytesHandler | StreamHandler]:
         """A handler for every method of the surface."""
         owners: dict[str, Forwarding] = {}
         for owner, target in self._settings.forward.items():
@@ -99,23 +117,44 @@ class RpcServer:
                     connect_seconds=self._settings.forward_connect_seconds,
                 )
         self._forwardings = list(owners.values())
-        return {name: guarded(name, self._handler(name, owners), self._service) for name in METHODS}
+        return {
+            name: self._streams.guarded(name, self._stream_handler(name, owners), self._service)
+            if method.server_streaming
+            else guarded(name, self._handler(name, owners), self._service)
+            for name, method in METHODS.items()
+        }
 
     def _handler(self, name: str, owners: Mapping[str, Forwarding]) -> BytesHandler:
         implementation = self._methods.get(name)
         if implementation is not None:
-            return implemented(METHODS[name], implementation, self._settings.max_message_bytes)
+            return implemented(METHODS[name], cast("Implementation", implementation), self._settings.max_message_bytes)
         forwarding = owners.get(OWNERS[name])
         if forwarding is not None:
             return forwarding.handler(name)
+        return refusing(lambda: unimplemented(sentence(name)))
+
+    def _stream_handler(self, name: str, owners: Mapping[str, Forwarding]) -> StreamHandler:
+        implementation = self._methods.get(name)
+        if implementation is not None:
+            return implemented_stream(
+                METHODS[name], cast("StreamImplementation", implementation), self._settings.max_message_bytes
+            )
+        forwarding = owners.get(OWNERS[name])
+        if forwarding is not None:
+            return forwarding.stream_handler(name)
         return refusing(lambda: unimplemented(sentence(name)))
 
 
 class _Surface(grpc.GenericRpcHandler):
     """Finds the handler of a call by its path. The handlers take and give bytes."""
 
-    def __init__(self, handlers: Mapping[str, BytesHandler]) -> None:
-        self._handlers = {name: grpc.unary_unary_rpc_method_handler(handler) for name, handler in handlers.items()}
+    def __init__(self, handlers: Mapping[str, BytesHandler | StreamHandler]) -> None:
+        self._handlers = {
+            name: grpc.unary_stream_rpc_method_handler(handler)
+            if METHODS[name].server_streaming
+            else grpc.unary_unary_rpc_method_handler(handler)
+            for name, handler in handlers.items()
+        }
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, bytes] | None":
         # None for an unknown path: gRPC answers UNIMPLEMENTED by itself, as newer reflection clients expect of `v1`.

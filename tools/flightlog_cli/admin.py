@@ -2,7 +2,7 @@
 
 import getpass
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -60,17 +60,21 @@ def _user_agent() -> str:
 
 
 class ServiceCalls:
-    """The methods of one gRPC service as coroutines: `await calls.ListCached(request)`."""
+    """The methods of one gRPC service as coroutines: `await calls.ListCached(request)`.
+
+    Those that answer with a stream are iterated over: `async for response in calls.WatchEvents(request)`.
+    """
 
     def __init__(self, channel: grpc.aio.Channel, service: str) -> None:
         for method in METHODS.values():
             if method.service == service:
-                call = channel.unary_unary(
+                kind = channel.unary_stream if method.server_streaming else channel.unary_unary
+                call = kind(
                     method.full_name,
                     request_serializer=method.request.SerializeToString,
                     response_deserializer=method.response.FromString,
                 )
                 setattr(self, method.name, call)
 
-    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+    def __getattr__(self, name: str) -> Callable[..., Any]:
         raise AttributeError(f"the service has no method {name}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -13,7 +14,8 @@ import pytest_asyncio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from flightlog_cli.generate import NGINX
-from flightlog_rpc import METHODS, RpcServer
+from flightlog_protos.history.v1.events_pb2 import WatchEventsResponse
+from flightlog_rpc import METHODS, CallContext, RpcServer
 from flightlog_rpc import OWNERS as OWNER_OF
 from flightlog_rpc.context import FORWARDED_FOR, FORWARDED_USER_AGENT
 from flightlog_rpc.settings import RpcSettings
@@ -23,6 +25,7 @@ from .nginx import LARGE, OWNER_KEY, OWNERS, Nginx, free_port, methods_in, owner
 
 GET_TASK = "/flyteidl.service.AdminService/GetTask"
 GET_EXECUTION = "/flyteidl.service.AdminService/GetExecution"
+WATCH_EVENTS = "/flightlog.history.v1.HistoryService/WatchEvents"
 MIB = 1024 * 1024
 
 
@@ -169,23 +172,37 @@ async def test_streams_outlive_the_limit_of_calls(start_edge: Start) -> None:
         await asyncio.Event().wait()
         return b""
 
+    waited = asyncio.Event()
+
+    async def watch_events(_request: Any, _call: CallContext) -> AsyncIterator[WatchEventsResponse]:
+        yield WatchEventsResponse(sequence=1)
+        await waited.wait()
+        yield WatchEventsResponse(sequence=2)
+
+    events = RpcServer(RpcSettings(host="127.0.0.1", port=0), "history", {WATCH_EVENTS: watch_events})
+    history = f"127.0.0.1:{await events.start()}"
     server = RpcServer(RpcSettings(host="127.0.0.1", port=0), "execution", {})
     execution = f"127.0.0.1:{await server.start()}"
     async with owner(silent) as others:
         edge = start_edge(
-            {**dict.fromkeys(OWNERS, others), "execution": execution},
+            {**dict.fromkeys(OWNERS, others), "execution": execution, "history": history},
             {"grpc_read_timeout 300s;": "grpc_read_timeout 1s;"},
         )
         async with grpc.aio.insecure_channel(edge.address) as channel:
             watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service="flyteadmin"))
             assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+            followed = aiter(channel.unary_stream(WATCH_EVENTS, None, WatchEventsResponse.FromString)(b""))
+            assert (await anext(followed)).sequence == 1
             for _ in range(2):
                 with pytest.raises(grpc.aio.AioRpcError) as refused:
                     await raw(channel, GET_TASK)(b"", timeout=120)
                 assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+            waited.set()
+            assert [response.sequence async for response in followed] == [2]
             stopping = asyncio.ensure_future(server.stop())
             assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
             await stopping
+    await events.stop(0)
 
 
 async def test_a_stopping_edge_finishes_its_calls(start_edge: Start) -> None:
