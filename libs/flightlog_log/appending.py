@@ -17,15 +17,28 @@ from typing import Any
 from google.protobuf.message import Message
 
 from flightlog_blobs import BlobError, BlobStore
-from flightlog_protos.log.v1.envelope_pb2 import Envelope, FactList, OffloadedFacts
+from flightlog_protos.log.v1.envelope_pb2 import Actor, Envelope, FactList, OffloadedFacts
 from flightlog_telemetry import current_traceparent, span_from
 
 from . import metrics
 from .connection import ApiError, Connection, parse_api
-from .envelopes import SCHEMA_VERSION, Cause, Head, Recorded, names_of, new_id, pack, timestamp, timestamp_now
-from .errors import Conflict, LogUnavailable
+from .envelopes import (
+    SCHEMA_VERSION,
+    Cause,
+    Head,
+    Recorded,
+    head_after,
+    names_of,
+    new_id,
+    pack,
+    parse_envelope,
+    timestamp,
+    timestamp_now,
+)
+from .errors import BrokenChain, Conflict, LogUnavailable
 from .reading import Reader
 from .subjects import stream_of
+from .verbatim import IMPORTED
 
 _WRONG_LAST_SEQUENCE = frozenset({10071, 10164})
 
@@ -33,10 +46,12 @@ _WRONG_LAST_SEQUENCE = frozenset({10071, 10164})
 class Appender:
     """Writes envelopes through one connection."""
 
-    def __init__(self, connection: Connection, reader: Reader, blobs: BlobStore) -> None:
+    def __init__(self, connection: Connection, reader: Reader, blobs: BlobStore, keys: Keys) -> None:
         self._connection = connection
         self._reader = reader
         self._blobs = blobs
+        self._keys = keys
+        self._seals = connection.settings.personal_data.sealed
         self._limit = connection.settings.offload_above_bytes
 
     async def append(
@@ -57,6 +72,9 @@ class Appender:
                 **_headers(names, envelope),
             }
             sequence = await self._store(subject, data, headers, head)
+        if envelope.HasField("sealed"):
+            envelope.actor.CopyFrom(cause.actor)
+            envelope.ClearField("sealed")
         metrics.append_total.labels(stream).inc()
         metrics.append_seconds.observe(time.perf_counter() - started)
         return Recorded(
@@ -79,6 +97,29 @@ class Appender:
             acknowledgement = await self._connection.patiently(attempt)
         metrics.append_total.labels(stream_of(subject)).inc()
         return int(acknowledgement["seq"])
+
+    async def put_back(self, subject: str, data: bytes, head: Head) -> Head:
+        """See `Log.put_back`."""
+        envelope = parse_envelope(data)
+        if (envelope.subject, envelope.position, envelope.previous_hash) != (subject, head.position + 1, head.hash):
+            raise BrokenChain(subject, head.position + 1, "the envelope that is to be put back does not belong there")
+        headers = {
+            # Another one than its own: the server may yet know that from when it was appended.
+            "Nats-Msg-Id": f"{IMPORTED}-{envelope.event_id}",
+            "Nats-Expected-Last-Subject-Sequence": str(head.sequence),
+            **_headers(IMPORTED, envelope),
+        }
+        return head_after(await self._store(subject, data, headers, head), envelope, data)
+
+    async def publish_back(self, subject: str, data: bytes) -> int:
+        """See `Log.publish_back`."""
+        envelope = parse_envelope(data)
+        headers = {"Nats-Msg-Id": f"{IMPORTED}-{envelope.event_id}", **_headers(IMPORTED, envelope)}
+
+        async def attempt() -> dict[str, Any]:
+            return parse_api(await self._connection.request(subject, data, headers))
+
+        return int((await self._connection.patiently(attempt))["seq"])
 
     async def _store(self, subject: str, data: bytes, headers: dict[str, str], head: Head) -> int:
         """Sequence of the stored message. Raises `Conflict`, `LogUnavailable`."""
@@ -126,12 +167,29 @@ class Appender:
             # Whoever reacts continues from this append; without tracing, what was handed in is handed on.
             traceparent=current_traceparent() or cause.traceparent,
         )
-        packed = pack(facts)
+        packed = pack(await self._without_personal_data(envelope, facts) if self._seals else facts)
         if sum(len(item.value) for item in packed) > self._limit:
             envelope.offloaded.CopyFrom(await self._offload(subject, FactList(facts=packed), len(packed)))
         else:
             envelope.facts.extend(packed)
         return envelope
+
+    async def _without_personal_data(self, envelope: Envelope, facts: Sequence[Message]) -> Sequence[Message]:
+        """The facts to be stored; what was taken out of them, and of the actor, is in the envelope, sealed."""
+        taken = take_out(envelope.actor, facts)
+        if taken is None:
+            return facts
+        personal, rest = taken
+        project = project_of(envelope.subject, facts)
+        # Refused calls name projects that nobody has: these get no keys.
+        found = await self._keys.current(project, make=stream_of(envelope.subject) != "AUDIT") if project else None
+        if found is None:
+            return facts
+        key_id, key = found
+        envelope.sealed.CopyFrom(seal(personal, project, key_id, key, envelope.event_id))
+        if personal.HasField("actor"):
+            envelope.actor.CopyFrom(Actor(method=envelope.actor.method))
+        return rest
 
     async def _offload(self, subject: str, facts: FactList, count: int) -> OffloadedFacts:
         prefix = "flightlog/facts/" + stream_of(subject).lower()
