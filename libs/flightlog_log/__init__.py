@@ -11,6 +11,7 @@ from .errors import BrokenChain, Conflict, LogError, LogUnavailable, PayloadMiss
 from .keeping import Kept
 from .log import Log
 from .parking import ParkedEntry
+from .moments import Extent
 from .settings import LogSettings
 from .subjects import PARTITIONS, Subject, decode_token, encode_token, stream_of
 
@@ -22,6 +23,7 @@ __all__ = [
     "Head",
     "Kept",
     "Log",
+    "Extent",
     "LogError",
     "LogSettings",
     "LogUnavailable",

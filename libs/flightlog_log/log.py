@@ -7,15 +7,18 @@ from datetime import datetime
 from typing import TypeVar
 
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from flightlog_blobs import BlobStore
 
-from . import alarms, following, keeping, parking
+from . import alarms, following, keeping, moments, parking, verbatim
 from .appending import Appender
 from .connection import ApiError, Connection
 from .consuming import Consumer, EventSource
 from .envelopes import Cause, Head, Recorded, Unreadable
 from .keeping import Kept
+from .keys import Keys
+from .moments import Extent
 from .parking import ParkedEntry
 from .reading import Reader
 from .settings import LogSettings
@@ -90,12 +93,33 @@ class Log:
         """
         return await self._appender.publish(str(subject), facts, cause, message_id, occurred_at)
 
-    async def load(self, subject: Subject | str, *, after: Head = Head.EMPTY) -> list[Recorded]:
-        """All envelopes of a subject behind `after`, in order. The hash chain is not checked: see `verify_chain`.
+    async def load(
+        self, subject: Subject | str, *, after: Head = Head.EMPTY, until: int | None = None
+    ) -> list[Recorded]:
+        """All envelopes of a subject behind `after`, in order; with `until`, those up to that sequence.
 
         Raises `Undecodable`, `PayloadMissing`, `LogUnavailable`.
         """
-        return await self._reader.load(str(subject), after.sequence)
+        return await self._reader.load(str(subject), after.sequence, until)
+
+    def stored(self, subject: Subject | str) -> AsyncIterator[Raw]:
+        """All messages of a subject as they lie there, byte for byte, in order. Raises `LogUnavailable`."""
+        return verbatim.stored(self._reader, stream_of(str(subject)), str(subject))
+
+    async def put_back(self, subject: Subject | str, data: bytes, *, head: Head) -> Head:
+        """Put an envelope on its subject that was taken from a log, byte for byte, as something that happened.
+
+        It is told to none that consume facts by their names; returns what the next one must follow.
+
+        Raises:
+            BrokenChain: it does not follow `head`.
+            Conflict, LogUnavailable: as `append`.
+        """
+        return await self._appender.put_back(str(subject), data, head)
+
+    async def publish_back(self, subject: Subject | str, data: bytes) -> int:
+        """Likewise for an observation, which has no predecessor; returns its sequence. Raises `LogUnavailable`."""
+        return await self._appender.publish_back(str(subject), data)
 
     async def first(self, subject: Subject | str) -> Recorded | None:
         """A subject's first envelope; None when nothing is on it. Raises as `load`."""
@@ -126,6 +150,18 @@ class Log:
         return await self._reader.stream_sequence(stream)
 
     def follow(
+    async def extent(self, stream: str) -> Extent:
+        """Where a stream begins and ends. Raises `LogUnavailable`."""
+        return await moments.extent(self._reader, stream)
+
+    async def sequence_at(self, stream: str, moment: Timestamp) -> int:
+        """Sequence of the last envelope of a stream that had been recorded by a moment; 0 when none had been.
+
+        All envelopes up to it had been recorded by then, as far as the clocks of those who wrote them agree. Raises
+        `LogUnavailable`.
+        """
+        return await moments.sequence_at(self._reader, stream, moment)
+
         self,
         stream: str,
         *,

@@ -127,8 +127,8 @@ class Reader:
 
         return await self._connection.patiently(attempt)
 
-    async def load(self, subject: str, after: int) -> list[Recorded]:
-        """All envelopes of a subject behind a sequence, in batches of many per request."""
+    async def load(self, subject: str, after: int, until: int | None = None) -> list[Recorded]:
+        """All envelopes of a subject behind a sequence, up to another, in batches of many per request."""
         records: list[Recorded] = []
         verb = f"$JS.API.DIRECT.GET.{stream_of(subject)}"
         # The replica that answers may lag: what the leader had when we began is the least that belongs to "all".
@@ -159,6 +159,8 @@ class Reader:
         if self._connection.settings.replicas > 1:
             # Only the leader has them all for certain; one by one, as it answers no batches.
             found = await self._leader_message(stream, {"seq": sequence + 1, "next_by_subj": pattern})
+                if until is not None and after > until:
+                    return records
             return [] if found is None else [found]
         body = json.dumps({"seq": sequence + 1, "next_by_subj": pattern, "batch": count}).encode()
 

@@ -118,5 +118,21 @@ async def test_all_that_is_kept_is_found_whichever_server_is_asked(
         await asyncio.gather(*(log.close() for log in logs.values()))
 
 
+async def test_a_moment_is_the_same_sequence_whichever_server_is_asked(
+    servers: dict[str, tuple[Child, LogSettings]], blobs: BlobStore
+) -> None:
+    logs = {name: await Log.connect(settings, blobs, name="test") for name, (_, settings) in servers.items()}
+    subject = Subject.of("EXECUTION", "tests", "development", "moments")
+    try:
+        await append_many(logs["s0"], subject, 20)
+        for record in await logs["s0"].load(subject):
+            # Asked at once: the other servers may not have it yet.
+            at = record.envelope.recorded_at
+            found = await asyncio.gather(*(log.sequence_at("EXECUTION", at) for log in logs.values()))
+            assert found == [record.sequence] * 3
+    finally:
+        await asyncio.gather(*(log.close() for log in logs.values()))
+
+
 async def newest(log: Log) -> Kept[Order]:
     return [item async for item in log.kept("ORDER", Order)][-1]

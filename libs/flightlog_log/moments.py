@@ -1,0 +1,82 @@
+"""From a moment to a place in a stream: which envelopes had been recorded by then.
+
+What counts is when an envelope was recorded, as it says itself: the server's own times are other ones after a restore.
+The clocks of several processes may differ a little, so envelopes that came at the same time need not lie in the order
+of their times. The search looks at fixed places, which do not depend on how long the stream has become since: the same
+moment gives the same sequence whenever it is asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from .envelopes import parse_envelope
+from .errors import Undecodable
+from .reading import Reader
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """Where a stream begins and ends. Its sequences are 0 when it has nothing."""
+
+    first: int
+    began: Timestamp
+    """When the first envelope was recorded."""
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """The first envelope at or behind the sequence that was asked for."""
+
+    asked: int
+    sequence: int
+    nanoseconds: int
+
+
+async def extent(reader: Reader, stream: str) -> Extent:
+    """See `Log.extent`."""
+    last = await reader.stream_sequence(stream)
+    first = await _at_or_behind(reader, stream, 1)
+    if first is None:
+        return Extent(0, Timestamp(), last)
+    began = Timestamp()
+    began.FromNanoseconds(first.nanoseconds)
+    return Extent(first.sequence, began, last)
+
+
+async def sequence_at(reader: Reader, stream: str, moment: Timestamp) -> int:
+    """See `Log.sequence_at`."""
+    wanted = moment.ToNanoseconds()
+    last = await reader.stream_sequence(stream)
+    known: _Place | None = None
+    below = found = 0
+    step = 1 << last.bit_length() >> 1
+    while step:
+        probe = below + step
+        step >>= 1
+        if probe > last:
+            continue
+        if known is None or not known.asked <= probe <= known.sequence:
+            place = await _at_or_behind(reader, stream, probe)
+            if place is None:
+                continue
+            known = place
+        if known.nanoseconds <= wanted:
+            below, found = probe, known.sequence
+    return found
+
+
+async def _at_or_behind(reader: Reader, stream: str, sequence: int) -> _Place | None:
+    """Passes over what is no envelope: nobody can say when that was recorded."""
+    after = sequence - 1
+    while messages := await reader.messages_after(stream, ">", after, 1):
+        after = messages[0].sequence
+        try:
+            envelope = parse_envelope(messages[0].data)
+        except Undecodable:
+            continue
+        return _Place(sequence, after, envelope.recorded_at.ToNanoseconds())
+    return None
