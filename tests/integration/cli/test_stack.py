@@ -81,6 +81,20 @@ def test_killed_part_comes_back_in_its_place(part: str, mine: StackProcess) -> N
     assert "flytesnacks" in projects(mine)
 
 
+def test_services_come_back_when_the_process_that_forks_them_is_killed(mine: StackProcess) -> None:
+    services = PARTS - {"nats", "postgres", "s3"}
+    before = mine.pids
+    (forking,) = {psutil.Process(before[name]).ppid() for name in services}
+    assert forking not in (mine.pid, 1)
+    psutil.Process(forking).kill()
+    for name in services:
+        mine.wait_for_part(name, after=before[name])
+    assert {name: pid for name, pid in mine.pids.items() if name not in services} == {
+        name: pid for name, pid in before.items() if name not in services
+    }
+    assert "flytesnacks" in projects(mine)
+
+
 def test_what_was_acknowledged_survives_a_clean_restart_and_a_power_cut(mine: StackProcess) -> None:
     endpoint = mine.grpc
     register_project(mine, "kept")

@@ -12,6 +12,9 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
+
+from .forking import Forker
 
 _LAUNCH = Path(__file__).with_name("launch.py")
 _POLL_SECONDS = 0.01
@@ -35,11 +38,12 @@ class Account:
 class Program:
     """What to run and how to know that it serves.
 
-    `ready` is asked every few milliseconds with the process id until it says yes. `stop_signal` asks for a clean stop.
+    `command` is a command line, or the name of a package of ours whose `main.main` runs it. `ready` is asked every few
+    milliseconds with the process id until it says yes. `stop_signal` asks for a clean stop.
     """
 
     name: str
-    command: Sequence[str | Path]
+    command: Sequence[str | Path] | str
     log: Path
     ready: Callable[[int], Awaitable[bool]]
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -49,15 +53,32 @@ class Program:
     stop_seconds: float = 15.0
 
 
+class Process(Protocol):
+    """A process of this machine, as `asyncio.subprocess` has it."""
+
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def returncode(self) -> int | None: ...
+
+    def send_signal(self, signal: int, /) -> None: ...
+
+    def kill(self) -> None: ...
+
+    async def wait(self) -> int: ...
+
+
 class Child:
-    """A program and the process that runs it now.
+    """A program and the process that runs it now. `forker` makes the processes of packages of ours.
 
     Raises `StackError` from `start` when the program does not serve within `start_seconds`.
     """
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, forker: Forker | None = None) -> None:
         self.program = program
-        self._process: asyncio.subprocess.Process | None = None
+        self._forker = forker
+        self._process: Process | None = None
 
     @property
     def pid(self) -> int:
@@ -123,11 +144,17 @@ class Child:
         await self.kill()
         await self.start()
 
-    async def _spawn(self) -> asyncio.subprocess.Process:
+    async def _spawn(self) -> Process:
         program = self.program
+        program.log.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(program.command, str):
+            assert self._forker is not None, f"{program.name} is a package: a forker runs it"
+            try:
+                return await self._forker.start(program.command, {**os.environ, **program.environment}, program.log)
+            except OSError as error:
+                raise StackError(f"{program.name} does not start: {error}") from error
         account = program.account
         uid, gid = (account.uid, account.gid) if account is not None else (-1, -1)
-        program.log.parent.mkdir(parents=True, exist_ok=True)
         with program.log.open("ab") as log:
             return await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -147,7 +174,7 @@ class Child:
                 start_new_session=True,
             )
 
-    async def _serves(self, process: asyncio.subprocess.Process, deadline: float) -> bool:
+    async def _serves(self, process: Process, deadline: float) -> bool:
         while process.returncode is None and asyncio.get_running_loop().time() < deadline:
             if await self.program.ready(process.pid):
                 return True

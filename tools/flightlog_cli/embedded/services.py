@@ -5,7 +5,6 @@ The same processes run in production; only the values of these settings differ (
 
 import json
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,8 +100,7 @@ def service_program(name: str, folder: DataFolder, servers: Servers, ports: Serv
 
     return Program(
         name=name,
-        # -P: a folder `services` in the directory where `flightlog up` was typed must not hide ours.
-        command=(sys.executable, "-P", "-m", f"services.{name}"),
+        command=f"services.{name}",
         environment={**environment, "FLIGHTLOG_READY_FILE": str(ready_file)},
         log=folder.log(name),
         ready=ready,

@@ -23,6 +23,7 @@ import structlog
 
 from .child import Child, StackError
 from .folder import DataFolder, is_free, write_private
+from .forking import Forker
 from .servers import Servers, servers_on
 from .services import PUBLIC, SERVICES, ServicePorts, service_ports, service_program
 
@@ -131,7 +132,10 @@ async def run_stack(data: Path, *, host: str = "127.0.0.1", port: int = 8089) ->
             raise StackError(f"Port {port} on {host} is taken. Choose another with --port (0: any free one).")
         async with servers_on(folder, host=host) as servers:
             ports = service_ports(folder, host, port)
-            services = {name: Child(service_program(name, folder, servers, ports, host=host)) for name in SERVICES}
+            forker = Forker(folder.log("services"))
+            services = {
+                name: Child(service_program(name, folder, servers, ports, host=host), forker) for name in SERVICES
+            }
             stack = Stack(
                 folder,
                 _endpoints(servers, ports, host),
@@ -146,6 +150,7 @@ async def run_stack(data: Path, *, host: str = "127.0.0.1", port: int = 8089) ->
             finally:
                 (folder.path / ENDPOINTS).unlink(missing_ok=True)
                 await asyncio.gather(*(child.stop() for child in services.values()))
+                await forker.close()
     finally:
         (folder.path / PARTS).unlink(missing_ok=True)
         folder.release()
