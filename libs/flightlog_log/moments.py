@@ -15,6 +15,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from .envelopes import parse_envelope
 from .errors import Undecodable
 from .reading import Reader
+from .verbatim import came_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,5 +79,5 @@ async def _at_or_behind(reader: Reader, stream: str, sequence: int) -> _Place | 
             envelope = parse_envelope(messages[0].data)
         except Undecodable:
             continue
-        return _Place(sequence, after, envelope.recorded_at.ToNanoseconds())
+        return _Place(sequence, after, came_at(envelope, messages[0].headers).ToNanoseconds())
     return None

@@ -6,8 +6,12 @@ so that consumers, which choose by these, pass it over. Whoever follows the stre
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Final
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from flightlog_protos.log.v1.envelope_pb2 import Envelope
 
 from .envelopes import Recorded, head_after, parse_envelope, unpack, unpack_list
 from .errors import PayloadMissing
@@ -15,6 +19,8 @@ from .reading import Raw, Reader
 
 IMPORTED: Final = "Imported"
 """Value of the header Flightlog-Facts of an envelope that was put back."""
+IMPORTED_AT: Final = "Flightlog-Imported-At"
+"""Header of such an envelope: when it came to be on this log, which is later than what it says of itself."""
 _BATCH: Final = 256
 
 
@@ -25,6 +31,16 @@ async def stored(reader: Reader, stream: str, subject: str) -> AsyncIterator[Raw
         for message in found:
             yield message
         after = found[-1].sequence
+
+
+def came_at(envelope: Envelope, headers: Mapping[str, str]) -> Timestamp:
+    """When an envelope came to be on its log."""
+    imported = headers.get(IMPORTED_AT)
+    if imported is None:
+        return envelope.recorded_at
+    moment = Timestamp()
+    moment.FromJsonString(imported)
+    return moment
 
 
 def recorded_of(subject: str, sequence: int, data: bytes, payload: bytes | None = None) -> Recorded:
