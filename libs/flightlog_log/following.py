@@ -6,7 +6,8 @@ server lost the consumer, numbers do not follow), a new one is made behind the l
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,9 +16,10 @@ from nats.aio.msg import Msg
 from .connection import Connection
 from .envelopes import Recorded, Unreadable, new_id
 from .pulling import Pull, numbers_of
-from .reading import Reader
+from .reading import Raw, Reader
 
 _BATCH = 1000
+_MAX_BYTES = 16 * 1024 * 1024
 _IDLE_CONSUMER_SECONDS = 60
 _NANOSECONDS = 1_000_000_000
 
@@ -34,20 +36,41 @@ async def follow(
     on_demand: bool = False,
 ) -> AsyncIterator[list[Recorded | Unreadable]]:
     """See `Log.follow`."""
+    stored = follow_stored(
+        connection, reader, stream, after=after, subjects=subjects, live=live, since=since, on_demand=on_demand
+    )
+    async with aclosing(stored) as batches:
+        async for batch in batches:
+            yield [await reader.decode_or_unreadable(raw.subject, raw.sequence, raw.data) for raw in batch]
+
+
+async def follow_stored(
+    connection: Connection,
+    reader: Reader,
+    stream: str,
+    *,
+    after: int,
+    subjects: str,
+    live: bool,
+    since: datetime | None = None,
+    on_demand: bool = False,
+    batch: int = _BATCH,
+    max_bytes: int = _MAX_BYTES,
+) -> AsyncGenerator[list[Raw]]:
+    """See `Log.follow_stored`."""
     end = None if live else await reader.stream_sequence(stream)
     if end is not None and end <= after:
         return
     position = _Position(connection, stream, subjects, after, since)
-    async with Pull(connection, stream, position.set_up, batch=_BATCH, on_demand=on_demand) as pull:
+    async with Pull(connection, stream, position.set_up, batch=batch, max_bytes=max_bytes, on_demand=on_demand) as pull:
         while True:
-            messages = position.in_order(await pull.next(), pull)
-            batch = [
-                await reader.decode_or_unreadable(message.subject, sequence, message.data)
-                for sequence, message in messages
+            found = [
+                Raw(message.subject, sequence, message.data, message.headers or {})
+                for sequence, message in position.in_order(await pull.next(), pull)
                 if end is None or sequence <= end
             ]
-            if batch:
-                yield batch
+            if found:
+                yield found
             if end is not None and (position.pending == 0 or position.after >= end):
                 return
 
