@@ -9,26 +9,32 @@ records = await log.load(subject)
 from .envelopes import Cause, Head, Recorded, Unreadable, new_id, verify_chain
 from .errors import BrokenChain, Conflict, LogError, LogUnavailable, PayloadMissing, Undecodable
 from .keeping import Kept
+from .keys import Keys
 from .log import Log
-from .parking import ParkedEntry
 from .moments import Extent
-from .settings import LogSettings
+from .parking import ParkedEntry
+from .reading import Raw
+from .settings import LogSettings, PersonalDataSettings
 from .subjects import PARTITIONS, Subject, decode_token, encode_token, stream_of
+from .verbatim import recorded_of
 
 __all__ = [
     "PARTITIONS",
     "BrokenChain",
     "Cause",
     "Conflict",
+    "Extent",
     "Head",
     "Kept",
+    "Keys",
     "Log",
-    "Extent",
     "LogError",
     "LogSettings",
     "LogUnavailable",
     "ParkedEntry",
     "PayloadMissing",
+    "PersonalDataSettings",
+    "Raw",
     "Recorded",
     "Subject",
     "Undecodable",
@@ -36,6 +42,7 @@ __all__ = [
     "decode_token",
     "encode_token",
     "new_id",
+    "recorded_of",
     "stream_of",
     "verify_chain",
 ]

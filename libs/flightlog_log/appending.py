@@ -36,9 +36,11 @@ from .envelopes import (
     timestamp_now,
 )
 from .errors import BrokenChain, Conflict, LogUnavailable
+from .keys import Keys
+from .personal import project_of, seal, take_out
 from .reading import Reader
 from .subjects import stream_of
-from .verbatim import IMPORTED
+from .verbatim import IMPORTED, IMPORTED_AT
 
 _WRONG_LAST_SEQUENCE = frozenset({10071, 10164})
 
@@ -107,6 +109,7 @@ class Appender:
             # Another one than its own: the server may yet know that from when it was appended.
             "Nats-Msg-Id": f"{IMPORTED}-{envelope.event_id}",
             "Nats-Expected-Last-Subject-Sequence": str(head.sequence),
+            IMPORTED_AT: timestamp_now().ToJsonString(),
             **_headers(IMPORTED, envelope),
         }
         return head_after(await self._store(subject, data, headers, head), envelope, data)
@@ -114,7 +117,11 @@ class Appender:
     async def publish_back(self, subject: str, data: bytes) -> int:
         """See `Log.publish_back`."""
         envelope = parse_envelope(data)
-        headers = {"Nats-Msg-Id": f"{IMPORTED}-{envelope.event_id}", **_headers(IMPORTED, envelope)}
+        headers = {
+            "Nats-Msg-Id": f"{IMPORTED}-{envelope.event_id}",
+            IMPORTED_AT: timestamp_now().ToJsonString(),
+            **_headers(IMPORTED, envelope),
+        }
 
         async def attempt() -> dict[str, Any]:
             return parse_api(await self._connection.request(subject, data, headers))

@@ -89,7 +89,7 @@ class Recorded:
     sequence: int
     """Sequence in its stream."""
     envelope: Envelope
-    """As it lies on the stream; `facts` is empty there when they were offloaded."""
+    """As it lies on the stream, with its personal data; `facts` is empty there when they were offloaded."""
     facts: tuple[Message, ...]
     head: Head
     """What the next append to the subject must follow."""
@@ -111,6 +111,11 @@ class Recorded:
     @property
     def traceparent(self) -> str:
         return self.envelope.traceparent
+
+    @property
+    def erased(self) -> bool:
+        """Its personal data cannot be read any more: the key is destroyed. Those fields are empty."""
+        return self.envelope.HasField("sealed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,23 +142,24 @@ def unpack(packed: Iterable[Any]) -> tuple[Message, ...]:
     for item in packed:
         name = item.type_url.rpartition("/")[2]
         try:
-            facts.append(_message_class(name).FromString(item.value))
+            facts.append(message_class(name).FromString(item.value))
         except DecodeError as error:
             raise Undecodable(f"{name}: {error}") from error
     return tuple(facts)
 
 
-def _message_class(name: str) -> type[Message]:
-    message_class = _classes.get(name)
-    if message_class is None:
-        message_class = _found(name)
-        if message_class is None:
+def message_class(name: str) -> type[Message]:
+    """The class of a fact by its full name. Raises `Undecodable` when this process has no code for it."""
+    known = _classes.get(name)
+    if known is None:
+        known = _found(name)
+        if known is None:
             _import_messages_beside(name)
-            message_class = _found(name)
-        if message_class is None:
+            known = _found(name)
+        if known is None:
             raise Undecodable(f"no message type {name!r} is known here")
-        _classes[name] = message_class
-    return message_class
+        _classes[name] = known
+    return known
 
 
 def _found(name: str) -> type[Message] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import TypeVar
 
@@ -20,10 +20,10 @@ from .keeping import Kept
 from .keys import Keys
 from .moments import Extent
 from .parking import ParkedEntry
-from .reading import Reader
+from .reading import Raw, Reader
 from .settings import LogSettings
 from .streams import ensure_streams
-from .subjects import Subject
+from .subjects import Subject, stream_of
 
 _Alarm = TypeVar("_Alarm", bound=Message)
 _Kept = TypeVar("_Kept", bound=Message)
@@ -39,8 +39,9 @@ class Log:
     def __init__(self, connection: Connection, blobs: BlobStore) -> None:
         self._connection = connection
         self._blobs = blobs
-        self._reader = Reader(connection, blobs)
-        self._appender = Appender(connection, self._reader, blobs)
+        self.keys = Keys(blobs, connection.settings.personal_data)
+        self._reader = Reader(connection, blobs, self.keys)
+        self._appender = Appender(connection, self._reader, blobs, self.keys)
 
     @classmethod
     async def connect(cls, settings: LogSettings, blobs: BlobStore, *, name: str) -> Log:
@@ -98,7 +99,7 @@ class Log:
     ) -> list[Recorded]:
         """All envelopes of a subject behind `after`, in order; with `until`, those up to that sequence.
 
-        Raises `Undecodable`, `PayloadMissing`, `LogUnavailable`.
+        The hash chain is not checked: see `verify_chain`. Raises `Undecodable`, `PayloadMissing`, `LogUnavailable`.
         """
         return await self._reader.load(str(subject), after.sequence, until)
 
@@ -149,7 +150,6 @@ class Log:
         """Sequence of the last message of a stream; 0 when it is empty."""
         return await self._reader.stream_sequence(stream)
 
-    def follow(
     async def extent(self, stream: str) -> Extent:
         """Where a stream begins and ends. Raises `LogUnavailable`."""
         return await moments.extent(self._reader, stream)
@@ -162,6 +162,7 @@ class Log:
         """
         return await moments.sequence_at(self._reader, stream, moment)
 
+    def follow(
         self,
         stream: str,
         *,
@@ -188,6 +189,44 @@ class Log:
             since=since,
             on_demand=on_demand,
         )
+
+    def follow_stored(
+        self,
+        stream: str,
+        *,
+        after: int,
+        subjects: str = ">",
+        live: bool = True,
+        on_demand: bool = False,
+        batch: int = 1000,
+        max_bytes: int = 16 * 1024 * 1024,
+    ) -> AsyncGenerator[list[Raw]]:
+        """As `follow`, with messages as they are stored: for who wants only some of them decoded, or the bytes alone.
+
+        No more than `batch` messages of `max_bytes` together are held at a time.
+        """
+        return following.follow_stored(
+            self._connection,
+            self._reader,
+            stream,
+            after=after,
+            subjects=subjects,
+            live=live,
+            on_demand=on_demand,
+            batch=batch,
+            max_bytes=max_bytes,
+        )
+
+    async def stored_after(self, stream: str, subjects: str, sequence: int, count: int) -> list[Raw]:
+        """The first messages behind a sequence whose subjects a NATS filter matches, up to `count`; none at the end.
+
+        None that was there when this was called is missing between them. Raises `LogUnavailable`.
+        """
+        return await self._reader.messages_after(stream, subjects, sequence, count)
+
+    async def decoded(self, raw: Raw) -> Recorded | Unreadable:
+        """A stored message as `follow` would give it. Waits for an object store that is away."""
+        return await self._reader.decode_or_unreadable(raw.subject, raw.sequence, raw.data)
 
     async def forget(self, stream: str, durable: str) -> None:
         """Forget where a consumer got to; its next `consume` begins at the start of the stream.

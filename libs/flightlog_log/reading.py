@@ -18,6 +18,8 @@ from flightlog_protos.log.v1.envelope_pb2 import DataRef, Envelope
 from .connection import ApiError, Connection, status_of
 from .envelopes import Head, Recorded, Unreadable, head_after, parse_envelope, unpack, unpack_list
 from .errors import LogUnavailable, PayloadMissing, Undecodable
+from .keys import Keys
+from .personal import put_back, unseal
 from .subjects import stream_of
 
 _LOAD_BATCH = 512
@@ -39,9 +41,10 @@ class Raw:
 class Reader:
     """Reads single messages and whole subjects of the streams of one connection."""
 
-    def __init__(self, connection: Connection, blobs: BlobStore) -> None:
+    def __init__(self, connection: Connection, blobs: BlobStore, keys: Keys) -> None:
         self._connection = connection
         self._blobs = blobs
+        self._keys = keys
 
     async def decode(self, subject: str, sequence: int, data: bytes) -> Recorded:
         """Raises `Undecodable`, `PayloadMissing`, and `LogUnavailable` when the object store cannot be reached."""
@@ -50,7 +53,16 @@ class Reader:
             facts = await self._payload(envelope)
         else:
             facts = unpack(envelope.facts)
+        if envelope.HasField("sealed"):
+            facts = await self._opened(envelope, facts)
         return Recorded(subject, sequence, envelope, facts, head_after(sequence, envelope, data))
+
+    async def _opened(self, envelope: Envelope, facts: tuple[Message, ...]) -> tuple[Message, ...]:
+        """The facts with their personal data, if the key is there."""
+        key = await self._keys.get(envelope.sealed.project, envelope.sealed.key_id)
+        if key is None:
+            return facts
+        return put_back(unseal(envelope.sealed, key, envelope.event_id), envelope, facts)
 
     async def decode_or_unreadable(self, subject: str, sequence: int, data: bytes) -> Recorded | Unreadable:
         """Like `decode`, with what can never be read as a value, and waiting for an object store that is away."""
@@ -147,6 +159,8 @@ class Reader:
             answers = await self._connection.patiently(attempt)
             for message in answers[:-1]:
                 after = int((message.headers or {})["Nats-Sequence"])
+                if until is not None and after > until:
+                    return records
                 records.append(await self.decode(subject, after, message.data))
             if _is_last(answers):
                 return records
@@ -159,8 +173,6 @@ class Reader:
         if self._connection.settings.replicas > 1:
             # Only the leader has them all for certain; one by one, as it answers no batches.
             found = await self._leader_message(stream, {"seq": sequence + 1, "next_by_subj": pattern})
-                if until is not None and after > until:
-                    return records
             return [] if found is None else [found]
         body = json.dumps({"seq": sequence + 1, "next_by_subj": pattern, "batch": count}).encode()
 

@@ -272,6 +272,16 @@ class ExecutionStateChanged(_message.Message):
     occurred_at: _timestamp_pb2.Timestamp
     def __init__(self, state: _Optional[_Union[_execution_pb2.ExecutionState, str]] = ..., principal: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
+class ExecutionDeleted(_message.Message):
+    __slots__ = ("reason", "principal", "occurred_at")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    principal: str
+    occurred_at: _timestamp_pb2.Timestamp
+    def __init__(self, reason: _Optional[str] = ..., principal: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
 class NodeQueued(_message.Message):
     __slots__ = ("node_id", "spec_node_id", "parent_node_id", "retry_group", "kind", "name", "inputs", "data_prefix", "is_parent", "occurred_at", "element", "handles_failure", "cache", "is_array_task", "without_slot")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]

@@ -26,7 +26,7 @@ from google.protobuf import any_pb2 as google_dot_protobuf_dot_any__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x66lightlog/log/v1/envelope.proto\x12\x10\x66lightlog.log.v1\x1a\x19google/protobuf/any.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x95\x03\n\x08\x45nvelope\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x16\n\x0eschema_version\x18\x02 \x01(\r\x12\x0f\n\x07subject\x18\x03 \x01(\t\x12\x10\n\x08position\x18\x04 \x01(\x04\x12/\n\x0boccurred_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brecorded_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x05\x61\x63tor\x18\x07 \x01(\x0b\x32\x17.flightlog.log.v1.Actor\x12\x16\n\x0e\x63orrelation_id\x18\x08 \x01(\t\x12\x14\n\x0c\x63\x61usation_id\x18\t \x01(\t\x12\x13\n\x0btraceparent\x18\n \x01(\t\x12\x15\n\rprevious_hash\x18\x0b \x01(\x0c\x12#\n\x05\x66\x61\x63ts\x18\x0c \x03(\x0b\x32\x14.google.protobuf.Any\x12\x33\n\toffloaded\x18\r \x01(\x0b\x32 .flightlog.log.v1.OffloadedFacts\"[\n\x05\x41\x63tor\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x0e\n\x06\x63lient\x18\x03 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x04 \x01(\t\x12\x10\n\x08verified\x18\x05 \x01(\x08\"P\n\x0eOffloadedFacts\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\x0c\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\x12\r\n\x05\x63ount\x18\x04 \x01(\r\"/\n\x08\x46\x61\x63tList\x12#\n\x05\x66\x61\x63ts\x18\x01 \x03(\x0b\x32\x14.google.protobuf.Any\":\n\x07\x44\x61taRef\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\x0c\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\"\xb1\x01\n\x06Parked\x12\x0e\n\x06stream\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x10\n\x08\x63onsumer\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x12\n\ndeliveries\x18\x06 \x01(\r\x12-\n\tparked_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07message\x18\x08 \x01(\x0c\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x66lightlog/log/v1/envelope.proto\x12\x10\x66lightlog.log.v1\x1a\x19google/protobuf/any.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbf\x03\n\x08\x45nvelope\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x16\n\x0eschema_version\x18\x02 \x01(\r\x12\x0f\n\x07subject\x18\x03 \x01(\t\x12\x10\n\x08position\x18\x04 \x01(\x04\x12/\n\x0boccurred_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brecorded_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x05\x61\x63tor\x18\x07 \x01(\x0b\x32\x17.flightlog.log.v1.Actor\x12\x16\n\x0e\x63orrelation_id\x18\x08 \x01(\t\x12\x14\n\x0c\x63\x61usation_id\x18\t \x01(\t\x12\x13\n\x0btraceparent\x18\n \x01(\t\x12\x15\n\rprevious_hash\x18\x0b \x01(\x0c\x12#\n\x05\x66\x61\x63ts\x18\x0c \x03(\x0b\x32\x14.google.protobuf.Any\x12\x33\n\toffloaded\x18\r \x01(\x0b\x32 .flightlog.log.v1.OffloadedFacts\x12(\n\x06sealed\x18\x0e \x01(\x0b\x32\x18.flightlog.log.v1.Sealed\"L\n\x06Sealed\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06key_id\x18\x02 \x01(\t\x12\r\n\x05nonce\x18\x03 \x01(\x0c\x12\x12\n\nciphertext\x18\x04 \x01(\x0c\"g\n\x0cPersonalData\x12&\n\x05\x61\x63tor\x18\x01 \x01(\x0b\x32\x17.flightlog.log.v1.Actor\x12/\n\x05\x66\x61\x63ts\x18\x02 \x03(\x0b\x32 .flightlog.log.v1.PersonalFields\"-\n\x0ePersonalFields\x12\x0c\n\x04\x66\x61\x63t\x18\x01 \x01(\r\x12\r\n\x05value\x18\x02 \x01(\x0c\"<\n\x07\x44\x61taKey\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\r\n\x05nonce\x18\x02 \x01(\x0c\x12\x15\n\rmaster_key_id\x18\x03 \x01(\x0c\"[\n\x05\x41\x63tor\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x0e\n\x06\x63lient\x18\x03 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x04 \x01(\t\x12\x10\n\x08verified\x18\x05 \x01(\x08\"P\n\x0eOffloadedFacts\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\x0c\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\x12\r\n\x05\x63ount\x18\x04 \x01(\r\"/\n\x08\x46\x61\x63tList\x12#\n\x05\x66\x61\x63ts\x18\x01 \x03(\x0b\x32\x14.google.protobuf.Any\":\n\x07\x44\x61taRef\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\x0c\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\"\xb1\x01\n\x06Parked\x12\x0e\n\x06stream\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x10\n\x08\x63onsumer\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x12\n\ndeliveries\x18\x06 \x01(\r\x12-\n\tparked_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07message\x18\x08 \x01(\x0c\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,15 +34,23 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'flightlog.log.v1.envelope_p
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ENVELOPE']._serialized_start=114
-  _globals['_ENVELOPE']._serialized_end=519
-  _globals['_ACTOR']._serialized_start=521
-  _globals['_ACTOR']._serialized_end=612
-  _globals['_OFFLOADEDFACTS']._serialized_start=614
-  _globals['_OFFLOADEDFACTS']._serialized_end=694
-  _globals['_FACTLIST']._serialized_start=696
-  _globals['_FACTLIST']._serialized_end=743
-  _globals['_DATAREF']._serialized_start=745
-  _globals['_DATAREF']._serialized_end=803
-  _globals['_PARKED']._serialized_start=806
-  _globals['_PARKED']._serialized_end=983
+  _globals['_ENVELOPE']._serialized_end=561
+  _globals['_SEALED']._serialized_start=563
+  _globals['_SEALED']._serialized_end=639
+  _globals['_PERSONALDATA']._serialized_start=641
+  _globals['_PERSONALDATA']._serialized_end=744
+  _globals['_PERSONALFIELDS']._serialized_start=746
+  _globals['_PERSONALFIELDS']._serialized_end=791
+  _globals['_DATAKEY']._serialized_start=793
+  _globals['_DATAKEY']._serialized_end=853
+  _globals['_ACTOR']._serialized_start=855
+  _globals['_ACTOR']._serialized_end=946
+  _globals['_OFFLOADEDFACTS']._serialized_start=948
+  _globals['_OFFLOADEDFACTS']._serialized_end=1028
+  _globals['_FACTLIST']._serialized_start=1030
+  _globals['_FACTLIST']._serialized_end=1077
+  _globals['_DATAREF']._serialized_start=1079
+  _globals['_DATAREF']._serialized_end=1137
+  _globals['_PARKED']._serialized_start=1140
+  _globals['_PARKED']._serialized_end=1317
 # @@protoc_insertion_point(module_scope)

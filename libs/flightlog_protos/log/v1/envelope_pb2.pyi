@@ -11,7 +11,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Envelope(_message.Message):
-    __slots__ = ("event_id", "schema_version", "subject", "position", "occurred_at", "recorded_at", "actor", "correlation_id", "causation_id", "traceparent", "previous_hash", "facts", "offloaded")
+    __slots__ = ("event_id", "schema_version", "subject", "position", "occurred_at", "recorded_at", "actor", "correlation_id", "causation_id", "traceparent", "previous_hash", "facts", "offloaded", "sealed")
     EVENT_ID_FIELD_NUMBER: _ClassVar[int]
     SCHEMA_VERSION_FIELD_NUMBER: _ClassVar[int]
     SUBJECT_FIELD_NUMBER: _ClassVar[int]
@@ -25,6 +25,7 @@ class Envelope(_message.Message):
     PREVIOUS_HASH_FIELD_NUMBER: _ClassVar[int]
     FACTS_FIELD_NUMBER: _ClassVar[int]
     OFFLOADED_FIELD_NUMBER: _ClassVar[int]
+    SEALED_FIELD_NUMBER: _ClassVar[int]
     event_id: str
     schema_version: int
     subject: str
@@ -38,7 +39,46 @@ class Envelope(_message.Message):
     previous_hash: bytes
     facts: _containers.RepeatedCompositeFieldContainer[_any_pb2.Any]
     offloaded: OffloadedFacts
-    def __init__(self, event_id: _Optional[str] = ..., schema_version: _Optional[int] = ..., subject: _Optional[str] = ..., position: _Optional[int] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., recorded_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., actor: _Optional[_Union[Actor, _Mapping]] = ..., correlation_id: _Optional[str] = ..., causation_id: _Optional[str] = ..., traceparent: _Optional[str] = ..., previous_hash: _Optional[bytes] = ..., facts: _Optional[_Iterable[_Union[_any_pb2.Any, _Mapping]]] = ..., offloaded: _Optional[_Union[OffloadedFacts, _Mapping]] = ...) -> None: ...
+    sealed: Sealed
+    def __init__(self, event_id: _Optional[str] = ..., schema_version: _Optional[int] = ..., subject: _Optional[str] = ..., position: _Optional[int] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., recorded_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., actor: _Optional[_Union[Actor, _Mapping]] = ..., correlation_id: _Optional[str] = ..., causation_id: _Optional[str] = ..., traceparent: _Optional[str] = ..., previous_hash: _Optional[bytes] = ..., facts: _Optional[_Iterable[_Union[_any_pb2.Any, _Mapping]]] = ..., offloaded: _Optional[_Union[OffloadedFacts, _Mapping]] = ..., sealed: _Optional[_Union[Sealed, _Mapping]] = ...) -> None: ...
+
+class Sealed(_message.Message):
+    __slots__ = ("project", "key_id", "nonce", "ciphertext")
+    PROJECT_FIELD_NUMBER: _ClassVar[int]
+    KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    NONCE_FIELD_NUMBER: _ClassVar[int]
+    CIPHERTEXT_FIELD_NUMBER: _ClassVar[int]
+    project: str
+    key_id: str
+    nonce: bytes
+    ciphertext: bytes
+    def __init__(self, project: _Optional[str] = ..., key_id: _Optional[str] = ..., nonce: _Optional[bytes] = ..., ciphertext: _Optional[bytes] = ...) -> None: ...
+
+class PersonalData(_message.Message):
+    __slots__ = ("actor", "facts")
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    FACTS_FIELD_NUMBER: _ClassVar[int]
+    actor: Actor
+    facts: _containers.RepeatedCompositeFieldContainer[PersonalFields]
+    def __init__(self, actor: _Optional[_Union[Actor, _Mapping]] = ..., facts: _Optional[_Iterable[_Union[PersonalFields, _Mapping]]] = ...) -> None: ...
+
+class PersonalFields(_message.Message):
+    __slots__ = ("fact", "value")
+    FACT_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    fact: int
+    value: bytes
+    def __init__(self, fact: _Optional[int] = ..., value: _Optional[bytes] = ...) -> None: ...
+
+class DataKey(_message.Message):
+    __slots__ = ("key", "nonce", "master_key_id")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    NONCE_FIELD_NUMBER: _ClassVar[int]
+    MASTER_KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    key: bytes
+    nonce: bytes
+    master_key_id: bytes
+    def __init__(self, key: _Optional[bytes] = ..., nonce: _Optional[bytes] = ..., master_key_id: _Optional[bytes] = ...) -> None: ...
 
 class Actor(_message.Message):
     __slots__ = ("subject", "method", "client", "address", "verified")

@@ -10,9 +10,10 @@ from flyteidl.core import compiler_pb2 as _compiler_pb2
 from flyteidl.core import identifier_pb2 as _identifier_pb2
 from flyteidl.core import interface_pb2 as _interface_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Mapping as _Mapping
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
@@ -62,6 +63,18 @@ class AttributesDeleted(_message.Message):
     resource_type: _matchable_resource_pb2.MatchableResource
     occurred_at: _timestamp_pb2.Timestamp
     def __init__(self, project: _Optional[str] = ..., domain: _Optional[str] = ..., workflow: _Optional[str] = ..., resource_type: _Optional[_Union[_matchable_resource_pb2.MatchableResource, str]] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class KeyDestroyed(_message.Message):
+    __slots__ = ("project", "key_ids", "reason", "occurred_at")
+    PROJECT_FIELD_NUMBER: _ClassVar[int]
+    KEY_IDS_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    project: str
+    key_ids: _containers.RepeatedScalarFieldContainer[str]
+    reason: str
+    occurred_at: _timestamp_pb2.Timestamp
+    def __init__(self, project: _Optional[str] = ..., key_ids: _Optional[_Iterable[str]] = ..., reason: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class TaskRegistered(_message.Message):
     __slots__ = ("id", "compiled_task", "digest", "description", "created_at", "generated_closure")
