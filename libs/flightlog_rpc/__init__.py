@@ -1,6 +1,6 @@
 """The gRPC shell of the services: routing table, server, error mapping, forwarding, health, reflection."""
 
-from flightlog_rpc import coverage, edge
+from flightlog_rpc import as_of, coverage, edge
 from flightlog_rpc.answering import Implementation
 from flightlog_rpc.context import CallContext
 from flightlog_rpc.errors import (
@@ -13,6 +13,7 @@ from flightlog_rpc.errors import (
     missing,
     missing_entity,
     not_found,
+    out_of_range,
     resource_exhausted,
     unavailable,
     unimplemented,
@@ -35,6 +36,7 @@ __all__ = [
     "RpcSettings",
     "StreamImplementation",
     "already_exists",
+    "as_of",
     "coverage",
     "edge",
     "failed_precondition",
@@ -44,6 +46,7 @@ __all__ = [
     "missing",
     "missing_entity",
     "not_found",
+    "out_of_range",
     "resource_exhausted",
     "unavailable",
     "unimplemented",

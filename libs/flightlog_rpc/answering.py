@@ -7,6 +7,7 @@ them can end a call with UNKNOWN (admin-contract T1). Calls that are answered by
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any, NoReturn, TypeAlias, cast
 
 import grpc
@@ -14,7 +15,7 @@ import grpc.aio
 import structlog
 from google.protobuf.message import DecodeError, EncodeError, Message
 
-from flightlog_rpc import metrics
+from flightlog_rpc import as_of, metrics
 from flightlog_rpc.context import TRACEPARENT, CallContext
 from flightlog_rpc.errors import RpcError, internal, invalid, resource_exhausted, to_wire, translate, unavailable
 from flightlog_rpc.forwarding import OWNER_TRAILER, BytesHandler, ForwardedRefusal
@@ -38,7 +39,7 @@ def implemented(method: Method, implementation: Implementation, max_message_byte
 
     async def answer(data: bytes, context: ServicerContext) -> bytes:
         request = parsed(method, data)
-        response = await implementation(request, call_of(context))
+        response = await implementation(request, call_of(method, context))
         return encoded(name, response, max_message_bytes)
 
     return answer
@@ -52,13 +53,15 @@ def parsed(method: Method, data: bytes) -> Message:
         raise invalid(f"the request is not a {method.request.DESCRIPTOR.full_name}") from None
 
 
-def call_of(context: ServicerContext) -> CallContext:
-    """What the method is told of its call."""
-    return CallContext.of(
+def call_of(method: Method, context: ServicerContext) -> CallContext:
+    """What the method is told of its call. Raises `RpcError` when it asks about a moment that there can be none of."""
+    call = CallContext.of(
         cast("Sequence[tuple[str, str | bytes]]", context.invocation_metadata() or ()),
         context.peer(),
         current_traceparent(),
     )
+    moment = as_of.asked(method.full_name, call)
+    return call if moment is None else replace(call, as_of=moment)
 
 
 def encoded(name: str, response: Message, max_message_bytes: int) -> bytes:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from flightlog_log import Cause
+from flightlog_rpc.moments import Moment
 
 FORWARDED_FOR = "x-forwarded-for"
 FORWARDED_USER_AGENT = "flightlog-forwarded-user-agent"
@@ -16,7 +17,8 @@ class CallContext:
     """One call as the server saw it.
 
     `peer` is the chain of addresses the call came through, the direct peer last; all but the last are claims of others.
-    `principal` is the authenticated user, "" while authentication is off.
+    `principal` is the authenticated user, "" while authentication is off. `as_of` is the moment that the call asks
+    about; None: now.
     """
 
     metadata: Mapping[str, str | bytes]
@@ -24,6 +26,7 @@ class CallContext:
     user_agent: str
     principal: str = ""
     traceparent: str = ""
+    as_of: Moment | None = None
 
     @staticmethod
     def of(metadata: Sequence[tuple[str, str | bytes]], peer: str, traceparent: str = "") -> "CallContext":

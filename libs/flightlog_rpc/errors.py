@@ -93,6 +93,11 @@ def resource_exhausted(message: str) -> RpcError:
     return RpcError(grpc.StatusCode.RESOURCE_EXHAUSTED, message)
 
 
+def out_of_range(message: str) -> RpcError:
+    """OUT_OF_RANGE: there is no such moment on the log, or no such place in an order."""
+    return RpcError(grpc.StatusCode.OUT_OF_RANGE, message)
+
+
 def unimplemented(message: str) -> RpcError:
     """UNIMPLEMENTED: this release does not serve it."""
     return RpcError(grpc.StatusCode.UNIMPLEMENTED, message)

@@ -42,7 +42,7 @@ def implemented_stream(method: Method, implementation: StreamImplementation, max
     sent = metrics.stream_messages.labels(name)
 
     async def answer(data: bytes, context: ServicerContext) -> None:
-        answers = cast("AsyncGenerator[Message]", implementation(parsed(method, data), call_of(context)))
+        answers = cast("AsyncGenerator[Message]", implementation(parsed(method, data), call_of(method, context)))
         # Closed here and not when it is collected: what it holds must not outlive the call.
         async with aclosing(answers):
             async for message in answers:
