@@ -1,9 +1,9 @@
 """From a moment to a place in a stream: which envelopes had been recorded by then.
 
 What counts is when an envelope was recorded, as it says itself: the server's own times are other ones after a restore.
-The clocks of several processes may differ a little, so envelopes that came at the same time need not lie in the order
-of their times. The search looks at fixed places, which do not depend on how long the stream has become since: the same
-moment gives the same sequence whenever it is asked for.
+One that was imported counts from then. The clocks of several processes may differ a little, so envelopes that came at
+the same time need not lie in the order of their times. The search looks at fixed places, which do not depend on how
+long the stream has become since: the same moment gives the same sequence whenever it is asked for.
 """
 
 from __future__ import annotations

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from random import Random
 from uuid import uuid4
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from nats.aio.client import Client
 
-from flightlog_log import Log, Subject, new_id
+from flightlog_log import Head, Log, Subject, new_id
 from flightlog_protos.log.v1.envelope_pb2 import Envelope
 from tests.integration.log.shared import OwnNats, append_many
 
 # No other test of the log writes here.
 STREAM = "ADMISSION"
 SECOND = 1_000_000_000
-START = 1_800_000_000 * SECOND
+START = 1_700_000_000 * SECOND
 
 
 def at(nanoseconds: int) -> Timestamp:
@@ -26,6 +27,12 @@ def at(nanoseconds: int) -> Timestamp:
 
 def envelope(nanoseconds: int) -> bytes:
     return Envelope(event_id=new_id(), schema_version=1, recorded_at=at(nanoseconds)).SerializeToString()
+
+
+def chained(subject: Subject, nanoseconds: int) -> bytes:
+    found = Envelope.FromString(envelope(nanoseconds))
+    found.subject, found.position = str(subject), 1
+    return found.SerializeToString()
 
 
 async def emptied(client: Client) -> None:
@@ -85,6 +92,19 @@ async def test_a_moment_that_is_past_stays_where_it_is_however_long_the_log_beco
             if sequence:
                 assert recorded[sequence] <= moment
                 assert all(recorded[one] < moment + SECOND for one in places if one <= sequence)
+    finally:
+        await client.close()
+
+
+async def test_what_was_imported_counts_from_then(log: Log, own_nats: OwnNats) -> None:
+    client = await own_nats.client()
+    try:
+        await emptied(client)
+        first = await put(client, envelope(START))
+        subject = Subject.of(STREAM, "tests", uuid4().hex)
+        imported = await log.put_back(subject, chained(subject, START - 10**5 * SECOND), head=Head.EMPTY)
+        assert await log.sequence_at(STREAM, at(START + SECOND)) == first
+        assert await log.sequence_at(STREAM, at(time.time_ns())) == imported.sequence
     finally:
         await client.close()
 
