@@ -6,49 +6,34 @@ decides again. So it makes no difference for the outcome how often a command is 
 """
 
 import asyncio
-import time
-from collections import ChainMap, OrderedDict
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from flyteidl.core.compiler_pb2 import CompiledWorkflowClosure
-from flyteidl.core.literals_pb2 import Literal, LiteralMap
+from flyteidl.core.literals_pb2 import LiteralMap
 from google.protobuf.message import DecodeError
 
 from flightlog_blobs import BlobCorrupt, BlobError, BlobMissing, BlobStore
 from flightlog_log import Cause, Conflict, Head, Log, LogUnavailable, Recorded, Subject
 from flightlog_protos.execution.v1.facts_pb2 import ExecutionCreated, RecoveryPlan
-from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
 from flightlog_protos.log.v1.envelope_pb2 import DataRef
 from services.execution import metrics, subjects
+from services.execution.deciding import Decider, Reusable
 from services.execution.engine import (
     Command,
-    Context,
     CreateExecution,
     Decision,
-    EngineSettings,
     Execution,
-    NeedData,
-    NeedProgram,
-    NeedRecovery,
-    ObserveAttempt,
-    Offloading,
     Program,
-    ProgramError,
-    Recovery,
     Refusal,
     Refused,
     StartExecution,
-    decide,
     fold,
     recovery_plan,
 )
-from services.execution.literals import LiteralCache, load_offloaded
 from services.execution.lookup import Lookup
-from services.execution.programs import ProgramCache
-from services.execution.results import load_result
 from services.execution.settings import ExecutionSettings
 from services.execution.subjects import ExecutionKey
 
@@ -67,8 +52,7 @@ class _Lane:
     users: int = 0
     state: Execution | None = None
     head: Head | None = None
-    # What may be reused of the execution that this one recovers, once it was needed.
-    recovery: Recovery | None = None
+    reusable: Reusable = field(default_factory=Reusable)
 
 
 class Shell:
@@ -88,17 +72,10 @@ class Shell:
     ) -> None:
         self._log = log
         self._blobs = blobs
-        self._lookup = lookup
         self._clock = clock
         self._kept = settings.cached_executions
-        self._read_bytes = settings.read_bytes
-        self._futures_bytes = settings.futures_bytes
-        self._engine = engine_settings(settings)
         self._lanes: OrderedDict[ExecutionKey, _Lane] = OrderedDict()
-        self._programs = ProgramCache(settings.cached_nodes)
-        self._literals = LiteralCache[LiteralMap](settings.cached_data_bytes)
-        self._offloaded = LiteralCache[Literal](settings.cached_data_bytes)
-        self._offloaded_bytes = settings.offloading.read_bytes
+        self._decider = Decider(blobs, lookup, settings, took=_took)
         self._starting = asyncio.Semaphore(_STARTS_AT_ONCE)
         self._creating = 0
         self._calm = asyncio.Event()
@@ -126,7 +103,7 @@ class Shell:
         """
         key = subjects.key_of(created.id)
         subject = _subject(key)
-        self._literals.keep(created.inputs.uri, inputs)
+        self._decider.literals.keep(created.inputs.uri, inputs)
         async with self._lane(key) as lane:
             if lane.state is not None:
                 raise Refused(Refusal.ALREADY_EXISTS)
@@ -179,9 +156,10 @@ class Shell:
                 state = await self._current(key, lane)
                 if state is None or lane.head is None:
                     raise Refused(Refusal.NOT_FOUND)
-                program = await self._program_or_why(state.created.closure)
+                program = await self._decider.program_or_why(state.created.closure)
                 try:
-                    decision = await self._decide(lane, state, await self._with_result(state, command), program)
+                    full = await self._decider.with_result(state, command)
+                    decision = await self._decide(lane, state, full, program)
                 except Refused:
                     if await self._is_current(key, lane.head):
                         raise
@@ -202,10 +180,7 @@ class Shell:
                     lane.head = None
                     raise
                 lane.state, lane.head = decision.state, recorded.head
-                for uri, literals in decision.data.items():
-                    self._literals.keep(uri, literals)
-                for digest, program in decision.programs.items():
-                    self._programs.keep(digest, program)
+                self._decider.keep(decision)
                 metrics.facts_total.inc(len(decision.facts))
                 return recorded
         raise LogUnavailable(f"execution {'/'.join(key)} is changed by others all the time")
@@ -221,84 +196,12 @@ class Shell:
         """Whether nobody else has appended: only then "nothing to do" is the last word."""
         return await self._log.last_sequence(_subject(key)) == head.sequence
 
-    async def _with_result(self, state: Execution, command: Command) -> Command:
-        """An ended attempt's observation, with what the attempt left behind where this state waits for it."""
-        if not isinstance(command, ObserveAttempt) or command.observation.stage != AttemptObserved.EXITED:
-            return command
-        node = state.nodes.get(command.observation.node_id)
-        attempt = node.live_attempt if node is not None else None
-        if attempt is None or attempt.number != command.observation.attempt:
-            return command
-        result = await load_result(
-            self._blobs,
-            self._lookup,
-            attempt.output_prefix,
-            limit=self._read_bytes,
-            futures_limit=self._futures_bytes,
-            plugin=command.observation.plugin,
-        )
-        return replace(command, result=result)
-
     async def _decide(self, lane: _Lane, state: Execution | None, command: Command, program: Program) -> Decision:
-        needed: dict[str, LiteralMap] = {}
-        lost: dict[str, str] = {}
-        data: Mapping[str, LiteralMap] = ChainMap(needed, self._literals)  # pyright: ignore[reportArgumentType]
-        loaded: dict[bytes, Program] = {}
-        programs: Mapping[bytes, Program] = ChainMap(loaded, self._programs)  # pyright: ignore[reportArgumentType]
-        offloaded: dict[str, Literal] = {}
-        at_hand: Mapping[str, Literal] = ChainMap(offloaded, self._offloaded)  # pyright: ignore[reportArgumentType]
-        started = time.perf_counter()
-        waited = 0.0
-        try:
-            while True:
-                context = Context(self._clock(), program, data, self._engine, lost, programs, at_hand, lane.recovery)
-                try:
-                    return decide(state, command, context)
-                except NeedData as need:
-                    before = time.perf_counter()
-                    await self._read(need.uris, needed, lost)
-                    await self._read_offloaded(need.offloaded, offloaded, lost)
-                    waited += time.perf_counter() - before
-                except NeedProgram as need:
-                    before = time.perf_counter()
-                    loaded[need.closure.sha256] = await self._program_or_why(need.closure)
-                    waited += time.perf_counter() - before
-                except NeedRecovery as need:
-                    before = time.perf_counter()
-                    await self._load_recovery(need.plan, lane, lost)
-                    waited += time.perf_counter() - before
-        finally:
-            metrics.decision_seconds.labels(type(command).__name__).observe(time.perf_counter() - started - waited)
+        return await self._decider.decide(state, command, program, self._clock, lane.reusable)
 
     async def program(self, closure: DataRef) -> Program:
-        """The parsed closure, kept at hand by its content's hash.
-
-        Raises:
-            ProgramError: it is lost or damaged, or this release cannot run it.
-            BlobError: the object store cannot be reached.
-        """
-        program = self._programs.get(closure.sha256)
-        if program is not None:
-            return program
-        try:
-            program = Program.parse(CompiledWorkflowClosure.FromString(await self._blobs.verified(closure)))
-        except (BlobMissing, BlobCorrupt, DecodeError) as error:
-            raise ProgramError(f"the compiled workflow cannot be read: {error}") from error
-        self._programs.keep(closure.sha256, program)
-        return program
-
-    async def _program_or_why(self, closure: DataRef) -> Program:
-        try:
-            return await self.program(closure)
-        except ProgramError as error:
-            return Program.unrunnable(str(error))
-
-    async def _load_recovery(self, plan: DataRef, lane: _Lane, lost: dict[str, str]) -> None:
-        """Reads what may be reused, or says why it is lost. Raises BlobError."""
-        try:
-            lane.recovery = Recovery.of(RecoveryPlan.FromString(await self._blobs.verified(plan)))
-        except (BlobMissing, BlobCorrupt, DecodeError) as error:
-            lost[plan.uri] = str(error)
+        """See `Decider.program`."""
+        return await self._decider.program(closure)
 
     async def recovery_plan(self, key: ExecutionKey) -> RecoveryPlan | None:
         """What another execution may reuse of this one, as it is now; None when there is none of this name.
@@ -322,31 +225,6 @@ class Shell:
             except BlobError as error:
                 raise LogUnavailable(f"execution {'/'.join(key)}: {error}") from error
         return recovery_plan(history, earlier)
-
-    async def _read(self, uris: Sequence[str], found: dict[str, LiteralMap], lost: dict[str, str]) -> None:
-        """Adds the literal maps of uris to those found, or says why they are lost. Raises BlobError."""
-        # The outputs of a map's elements may be thousands; who waits for a connection for long gets none.
-        for start in range(0, len(uris), _READS_AT_ONCE):
-            some = uris[start : start + _READS_AT_ONCE]
-            for uri, data in zip(some, await asyncio.gather(*map(self._blobs.get_or_none, some)), strict=True):
-                if data is None:
-                    lost[uri] = "it does not exist"
-                    continue
-                try:
-                    found[uri] = LiteralMap.FromString(data)
-                except DecodeError:
-                    lost[uri] = "it holds no literals"
-                else:
-                    self._literals.keep(uri, found[uri])
-
-    async def _read_offloaded(self, uris: Sequence[str], found: dict[str, Literal], lost: dict[str, str]) -> None:
-        for uri in uris:
-            loaded = await load_offloaded(self._blobs, uri, self._offloaded_bytes)
-            if isinstance(loaded, str):
-                lost[uri] = loaded
-            else:
-                found[uri] = loaded
-                self._offloaded.keep(uri, loaded)
 
     @asynccontextmanager
     async def _lane(self, key: ExecutionKey) -> AsyncGenerator[_Lane]:
@@ -372,26 +250,12 @@ class Shell:
             del self._lanes[oldest]
 
 
+def _took(command: Command, seconds: float) -> None:
+    metrics.decision_seconds.labels(type(command).__name__).observe(seconds)
+
+
 def _subject(key: ExecutionKey) -> Subject:
     subject = subjects.execution(key)
     if subject is None:
         raise Refused(Refusal.NOT_FOUND)
     return subject
-
-
-def engine_settings(settings: ExecutionSettings) -> EngineSettings:
-    """What of the service's settings decisions depend on."""
-    retries, deadlines, offloading = settings.retries, settings.deadlines, settings.offloading
-    return EngineSettings(
-        max_system_failures=retries.max_system_failures,
-        ignore_retry_cause=retries.ignore_cause,
-        default_max_attempts=retries.default_max_attempts,
-        interruptible_failure_threshold=retries.interruptible_failure_threshold,
-        attempt_timeout=deadlines.attempt,
-        node_timeout=deadlines.node,
-        queueing_budget=deadlines.queueing,
-        retry_backoff_base=retries.backoff_base,
-        retry_backoff_max=retries.backoff_max,
-        offloading=Offloading(min_mib=offloading.min_mib, max_mib=offloading.max_mib) if offloading.enabled else None,
-        caching=settings.caching,
-    )

@@ -38,7 +38,7 @@ from services.execution.literals import load_offloaded
 from services.execution.lookup import Lookup
 from services.execution.results import load_result
 from services.execution.settings import ExecutionSettings
-from services.execution.shell import engine_settings
+from services.execution.deciding import engine_settings
 from tests.unit.engine.replaying import HISTORIES, History, Player, Step, dumped, loaded, write
 
 _STREAMS = ("EXECUTION", "LAUNCHER", "CATALOG", "ADMISSION")
