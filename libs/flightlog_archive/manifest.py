@@ -37,6 +37,8 @@ class Segment:
     """Bytes of the file."""
     sha256: str
     """Of the file, in hex."""
+    last_hash: str
+    """SHA-256 of its last message, in hex: whether a log is the one that was archived is seen by it."""
     chain: str
     """The chain's link after its last message, in hex."""
     recorded_from: datetime | None
@@ -98,6 +100,10 @@ class Manifest:
         """The chain's link before a segment's first message."""
         place = self.segments.index(segment)
         return bytes.fromhex(self.segments[place - 1].chain) if place else b""
+
+    def followed_by(self, segment: Segment, erasing: Sequence[Erasing] = ()) -> Manifest:
+        """With one more segment, and what has to be erased because of its messages."""
+        return replace(self, segments=(*self.segments, segment), erasing=(*self.erasing, *erasing))
 
     def replaced(self, old: Sequence[Segment], new: Segment) -> Manifest:
         """With one segment in the place of neighbours that have the same messages."""

@@ -50,6 +50,8 @@ class Archived:
     """Its offloaded facts, where it had any."""
     position: int | None
     """Its place among the aggregate's envelopes; 0 or None where there is no order of that kind."""
+    previous_hash: bytes
+    """Of the envelope before it on its subject; empty where it has none."""
     recorded_at: datetime | None
     erased: str
     """Why it has been erased; empty: it has not."""
@@ -82,7 +84,8 @@ def close(batches: Sequence[pa.RecordBatch], chain: bytes, *, key: str = "") -> 
         writer.write_table(table, row_group_size=_ROW_GROUP)
     data = sink.getvalue().to_pybytes()
     sequences: list[int] = table["sequence"].to_pylist()
-    for sequence, message_hash in zip(sequences, table["hash"].to_pylist(), strict=True):
+    hashes: list[bytes] = table["hash"].to_pylist()
+    for sequence, message_hash in zip(sequences, hashes, strict=True):
         chain = link(chain, sequence, message_hash)
     recorded = pc.min_max(table["recorded_at"]).as_py()
     segment = Segment(
@@ -92,6 +95,7 @@ def close(batches: Sequence[pa.RecordBatch], chain: bytes, *, key: str = "") -> 
         count=len(sequences),
         size=len(data),
         sha256=sha256(data).hexdigest(),
+        last_hash=hashes[-1].hex(),
         chain=chain.hex(),
         recorded_from=recorded["min"],
         recorded_until=recorded["max"],
@@ -180,7 +184,8 @@ def tables_of(data: bytes, uri: str) -> pa.Table:
 
 
 _WANTED = [
-    *("stream", "sequence", "subject", "hash", "message", "headers", "payload", "position", "recorded_at", "erased"),
+    *("stream", "sequence", "subject", "hash", "message", "headers", "payload", "position", "previous_hash"),
+    *("recorded_at", "erased"),
 ]
 
 
@@ -194,6 +199,7 @@ def _archived(row: dict[str, Any]) -> Archived:
         headers=dict(row["headers"] or ()),
         payload=row["payload"],
         position=row["position"],
+        previous_hash=row["previous_hash"] or b"",
         recorded_at=row["recorded_at"],
         erased=row["erased"] or "",
     )
