@@ -1,6 +1,6 @@
 """The gRPC methods of the execution service."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from flightlog_blobs import BlobStore
 from flightlog_rpc import Implementation
@@ -9,6 +9,7 @@ from services.execution.api.creating import Creating
 from services.execution.api.data import Data
 from services.execution.api.downloads import Downloads
 from services.execution.api.executions import Executions
+from services.execution.api.moments import as_asked
 from services.execution.api.node_executions import NodeExecutions
 from services.execution.api.queues import QueueCalls
 from services.execution.api.signals import Signals
@@ -37,35 +38,53 @@ def methods(
     data = Data(blobs, settings.inline_bytes, settings.link_expiry)
     creating = Creating(shell, starter, reads, blobs)
     executions = Executions(shell, reads, data, admission)
-    nodes = NodeExecutions(reads, data)
-    tasks = TaskExecutions(reads, data)
-    downloads = Downloads(reads, data, nodes)
     signals = Signals(shell, reads)
     queues = QueueCalls(admission, shell)
     return {
+        **_reads(shell, reads, data, admission),
         f"{_ADMIN}CreateExecution": creating.create,
         f"{_ADMIN}RelaunchExecution": creating.relaunch,
         f"{_ADMIN}RecoverExecution": creating.recover,
-        f"{_ADMIN}GetExecution": executions.get,
-        f"{_ADMIN}GetExecutionData": executions.get_data,
-        f"{_ADMIN}ListExecutions": executions.list,
         f"{_ADMIN}UpdateExecution": executions.update,
         f"{_ADMIN}TerminateExecution": executions.terminate,
-        f"{_ADMIN}GetNodeExecution": nodes.get,
-        f"{_ADMIN}ListNodeExecutions": nodes.list,
-        f"{_ADMIN}ListNodeExecutionsForTask": nodes.list_for_task,
-        f"{_ADMIN}GetNodeExecutionData": nodes.get_data,
-        f"{_ADMIN}GetDynamicNodeWorkflow": nodes.get_dynamic_workflow,
-        f"{_ADMIN}GetTaskExecution": tasks.get,
-        f"{_ADMIN}ListTaskExecutions": tasks.list,
-        f"{_ADMIN}GetTaskExecutionData": tasks.get_data,
         f"{_ADMIN}GetVersion": get_version,
-        f"{_DATA}GetData": downloads.get_data,
-        f"{_DATA}CreateDownloadLink": downloads.create_download_link,
-        f"{_DATA}CreateDownloadLocation": downloads.create_download_location,
         f"{_QUEUES}ListQueues": queues.list,
         f"{_QUEUES}ListWaits": queues.list_waits,
         f"{_SIGNAL}GetOrCreateSignal": signals.get_or_create,
-        f"{_SIGNAL}ListSignals": signals.list,
         f"{_SIGNAL}SetSignal": signals.set,
     }
+
+
+def _reads(shell: Shell, reads: Reads, data: Data, admission: Admission) -> Mapping[str, Implementation]:
+    """What is answered as of now, or of the moment that its call asks about."""
+
+    def executions(of: Reads) -> Executions:
+        return Executions(shell, of, data, admission)
+
+    def nodes(of: Reads) -> NodeExecutions:
+        return NodeExecutions(of, data)
+
+    def tasks(of: Reads) -> TaskExecutions:
+        return TaskExecutions(of, data)
+
+    def downloads(of: Reads) -> Downloads:
+        return Downloads(of, data, nodes(of))
+
+    answered: Mapping[str, Callable[[Reads], Implementation]] = {
+        f"{_ADMIN}GetExecution": lambda of: executions(of).get,
+        f"{_ADMIN}GetExecutionData": lambda of: executions(of).get_data,
+        f"{_ADMIN}ListExecutions": lambda of: executions(of).list,
+        f"{_ADMIN}GetNodeExecution": lambda of: nodes(of).get,
+        f"{_ADMIN}ListNodeExecutions": lambda of: nodes(of).list,
+        f"{_ADMIN}ListNodeExecutionsForTask": lambda of: nodes(of).list_for_task,
+        f"{_ADMIN}GetNodeExecutionData": lambda of: nodes(of).get_data,
+        f"{_ADMIN}GetDynamicNodeWorkflow": lambda of: nodes(of).get_dynamic_workflow,
+        f"{_ADMIN}GetTaskExecution": lambda of: tasks(of).get,
+        f"{_ADMIN}ListTaskExecutions": lambda of: tasks(of).list,
+        f"{_ADMIN}GetTaskExecutionData": lambda of: tasks(of).get_data,
+        f"{_DATA}GetData": lambda of: downloads(of).get_data,
+        f"{_DATA}CreateDownloadLink": lambda of: downloads(of).create_download_link,
+        f"{_DATA}CreateDownloadLocation": lambda of: downloads(of).create_download_location,
+        f"{_SIGNAL}ListSignals": lambda of: Signals(shell, of).list,
+    }
+    return {name: as_asked(reads, of) for name, of in answered.items()}

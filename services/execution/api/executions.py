@@ -48,10 +48,10 @@ class Executions:
         self._admission = admission
 
     async def get(self, request: WorkflowExecutionGetRequest, call: CallContext) -> Execution:
-        """GetExecution. Of one that waits for room, an annotation says at what place, and for what."""
+        """GetExecution. Of one that waits for room, an annotation says at what place, and for what; not of the past."""
         identifier = answers.execution_id(request)
         found = (await self._stored(identifier)).message
-        if found.closure.phase == WorkflowExecution.QUEUED:
+        if found.closure.phase == WorkflowExecution.QUEUED and self._reads.sequence is None:
             queue = await self._admission.look(identifier.project, identifier.domain)
             waiting = waiting_for(queue, identifier.name)
             if waiting:
@@ -76,11 +76,11 @@ class Executions:
         """ListExecutions: the active ones, unless a filter speaks of `state`."""
         given = validation.require_named_entity(request.id if request.HasField("id") else None, name=False)
         page = parse_page(request.limit, request.token, "ListExecutions")
-        where = _in(given) & parse_filters(request.filters, EXECUTION)
+        where = parse_filters(request.filters, EXECUTION)
         if "execution.state" not in where.fields:
             where = where & _ACTIVE_ONLY
         order = parse_sort(request.sort_by if request.HasField("sort_by") else None, EXECUTION)
-        found = await self._reads.executions(where, order, page)
+        found = await self._reads.executions(_in(given), where, order, page)
         for execution in found:
             execution.spec.ClearField("inputs")
             execution.closure.ClearField("computed_inputs")

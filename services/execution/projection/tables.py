@@ -63,14 +63,9 @@ class Table(Generic[R]):
     def upsert(self) -> str:
         """One statement for any number of rows: a parameter is a whole column. A row never goes back in time."""
         names = ", ".join(self.columns)
-        arrays = ", ".join(f"${index}::{kind}[]" for index, kind in enumerate(self._transported(), start=1))
-        given = ", ".join(
-            f"string_to_array({name}, chr(31))" if kind == "text[]" else f"{name}::{kind}"
-            for name, kind in self.columns.items()
-        )
         assigned = ", ".join(f"{name} = excluded.{name}" for name in self.columns if name not in (*self.key, "id"))
         return (
-            f"INSERT INTO {self.name} ({names}) SELECT {given} FROM unnest({arrays}) AS given ({names}) "
+            f"INSERT INTO {self.name} ({names}) {self.given(1)} "
             f"ON CONFLICT ({', '.join(self.key)}) DO UPDATE SET {assigned} "
             f"WHERE {self.name}.sequence < excluded.sequence"
         )
@@ -81,10 +76,29 @@ class Table(Generic[R]):
         arrays = ", ".join(f"${index}::{self.columns[name]}[]" for index, name in enumerate(key, start=1))
         names = ", ".join(key)
         return f"SELECT * FROM {self.name} JOIN unnest({arrays}) AS wanted ({names}) USING ({names})"
+    def given(self, first: int) -> str:
+        """Rows that a statement gets as its parameters, from number `first` on, as a query."""
+        names = ", ".join(self.columns)
+        arrays = ", ".join(f"${index}::{kind}[]" for index, kind in enumerate(self._transported(), start=first))
+        columns = ", ".join(
+            f"string_to_array({name}, chr(31)) AS {name}" if kind == "text[]" else f"{name}::{kind}"
+            for name, kind in self.columns.items()
+        )
+        return f"SELECT {columns} FROM unnest({arrays}) AS given ({names})"
+
 
     def parameters(self, rows: Iterable[R]) -> Sequence[tuple[Any, ...]]:
-        """The upsert's parameters: the rows turned into columns."""
-        return tuple(zip(*map(self.values, rows), strict=True))
+        """The parameters of `upsert` or `given`: the rows turned into columns."""
+        return tuple(zip(*map(self.values, rows), strict=True)) or tuple(() for _ in self.columns)
+
+    def copied(self, row: R) -> tuple[Any, ...]:
+        """A row's values as COPY takes them: the same that `upsert` writes."""
+        values = self.values(row)
+        index = self._list
+        if index is None:
+            return values
+        text = values[index]
+        return (*values[:index], text.split("\x1f") if text else [], *values[index + 1 :])
 
     def _transported(self) -> list[str]:
         # Arrays of arrays must be rectangular: lists travel as one text, JSON as text too.

@@ -83,6 +83,6 @@ async def test_projection_finds_its_rows_by_key_with_plans_made_for_empty_tables
 
 async def test_one_execution_is_found_by_its_key(connection: asyncpg.Connection) -> None:
     await connection.execute(FILL + "SET plan_cache_mode TO force_generic_plan;")
-    await connection.execute(f"PREPARE one AS {_GET_EXECUTION.replace('execution.executions', 'executions')}")
+    await connection.execute(f"PREPARE one AS {_GET_EXECUTION.format(executions='executions')}")
     found = await plan(connection, "one", "'p', 'd', 'e7'")
     assert "executions_pkey" in found, found
