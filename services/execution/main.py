@@ -12,6 +12,7 @@ from services.execution.admission.admission import Admission
 from services.execution.admission.queues import Queues
 from services.execution.api import methods
 from services.execution.children import Children
+from services.execution.history.calls import methods as history_methods
 from services.execution.lookup import Lookup
 from services.execution.projection.projection import ExecutionProjection
 from services.execution.projection.queries import Reads
@@ -44,7 +45,10 @@ async def run(settings: Settings, ready: Ready) -> None:
         requests = Requests(log, shell, starter)
         await stack.enter_async_context(running(projector.run(), reactions.run(), requests.run()))
         await projector.wait_until_serving()
-        served = methods(shell, starter, reads, blobs, admission, execution)
+        served = {
+            **methods(shell, starter, reads, blobs, admission, execution),
+            **history_methods(log, blobs, shell, reads, admission, execution),
+        }
         server = RpcServer(settings.rpc, SERVICE, served)
         port = await server.start()
         stack.push_async_callback(server.stop)

@@ -88,6 +88,19 @@ def why(
 
 
 @app.command()
+def diff(
+    before: Annotated[str, typer.Argument(help="Execution as `name` or `project/domain/name`.")],
+    after: Annotated[str, typer.Argument(help="Another one, likewise.")],
+    data: Data = _DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Where two executions went different ways: versions, inputs, settings, and each node by its place."""
+    from .commands.diff import diff as run
+
+    _run(run(data, before, after, as_json=as_json))
+
+
+@app.command()
 def terminate(
     execution: Annotated[str, typer.Argument(help="Execution as `name` or `project/domain/name`.")],
     cause: Annotated[str, typer.Option(help="Why; clients see it.")] = "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -37,6 +38,11 @@ def told(finding: dict[str, Any], what: str) -> Iterator[dict[str, Any]]:
         yield from told(behind, what)
 
 
+def events_of(stack: StackProcess, name: str) -> list[dict[str, Any]]:
+    """The envelopes of an execution."""
+    return [json.loads(line) for line in stack.cli("events", name, "--json").stdout.splitlines()]
+
+
 def test_a_failure_is_followed_down_to_its_cause(stack: StackProcess, run: Run) -> None:
     name = run("failing", {"x": 7}).id.name
     finding = stack.cli_json("why", name)
@@ -50,6 +56,15 @@ def test_a_failure_is_followed_down_to_its_cause(stack: StackProcess, run: Run) 
     assert last["phase"] == "FAILED"
     assert last["why"].startswith("USER ")
     assert "ValueError: cannot have 7" in last["why"].replace("\n", " ")
+    cause = next(told(last, "cause"))
+    assert cause["name"] == "EXITED"
+    assert cause["why"] == "exited with code 0", "flytekit writes the error into a file"
+    *_, child = told(finding, "execution")
+    events = {event["event_id"]: event for event in events_of(stack, child["name"])}
+    ended = [fact["fact"] for fact in events[last["event_id"]]["facts"]]
+    assert "AttemptFailed" in ended
+    assert events[last["event_id"]]["causation_id"] == cause["event_id"], "the launcher's own event"
+    assert "ExecutionFailed" in [fact["fact"] for fact in events[child["event_id"]]["facts"]]
 
     text = stack.cli("why", f"flytesnacks/development/{name}").stdout.splitlines()
     assert text[0].startswith(f"execution flytesnacks/development/{name} FAILED: USER ")
@@ -60,7 +75,9 @@ def test_the_elements_that_failed_are_named(stack: StackProcess, run: Run) -> No
     name = run("mapping", {"xs": [-1, 5, -2]}).id.name
     finding = stack.cli_json("why", name)
     assert "cannot have 5" in finding["why"]
-    assert [elements["name"] for elements in told(finding, "elements")] == ["1"]
+    (elements,) = told(finding, "elements")
+    assert elements["name"] == "1"
+    assert [cause["name"] for cause in told(elements, "cause")] == ["EXITED"]
 
 
 def test_success_needs_no_reason(stack: StackProcess, run: Run) -> None:
@@ -98,6 +115,7 @@ def test_what_runs_says_what_it_waits_for(stack: StackProcess, run: Run, remote:
     ended = stack.cli_json("why", name)
     assert ended["phase"] == "ABORTED"
     assert ended["why"].startswith("enough")
+    assert next(told(ended, "cause"))["why"].endswith(": enough")
 
 
 def test_what_stands_in_line_says_at_what_place(stack: StackProcess, run: Run, remote: Any) -> None:

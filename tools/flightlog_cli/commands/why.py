@@ -5,49 +5,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import typer
-from flyteidl.admin.common_pb2 import NamedEntityIdentifier, ResourceListRequest
-from flyteidl.admin.project_pb2 import ProjectListRequest
-from flyteidl.core.identifier_pb2 import WorkflowExecutionIdentifier
-from flyteidl.service.admin_pb2_grpc import AdminServiceStub
 
 from flightlog_cli.admin import open_admin, open_service
-from flightlog_cli.embedded.child import StackError
-from flightlog_cli.why import Explanations
+from flightlog_cli.named_executions import identify
+from flightlog_cli.why import document, lines
+from flightlog_protos.history.v1.explanation_pb2 import ExplainWaitingRequest, ExplainWaitingResponse
 
-_QUEUES = "flightlog.execution.v1.QueueService"
+_HISTORY = "flightlog.history.v1.HistoryService"
 
 
 async def why(data: Path, execution: str, *, as_json: bool) -> None:
     """Print what is behind an execution's phase. Raises `StackError` when there is none of that name, or several."""
-    async with open_admin(data) as admin, open_service(data, _QUEUES) as queues:
-        finding = await Explanations(admin, queues).of(await _find(admin, execution))
+    async with open_admin(data) as admin, open_service(data, _HISTORY) as history:
+        request = ExplainWaitingRequest(id=await identify(admin, execution))
+        found: ExplainWaitingResponse = await history.ExplainWaiting(request)
     if as_json:
-        typer.echo(json.dumps(finding.document(), ensure_ascii=False))
+        typer.echo(json.dumps(document(found.explanation), ensure_ascii=False))
         return
-    for line in finding.lines(datetime.now(UTC)):
+    for line in lines(found.explanation, datetime.now(UTC)):
         typer.echo(line)
-
-
-async def _find(admin: AdminServiceStub, execution: str) -> WorkflowExecutionIdentifier:
-    """From `project/domain/name`, or from the name alone where that is enough."""
-    parts = execution.split("/")
-    if len(parts) == 3 and all(parts):
-        return WorkflowExecutionIdentifier(project=parts[0], domain=parts[1], name=parts[2])
-    if len(parts) != 1 or not execution:
-        raise StackError(f"{execution!r} is neither a name nor project/domain/name.")
-    found: list[WorkflowExecutionIdentifier] = []
-    projects = await admin.ListProjects(ProjectListRequest(limit=1000))
-    for project in projects.projects:
-        for domain in project.domains:
-            where = ResourceListRequest(
-                id=NamedEntityIdentifier(project=project.id, domain=domain.id),
-                filters=f"eq(execution_name,{execution})+value_in(state,0;1)",
-                limit=1,
-            )
-            found += [listed.id for listed in (await admin.ListExecutions(where)).executions]
-    if len(found) > 1:
-        names = ", ".join("/".join((one.project, one.domain, one.name)) for one in found)
-        raise StackError(f"There are several executions {execution}: {names}. Say which.")
-    if not found:
-        raise StackError(f"There is no execution {execution}.")
-    return found[0]
