@@ -117,8 +117,6 @@ _NOT_SERVED = frozenset(
             """
             DestroyKeys
             GetStateAt
-            DiffExecutions
-            ExplainWaiting
             ExportHistory
             ImportHistory
             DeleteExecution
