@@ -78,6 +78,11 @@ async def test_t55_a_container_without_memory_uses_the_tasks(stack: Stack) -> No
         await run.play(attempt, "Failed", terminated(137, "OOMKilled"))
     attempts = await failed(run, "RetriesExhausted|OOMKilled")
     assert [ended(attempt) for attempt in attempts] == [("FAILED", "OOMKilled", USER)] * 2
+    told = stack.process.cli_json("why", run.id.name)
+    tries = told["behind"][0]["behind"]
+    causes = [[one for one in attempt["behind"] if one["what"] == "cause"] for attempt in tries]
+    assert [[cause["name"] for cause in found] for found in causes] == [["FAILED"], ["FAILED"]]
+    assert all("OOMKilled" in cause["why"] and cause["event_id"] for found in causes for cause in found)
 
 
 @pytest.mark.parametrize(
