@@ -5,8 +5,9 @@ reference = await blobs.put(blobs.uri("runs", "a", "inputs.pb"), data)
 assert await blobs.verified(reference) == data
 """
 
-from .driver import BlobEntry, BlobStat
+from .driver import BlobEntry, BlobStat, Driver
 from .errors import BlobCorrupt, BlobError, BlobMissing, BlobRefused, BlobTooLarge
+from .reading import ReadOnlyDriver
 from .settings import BlobSettings
 from .store import BlobStore, split
 
@@ -20,5 +21,7 @@ __all__ = [
     "BlobStat",
     "BlobStore",
     "BlobTooLarge",
+    "Driver",
+    "ReadOnlyDriver",
     "split",
 ]

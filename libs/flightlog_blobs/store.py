@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -42,6 +42,10 @@ class BlobStore:
         from .s3 import S3Driver  # takes long to import
 
         return cls(settings, S3Driver(settings))
+
+    def through(self, wrapped: Callable[[Driver], Driver]) -> BlobStore:
+        """The same store by another way to its objects, made of this one's. It is closed with this one."""
+        return BlobStore(self.settings, wrapped(self._driver))
 
     async def close(self) -> None:
         await self._driver.close()

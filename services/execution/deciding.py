@@ -104,18 +104,30 @@ class Decider:
         program: Program,
         clock: Callable[[], datetime],
         reusable: Reusable,
-        lost: dict[str, str] | None = None,
     ) -> Decision:
         """What follows from a command.
-
-        Args:
-            lost: takes up what the engine asked for and can never be had, and why, by address.
 
         Raises:
             Refused: the command cannot be obeyed.
             BlobError: the object store cannot be reached.
         """
-        lost = {} if lost is None else lost
+        decision, _ = await self.decide_with_context(state, command, program, clock, reusable, {})
+        return decision
+
+    async def decide_with_context(
+        self,
+        state: Execution | None,
+        command: Command,
+        program: Program,
+        clock: Callable[[], datetime],
+        reusable: Reusable,
+        lost: dict[str, str],
+    ) -> tuple[Decision, Context]:
+        """Likewise, with what the decision was given to look at.
+
+        Args:
+            lost: takes up what was asked for and can never be had, and why, by address.
+        """
         needed: dict[str, LiteralMap] = {}
         data: Mapping[str, LiteralMap] = ChainMap(needed, self.literals)  # pyright: ignore[reportArgumentType]
         loaded: dict[bytes, Program] = {}
@@ -128,7 +140,7 @@ class Decider:
             while True:
                 context = Context(clock(), program, data, self._engine, lost, programs, at_hand, reusable.recovery)
                 try:
-                    return decide(state, command, context)
+                    return decide(state, command, context), context
                 except NeedData as need:
                     before = time.perf_counter()
                     await self._read(need.uris, needed, lost)

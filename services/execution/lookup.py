@@ -7,7 +7,7 @@ Versions never change, so their facts are kept for good (as far as memory goes).
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import grpc
 from flyteidl.admin.launch_plan_pb2 import LaunchPlanSpec
@@ -18,7 +18,7 @@ from flyteidl.core.literals_pb2 import LiteralMap
 from google.protobuf.message import Message
 
 from flightlog_compiler import LaunchPlanInterface
-from flightlog_log import Head, Log, Subject
+from flightlog_log import Head, Recorded, Subject
 from flightlog_protos.registry.v1.facts_pb2 import (
     LaunchPlanRegistered,
     ProjectRegistered,
@@ -38,6 +38,13 @@ _F = TypeVar("_F", bound=Message)
 _KEPT = 4096
 
 
+class Subjects(Protocol):
+    """Where facts are read: a log, or what was taken from one."""
+
+    async def load(self, subject: Subject | str, *, after: Head = ...) -> list[Recorded]: ...
+    async def last_sequence(self, subject: Subject | str) -> int: ...
+
+
 @dataclass(frozen=True, slots=True)
 class KnownProject:
     """A project as it is now."""
@@ -52,7 +59,7 @@ class KnownProject:
 class Lookup:
     """Reads of the registry's facts. Raises `RpcError` in the words of the calls that need them."""
 
-    log: Log
+    log: Subjects
     domains: Sequence[str]
     _versions: OrderedDict[Subject, Launchable] = field(default_factory=OrderedDict[Subject, Launchable])
     _projects: dict[str, KnownProject] = field(default_factory=dict[str, KnownProject])
@@ -81,6 +88,16 @@ class Lookup:
         """What is set within a project, be it archived; nothing within one that is not there."""
         found = await self._project(project)
         return matchable.NONE if found is None else found.attributes
+
+    async def labels(self, project: str) -> dict[str, str]:
+        """A project's labels, be it archived; none of one that is not there."""
+        found = await self._project(project)
+        return {} if found is None else dict(found.project.labels.values)
+
+    async def forget(self, project: str) -> None:
+        """Read what is registered in a project from the log again: its personal data may be gone."""
+        for subject in [subject for subject in self._versions if subject.parts[1] == project]:
+            del self._versions[subject]
 
     async def launchable(self, identifier: Identifier) -> Launchable:
         """The launch plan or task that an execution starts from.

@@ -15,225 +15,72 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from flyteidl.core.compiler_pb2 import CompiledWorkflowClosure
-from flyteidl.core.literals_pb2 import Literal, LiteralMap
-from google.protobuf.message import Message
 
 from flightlog_blobs import BlobStore
 from flightlog_cli.access import Access, open_log
-from flightlog_log import Log, Recorded, Subject, Unreadable
-from flightlog_protos.catalog.v1.cache_pb2 import CacheAnswer
+from flightlog_log import Log, Subject
 from flightlog_protos.execution.v1 import facts_pb2
-from flightlog_protos.execution.v1.admission_pb2 import PlaceGiven
-from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
-from flightlog_protos.log.v1.envelope_pb2 import DataRef
 from services.execution import engine
-from services.execution.literals import load_offloaded
-from services.execution.lookup import Lookup
-from services.execution.results import load_result
-from services.execution.settings import ExecutionSettings
 from services.execution.deciding import engine_settings
-from tests.unit.engine.replaying import HISTORIES, History, Player, Step, dumped, loaded, write
-
-_STREAMS = ("EXECUTION", "LAUNCHER", "CATALOG", "ADMISSION")
+from services.execution.history.files.references import references
+from services.execution.history.replay.encoding import dumped, loaded
+from services.execution.history.replay.looking import Looked, LookingDriver
+from services.execution.history.replay.pasts import Past, past_of
+from services.execution.history.replay.replaying import Replaying
+from services.execution.history.replay.steps import History, Player, Step
+from services.execution.lookup import Lookup
+from services.execution.settings import ExecutionSettings
+from tests.unit.engine.replaying import HISTORIES, write
 
 
 class NotRedecided(Exception):
     """A decision on the log does not follow from its cause."""
 
 
-@dataclass
-class Given:
-    """What decisions looked at: loaded from the object store when the engine asks."""
-
-    blobs: BlobStore
-    settings: ExecutionSettings
-    closures: dict[bytes, CompiledWorkflowClosure] = field(default_factory=dict[bytes, CompiledWorkflowClosure])
-    programs: dict[bytes, engine.Program] = field(default_factory=dict[bytes, engine.Program])
-    literals: dict[str, LiteralMap] = field(default_factory=dict[str, LiteralMap])
-    offloaded: dict[str, Literal] = field(default_factory=dict[str, Literal])
-    lost: dict[str, str] = field(default_factory=dict[str, str])
-    recovery: facts_pb2.RecoveryPlan | None = None
-
-    async def program(self, closure: DataRef) -> engine.Program:
-        if closure.sha256 not in self.programs:
-            found = CompiledWorkflowClosure.FromString(await self.blobs.verified(closure))
-            self.closures[closure.sha256] = found
-            self.programs[closure.sha256] = engine.Program.parse(found)
-        return self.programs[closure.sha256]
-
-    async def read(self, need: engine.NeedData) -> None:
-        for uri in need.uris:
-            content = await self.blobs.get_or_none(uri)
-            if content is None:
-                self.lost[uri] = "it does not exist"
-            else:
-                self.literals[uri] = LiteralMap.FromString(content)
-        for uri in need.offloaded:
-            found = await load_offloaded(self.blobs, uri, self.settings.offloading.read_bytes)
-            if isinstance(found, str):
-                self.lost[uri] = found
-            else:
-                self.offloaded[uri] = found
-
-
 class Historian:
-    """Makes histories of the executions on a log.
+    """Makes histories of the executions on a log."""
 
-    Args:
-        events: everything on the streams that decisions name as causes, by event id.
-    """
-
-    def __init__(self, log: Log, blobs: BlobStore, events: Mapping[str, Recorded]) -> None:
+    def __init__(self, log: Log, blobs: BlobStore) -> None:
+        self._log = log
         self._blobs = blobs
-        self._events = events
-        self._settings = ExecutionSettings()
-        self._lookup = Lookup(log, self._settings.domains)
-        self._engine = engine_settings(self._settings)
+        # Nothing is let go: what decisions looked at is what the history holds.
+        self._settings = ExecutionSettings(cached_data_bytes=sys.maxsize, cached_nodes=sys.maxsize)
 
-    async def history(self, records: Iterable[Recorded]) -> History:
+    async def history(self, past: Past) -> History:
         """The history of one execution. Raises `NotRedecided`."""
-        given = Given(self._blobs, self._settings)
+        looked = Looked()
+        blobs = self._blobs.through(lambda driver: LookingDriver(driver, looked))
+        replaying = Replaying(blobs, Lookup(self._log, self._settings.domains), self._settings, looked)
         steps: list[Step] = []
-        state: engine.Execution | None = None
-        for record in records:
-            step = await self._step(record, state, given)
-            steps.append(step)
-            state = engine.fold(step.facts, state)
-        return History(
-            self._engine, tuple(steps), given.closures, given.literals, given.offloaded, given.lost, given.recovery
-        )
-
-    async def _step(self, record: Recorded, state: engine.Execution | None, given: Given) -> Step:
-        created = record.facts[0] if state is None else state.created
+        closures: dict[bytes, CompiledWorkflowClosure] = {}
+        async for one in replaying.replay(past):
+            if one.command is None or one.differences or one.undecided:
+                raise NotRedecided(f"{one.record.subject}\n" + "\n".join(one.lines()))
+            steps.append(Step(one.position, one.now, one.command, one.record.facts))
+            for ref in references(one.record.facts):
+                if ref.sha256 in replaying.decider.programs and ref.sha256 not in closures:
+                    closures[ref.sha256] = CompiledWorkflowClosure.FromString(await self._blobs.verified(ref))
+        created = steps[0].facts[0]
         assert isinstance(created, facts_pb2.ExecutionCreated)
-        program = await given.program(created.closure)
-        seen: list[str] = []
-        for bare in self.commands(record, state):
-            command = await self._with_result(bare, state)
-            for now in moments(record):
-                decision = await self._decide(state, command, now, program, given)
-                if decision.facts == record.facts:
-                    return Step(record.envelope.position, now, command, record.facts)
-                seen.append(f"{command}: {[fact.DESCRIPTOR.name for fact in decision.facts]}")
-        names = [fact.DESCRIPTOR.name for fact in record.facts]
-        tried = "\n".join(seen) or "no command is known for its cause"
-        raise NotRedecided(f"{record.subject} #{record.envelope.position}, {names}\n{tried}")
-
-    async def _decide(
-        self,
-        state: engine.Execution | None,
-        command: engine.Command,
-        now: datetime,
-        program: engine.Program,
-        given: Given,
-    ) -> engine.Decision:
-        while True:
-            recovery = engine.Recovery.of(given.recovery) if given.recovery is not None else None
-            context = engine.Context(
-                now, program, given.literals, self._engine, given.lost, given.programs, given.offloaded, recovery
-            )
-            try:
-                return engine.decide(state, command, context)
-            except engine.NeedData as need:
-                await given.read(need)
-            except engine.NeedProgram as need:
-                await given.program(need.closure)
-            except engine.NeedRecovery as need:
-                given.recovery = facts_pb2.RecoveryPlan.FromString(await self._blobs.verified(need.plan))
-
-    def commands(self, record: Recorded, state: engine.Execution | None) -> Iterator[engine.Command]:
-        """What may have been commanded, by the envelope's cause; of attempts without what they left."""
-        first = record.facts[0]
-        if isinstance(first, facts_pb2.ExecutionCreated):
-            yield engine.CreateExecution(first)
-            return
-        cause = self._events.get(record.envelope.causation_id)
-        seen = cause.facts if cause is not None else ()
-        if answers := tuple(fact for fact in seen if isinstance(fact, CacheAnswer)):
-            yield engine.AnswerCache(answers)
-        if cause is not None:
-            yield from places(cause, record)
-        for fact in seen:
-            if isinstance(fact, facts_pb2.ExecutionCreated | PlaceGiven):
-                yield engine.StartExecution()
-            elif isinstance(fact, AttemptObserved):
-                yield engine.ObserveAttempt(fact)
-            elif isinstance(fact, facts_pb2.TimerSet):
-                yield engine.FireTimer(fact.timer_id)
-        yield from told(record.facts)
-
-    async def _with_result(self, command: engine.Command, state: engine.Execution | None) -> engine.Command:
-        if not isinstance(command, engine.ObserveAttempt) or command.observation.stage != AttemptObserved.EXITED:
-            return command
-        node = state.nodes.get(command.observation.node_id) if state is not None else None
-        attempt = node.live_attempt if node is not None else None
-        if attempt is None or attempt.number != command.observation.attempt:
-            return command
-        result = await load_result(
-            self._blobs,
-            self._lookup,
-            attempt.output_prefix,
-            limit=self._settings.read_bytes,
-            futures_limit=self._settings.futures_bytes,
-            plugin=command.observation.plugin,
+        recovery = None
+        if created.HasField("recovery") and created.recovery.uri in looked.read:
+            recovery = facts_pb2.RecoveryPlan.FromString(await self._blobs.verified(created.recovery))
+        decider = replaying.decider
+        return History(
+            engine_settings(self._settings),
+            tuple(steps),
+            closures,
+            dict(decider.literals),
+            dict(decider.offloaded),
+            replaying.lost,
+            recovery,
         )
-        return replace(command, result=result)
-
-
-def places(cause: Recorded, record: Recorded) -> Iterator[engine.Command]:
-    """What one execution of a tree said to another about places to run."""
-    said, name = Subject.parse(cause.subject).parts[-1], Subject.parse(record.subject).parts[-1]
-    asked = [fact for fact in cause.facts if isinstance(fact, facts_pb2.SlotAsked)]
-    returned = [fact for fact in cause.facts if isinstance(fact, facts_pb2.SlotReturned)]
-    if asked or returned:
-        moved = (tuple((fact.node_id, fact.number) for fact in facts) for facts in (asked, returned))
-        yield engine.MoveSlots(said, *moved)
-    granted = tuple(
-        (fact.node.node_id, fact.number)
-        for fact in cause.facts
-        if isinstance(fact, facts_pb2.SlotGranted) and fact.node.execution_id.name == name
-    )
-    if granted:
-        yield engine.TakeSlots(granted)
-
-
-def told(facts: Iterable[Message]) -> Iterator[engine.Command]:
-    """What somebody outside of this execution said, as its facts repeat it."""
-    for fact in facts:
-        match fact:
-            case facts_pb2.AbortRequested():
-                yield engine.TerminateExecution(fact.cause, fact.principal, fact.force)
-            case facts_pb2.ExecutionWaiting():
-                yield engine.AwaitPlace()
-            case facts_pb2.ExecutionStateChanged():
-                yield engine.ChangeState(fact.state, fact.principal)
-            case facts_pb2.SignalAwaited():
-                yield engine.AwaitSignal(fact.signal_id, fact.type)
-            case facts_pb2.SignalSet():
-                yield engine.SetSignal(fact.signal_id, fact.value, fact.principal)
-            case facts_pb2.ChildExecutionEnded():
-                outputs = fact.outputs if fact.HasField("outputs") else None
-                error = fact.error if fact.HasField("error") else None
-                yield engine.ObserveChild(fact.node_id, fact.attempt, fact.phase, outputs, error)
-            case _:
-                pass
-
-
-def moments(record: Recorded) -> list[datetime]:
-    """When it may have been decided: what most facts say, then what others say, then what the envelope says."""
-    found = Counter(
-        fact.occurred_at.ToDatetime(UTC)  # type: ignore[attr-defined]
-        for fact in record.facts
-        if "occurred_at" in fact.DESCRIPTOR.fields_by_name
-    )
-    return list(dict.fromkeys([*(moment for moment, _ in found.most_common()), record.occurred_at]))
 
 
 def neutral(history: History, places: Mapping[str, str]) -> History:
@@ -256,15 +103,6 @@ def neutral(history: History, places: Mapping[str, str]) -> History:
     return replace(given, steps=tuple(steps))
 
 
-async def all_events(log: Log) -> AsyncIterator[Recorded]:
-    """What is on the log now, stream by stream."""
-    for stream in _STREAMS:
-        async for batch in log.follow(stream, after=0, live=False):
-            for entry in batch:
-                assert not isinstance(entry, Unreadable), entry.reason
-                yield entry
-
-
 async def keep(data: Path, folder: Path) -> list[str]:
     """Writes the histories of all executions of the stack on a data folder that have ended.
 
@@ -283,25 +121,23 @@ async def keep(data: Path, folder: Path) -> list[str]:
     numbers: Counter[str] = Counter()
     try:
         async with open_log(access) as log:
-            events = {record.event_id: record async for record in all_events(log)}
-            executions: dict[str, list[Recorded]] = {}
-            for record in events.values():
-                if record.subject.startswith("execution."):
-                    executions.setdefault(record.subject, []).append(record)
-            historian = Historian(log, blobs, events)
-            for records in executions.values():
-                if not engine.fold(fact for record in records for fact in record.facts).phase.terminal:
+            historian = Historian(log, blobs)
+            for subject in await log.subjects("EXECUTION", ">"):
+                project, domain, name = Subject.parse(subject).parts
+                past = await past_of(log, (project, domain, name))
+                assert past is not None
+                if not engine.fold(fact for record in past.records for fact in record.facts).phase.terminal:
                     continue
-                created = records[0].facts[0]
+                created = past.records[0].facts[0]
                 assert isinstance(created, facts_pb2.ExecutionCreated)
-                name = created.workflow_id.name.lstrip(".")
-                numbers[name] += 1
+                workflow = created.workflow_id.name.lstrip(".")
+                numbers[workflow] += 1
                 try:
-                    history = neutral(await historian.history(records), places)
+                    history = neutral(await historian.history(past), places)
                 except NotRedecided as error:
                     refused.append(str(error))
                     continue
-                write(history, folder / f"{name}-{numbers[name]}.json.gz")
+                write(history, folder / f"{workflow}-{numbers[workflow]}.json.gz")
     finally:
         await blobs.close()
     return refused

@@ -18,22 +18,15 @@ from flyteidl.core.errors_pb2 import ContainerError, ErrorDocument
 from flyteidl.core.literals_pb2 import LiteralMap
 
 from flightlog_compiler import EntityKey
-from flightlog_protos.execution.v1.facts_pb2 import ExecutionCreated, TimerSet
+from flightlog_protos.execution.v1.facts_pb2 import ExecutionCreated, SignalAwaited, TimerSet
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
 from flightlog_protos.log.v1.envelope_pb2 import DataRef
 from services.execution import engine
-from tests.unit.engine.replaying import (
-    HISTORIES,
-    History,
-    Step,
-    decoded,
-    dumped,
-    encoded,
-    loaded,
-    read,
-    redecide,
-    write,
-)
+from services.execution.engine import retries
+from services.execution.history.replay.encoding import decoded, dumped, encoded, loaded
+from services.execution.history.replay.fact_differences import compared
+from services.execution.history.replay.steps import History, Step, redecide
+from tests.unit.engine.replaying import HISTORIES, read, write
 from tests.unit.engine.story import Flow, From, Story, identifier, literal_map
 
 TASK = identifier("TASK", "elsewhere")
@@ -112,9 +105,64 @@ def test_other_behaviour_is_shown_as_a_diff_of_facts() -> None:
     differences = [one.difference() for one in redecide(slower)]
     changed = [step.position for step, text in zip(history.steps, differences, strict=True) if text]
     assert changed == [3]
-    assert "RetryScheduled" in differences[2]
-    assert any(line.startswith("-    seconds: ") for line in differences[2].splitlines())
-    assert any(line.startswith("+    seconds: ") for line in differences[2].splitlines())
+    assert differences[2].splitlines()[:3] == [
+        "~ RetryScheduled of n0 (changed), given by retries._retry",
+        "    - due: 2026-05-01T08:00:01Z",
+        "    + due: 2026-05-01T08:00:02Z",
+    ]
+
+
+def test_a_deliberately_changed_rule_is_caught_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An attempt is tried again at once: exactly the decision to retry is another one, and the rules are named."""
+    history = told()
+    monkeypatch.setattr(retries, "_pause", lambda *_: timedelta())
+    different = [one for one in redecide(history) if one.differences]
+    assert [(one.step.position, type(one.step.command)) for one in different] == [(3, engine.ObserveAttempt)]
+    named = [(one.kind, one.fact, one.rule.name if one.rule else None) for one in different[0].differences]
+    assert named == [
+        ("changed", "RetryScheduled", "retries._retry"),
+        ("missing", "TimerSet", None),
+        ("added", "AttemptScheduled", "attempts.schedule"),
+    ]
+    (due,) = different[0].differences[0].fields
+    assert (due.path, due.recorded, due.now) == ("due", "2026-05-01T08:00:01Z", "2026-05-01T08:00:00Z")
+    rule = different[0].differences[0].rule
+    assert rule is not None
+    assert rule.way.startswith("decide.decide > decide._obey > decide._observe > attempts.observe > ")
+
+
+def test_a_changed_rule_is_caught_by_the_golden_histories(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those in which it has a say, and no others."""
+    monkeypatch.setattr(retries, "_pause", lambda *_: timedelta(seconds=7))
+    retried, others = set[str](), set[str]()
+    for path in FILES:
+        history = read(path)
+        tried_again = any(fact.DESCRIPTOR.name == "RetryScheduled" for step in history.steps for fact in step.facts)
+        told = [one for again in redecide(history) for one in again.differences]
+        assert bool(told) == tried_again, path.name
+        rules = {one.rule.name for one in told if one.rule is not None and one.fact == "RetryScheduled"}
+        assert rules == ({"retries._retry"} if told else set()), path.name
+        (retried if told else others).add(path.name)
+    assert retried
+    assert others
+
+
+def test_what_moved_within_a_decision_is_told_as_such() -> None:
+    first, second, third = (SignalAwaited(signal_id=name) for name in "abc")
+    assert [(one.kind, one.fact) for one in compared([first, second, third], [second, third, first])] == [
+        ("moved", "SignalAwaited")
+    ]
+    assert compared([first], [first]) == []
+
+
+def test_rules_are_told_of_the_turn_that_was_the_last() -> None:
+    """An execution that cannot go on is given up by a turn of its own: what came before it does not count."""
+    history = told()
+    broken = replace(history, literals={}, lost={history.created.inputs.uri: "it does not exist"})
+    given_up = next(one for one in redecide(broken) if one.differences)
+    assert given_up.step.position == 2
+    rules = {one.fact: one.rule.name for one in given_up.differences if one.kind == "added" and one.rule}
+    assert rules["ExecutionFailing"] == "failure.fail_execution"
 
 
 def test_a_fact_too_many_is_shown() -> None:
