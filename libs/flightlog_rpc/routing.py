@@ -115,13 +115,9 @@ _NOT_SERVED = frozenset(
         *_full(
             _HISTORY,
             """
-            DestroyKeys
             GetStateAt
             ExportHistory
             ImportHistory
-            DeleteExecution
-            ListEvents
-            WatchEvents
             ListAudit
             VerifyChain
             GetArchive

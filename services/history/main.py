@@ -10,6 +10,7 @@ from flightlog_log import Log
 from flightlog_read import Database
 from flightlog_rpc import RpcServer
 from flightlog_service import Ready, run_until_stopped
+from services.history import events
 from services.history.settings import Settings
 
 SERVICE = "history"
@@ -24,7 +25,10 @@ async def run(settings: Settings, ready: Ready) -> None:
         stack.push_async_callback(log.close)
         database = await Database.connect(settings.database)
         stack.push_async_callback(database.close)
-        server = RpcServer(settings.rpc, SERVICE, {})
+        methods = {
+            **events.methods(log, settings.history),
+        }
+        server = RpcServer(settings.rpc, SERVICE, methods)
         port = await server.start()
         stack.push_async_callback(server.stop)
         ready(port)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import SettingsConfigDict
 
 from flightlog_read import DatabaseSettings
@@ -14,6 +16,11 @@ class HistorySettings(BaseModel):
     """What is particular to the history service."""
 
     model_config = ConfigDict(extra="forbid")
+
+    watch_sign_seconds: Annotated[float, Field(gt=0)] = 10.0
+    """A client of WatchEvents that was told nothing for so long is told how far the stream was looked through."""
+    watches: Annotated[int, Field(gt=0)] = 500
+    """Calls of WatchEvents answered at once by one instance; each holds up to 2 MB and one consumer of NATS."""
 
 
 class Settings(ServiceSettings):

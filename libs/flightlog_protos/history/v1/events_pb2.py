@@ -27,7 +27,7 @@ from google.protobuf import any_pb2 as google_dot_protobuf_dot_any__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!flightlog/history/v1/events.proto\x12\x14\x66lightlog.history.v1\x1a\x1f\x66lightlog/log/v1/envelope.proto\x1a\x19google/protobuf/any.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9e\x03\n\x05\x45vent\x12\x0e\n\x06stream\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x0f\n\x07subject\x18\x03 \x01(\t\x12\r\n\x05parts\x18\x04 \x03(\t\x12\x10\n\x08\x65vent_id\x18\x05 \x01(\t\x12\x10\n\x08position\x18\x06 \x01(\x04\x12/\n\x0boccurred_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brecorded_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x05\x61\x63tor\x18\t \x01(\x0b\x32\x17.flightlog.log.v1.Actor\x12\x16\n\x0e\x63orrelation_id\x18\n \x01(\t\x12\x14\n\x0c\x63\x61usation_id\x18\x0b \x01(\t\x12\x13\n\x0btraceparent\x18\x0c \x01(\t\x12\x0c\n\x04hash\x18\r \x01(\x0c\x12\x15\n\rprevious_hash\x18\x0e \x01(\x0c\x12)\n\x05\x66\x61\x63ts\x18\x0f \x03(\x0b\x32\x1a.flightlog.history.v1.Fact\x12\x12\n\nunreadable\x18\x10 \x01(\t\"I\n\x04\x46\x61\x63t\x12\x0c\n\x04type\x18\x01 \x01(\t\x12%\n\x07message\x18\x02 \x01(\x0b\x32\x14.google.protobuf.Any\x12\x0c\n\x04json\x18\x03 \x01(\t\"l\n\x0b\x45ventFilter\x12\x0e\n\x06stream\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t\x12\x0e\n\x06\x64omain\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\r\n\x05\x66\x61\x63ts\x18\x05 \x03(\t\x12\x0f\n\x07subject\x18\x06 \x01(\t\"\xc8\x01\n\x11ListEventsRequest\x12\x31\n\x06\x66ilter\x18\x01 \x01(\x0b\x32!.flightlog.history.v1.EventFilter\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\x04\x12\r\n\x05limit\x18\x03 \x01(\r\x12)\n\x05since\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04json\x18\x06 \x01(\x08\"U\n\x12ListEventsResponse\x12+\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1b.flightlog.history.v1.Event\x12\x12\n\nnext_after\x18\x02 \x01(\x04\"v\n\x12WatchEventsRequest\x12\x31\n\x06\x66ilter\x18\x01 \x01(\x0b\x32!.flightlog.history.v1.EventFilter\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\x04\x12\x10\n\x08only_new\x18\x03 \x01(\x08\x12\x0c\n\x04json\x18\x04 \x01(\x08\"S\n\x13WatchEventsResponse\x12*\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1b.flightlog.history.v1.Event\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!flightlog/history/v1/events.proto\x12\x14\x66lightlog.history.v1\x1a\x1f\x66lightlog/log/v1/envelope.proto\x1a\x19google/protobuf/any.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xae\x03\n\x05\x45vent\x12\x0e\n\x06stream\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x0f\n\x07subject\x18\x03 \x01(\t\x12\r\n\x05parts\x18\x04 \x03(\t\x12\x10\n\x08\x65vent_id\x18\x05 \x01(\t\x12\x10\n\x08position\x18\x06 \x01(\x04\x12/\n\x0boccurred_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brecorded_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x05\x61\x63tor\x18\t \x01(\x0b\x32\x17.flightlog.log.v1.Actor\x12\x16\n\x0e\x63orrelation_id\x18\n \x01(\t\x12\x14\n\x0c\x63\x61usation_id\x18\x0b \x01(\t\x12\x13\n\x0btraceparent\x18\x0c \x01(\t\x12\x0c\n\x04hash\x18\r \x01(\x0c\x12\x15\n\rprevious_hash\x18\x0e \x01(\x0c\x12)\n\x05\x66\x61\x63ts\x18\x0f \x03(\x0b\x32\x1a.flightlog.history.v1.Fact\x12\x12\n\nunreadable\x18\x10 \x01(\t\x12\x0e\n\x06\x65rased\x18\x11 \x01(\x08\"I\n\x04\x46\x61\x63t\x12\x0c\n\x04type\x18\x01 \x01(\t\x12%\n\x07message\x18\x02 \x01(\x0b\x32\x14.google.protobuf.Any\x12\x0c\n\x04json\x18\x03 \x01(\t\"l\n\x0b\x45ventFilter\x12\x0e\n\x06stream\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t\x12\x0e\n\x06\x64omain\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\r\n\x05\x66\x61\x63ts\x18\x05 \x03(\t\x12\x0f\n\x07subject\x18\x06 \x01(\t\"\xc8\x01\n\x11ListEventsRequest\x12\x31\n\x06\x66ilter\x18\x01 \x01(\x0b\x32!.flightlog.history.v1.EventFilter\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\x04\x12\r\n\x05limit\x18\x03 \x01(\r\x12)\n\x05since\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04json\x18\x06 \x01(\x08\"U\n\x12ListEventsResponse\x12+\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1b.flightlog.history.v1.Event\x12\x12\n\nnext_after\x18\x02 \x01(\x04\"v\n\x12WatchEventsRequest\x12\x31\n\x06\x66ilter\x18\x01 \x01(\x0b\x32!.flightlog.history.v1.EventFilter\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\x04\x12\x10\n\x08only_new\x18\x03 \x01(\x08\x12\x0c\n\x04json\x18\x04 \x01(\x08\"S\n\x13WatchEventsResponse\x12*\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1b.flightlog.history.v1.Event\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,17 +35,17 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'flightlog.history.v1.events
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_EVENT']._serialized_start=153
-  _globals['_EVENT']._serialized_end=567
-  _globals['_FACT']._serialized_start=569
-  _globals['_FACT']._serialized_end=642
-  _globals['_EVENTFILTER']._serialized_start=644
-  _globals['_EVENTFILTER']._serialized_end=752
-  _globals['_LISTEVENTSREQUEST']._serialized_start=755
-  _globals['_LISTEVENTSREQUEST']._serialized_end=955
-  _globals['_LISTEVENTSRESPONSE']._serialized_start=957
-  _globals['_LISTEVENTSRESPONSE']._serialized_end=1042
-  _globals['_WATCHEVENTSREQUEST']._serialized_start=1044
-  _globals['_WATCHEVENTSREQUEST']._serialized_end=1162
-  _globals['_WATCHEVENTSRESPONSE']._serialized_start=1164
-  _globals['_WATCHEVENTSRESPONSE']._serialized_end=1247
+  _globals['_EVENT']._serialized_end=583
+  _globals['_FACT']._serialized_start=585
+  _globals['_FACT']._serialized_end=658
+  _globals['_EVENTFILTER']._serialized_start=660
+  _globals['_EVENTFILTER']._serialized_end=768
+  _globals['_LISTEVENTSREQUEST']._serialized_start=771
+  _globals['_LISTEVENTSREQUEST']._serialized_end=971
+  _globals['_LISTEVENTSRESPONSE']._serialized_start=973
+  _globals['_LISTEVENTSRESPONSE']._serialized_end=1058
+  _globals['_WATCHEVENTSREQUEST']._serialized_start=1060
+  _globals['_WATCHEVENTSREQUEST']._serialized_end=1178
+  _globals['_WATCHEVENTSRESPONSE']._serialized_start=1180
+  _globals['_WATCHEVENTSRESPONSE']._serialized_end=1263
 # @@protoc_insertion_point(module_scope)

@@ -12,7 +12,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Event(_message.Message):
-    __slots__ = ("stream", "sequence", "subject", "parts", "event_id", "position", "occurred_at", "recorded_at", "actor", "correlation_id", "causation_id", "traceparent", "hash", "previous_hash", "facts", "unreadable")
+    __slots__ = ("stream", "sequence", "subject", "parts", "event_id", "position", "occurred_at", "recorded_at", "actor", "correlation_id", "causation_id", "traceparent", "hash", "previous_hash", "facts", "unreadable", "erased")
     STREAM_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     SUBJECT_FIELD_NUMBER: _ClassVar[int]
@@ -29,6 +29,7 @@ class Event(_message.Message):
     PREVIOUS_HASH_FIELD_NUMBER: _ClassVar[int]
     FACTS_FIELD_NUMBER: _ClassVar[int]
     UNREADABLE_FIELD_NUMBER: _ClassVar[int]
+    ERASED_FIELD_NUMBER: _ClassVar[int]
     stream: str
     sequence: int
     subject: str
@@ -45,7 +46,8 @@ class Event(_message.Message):
     previous_hash: bytes
     facts: _containers.RepeatedCompositeFieldContainer[Fact]
     unreadable: str
-    def __init__(self, stream: _Optional[str] = ..., sequence: _Optional[int] = ..., subject: _Optional[str] = ..., parts: _Optional[_Iterable[str]] = ..., event_id: _Optional[str] = ..., position: _Optional[int] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., recorded_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., actor: _Optional[_Union[_envelope_pb2.Actor, _Mapping]] = ..., correlation_id: _Optional[str] = ..., causation_id: _Optional[str] = ..., traceparent: _Optional[str] = ..., hash: _Optional[bytes] = ..., previous_hash: _Optional[bytes] = ..., facts: _Optional[_Iterable[_Union[Fact, _Mapping]]] = ..., unreadable: _Optional[str] = ...) -> None: ...
+    erased: bool
+    def __init__(self, stream: _Optional[str] = ..., sequence: _Optional[int] = ..., subject: _Optional[str] = ..., parts: _Optional[_Iterable[str]] = ..., event_id: _Optional[str] = ..., position: _Optional[int] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., recorded_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., actor: _Optional[_Union[_envelope_pb2.Actor, _Mapping]] = ..., correlation_id: _Optional[str] = ..., causation_id: _Optional[str] = ..., traceparent: _Optional[str] = ..., hash: _Optional[bytes] = ..., previous_hash: _Optional[bytes] = ..., facts: _Optional[_Iterable[_Union[Fact, _Mapping]]] = ..., unreadable: _Optional[str] = ..., erased: _Optional[bool] = ...) -> None: ...
 
 class Fact(_message.Message):
     __slots__ = ("type", "message", "json")

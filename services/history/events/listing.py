@@ -1,0 +1,102 @@
+"""ListEvents: a page of a stream."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from flightlog_log import Log, Recorded
+from flightlog_protos.history.v1.events_pb2 import ListEventsRequest, ListEventsResponse
+from flightlog_rpc import CallContext, invalid, invalid_value
+from services.history.events.selection import Selection
+from services.history.events.telling import event_of
+
+MOST_LISTED: Final = 1000
+_DEFAULT_LISTED: Final = 100
+MOST_READ: Final = 10_000
+"""Messages that one call looks through; whoever asks for what is rare gets a page with few events, or none."""
+_ENOUGH_BYTES: Final = 3_000_000
+"""A page is closed behind the event that makes it so large: Go clients take 4 MB unless told otherwise."""
+_BATCH: Final = 100
+_CLOCKS_DIFFER_SECONDS: Final = 10
+"""Envelopes lie in the order in which they were stored; their times are those of the processes that wrote them."""
+
+
+class Listing:
+    """The call."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    async def list_events(self, request: ListEventsRequest, _call: CallContext) -> ListEventsResponse:
+        """In the order of the stream. A page may be empty and yet not be the last one.
+
+        Raises:
+            RpcError: INVALID_ARGUMENT for a filter that cannot be, or a limit above 1,000.
+            LogUnavailable: NATS is away.
+        """
+        selection = Selection.of(request.filter)
+        limit = request.limit or _DEFAULT_LISTED
+        if limit > MOST_LISTED:
+            raise invalid(f"invalid value for limit: at most {MOST_LISTED} events are listed at once")
+        within = _Within(request)
+        begin, end = await self._range(selection.stream, request)
+        page = ListEventsResponse()
+        sequence = max(request.after, begin)
+        read = size = 0
+        while sequence < end and read < MOST_READ:
+            found = await self._log.stored_after(selection.stream, selection.subjects, sequence, _BATCH)
+            if not found or found[0].sequence > end:
+                return page
+            for raw in found:
+                if raw.sequence > end:
+                    return page
+                sequence = raw.sequence
+                read += 1
+                if not selection.may_have(raw):
+                    continue
+                entry = await self._log.decoded(raw)
+                if not selection.has(entry) or (isinstance(entry, Recorded) and not within.has(entry)):
+                    continue
+                event = event_of(selection.stream, entry, json=request.json)
+                page.events.append(event)
+                size += event.ByteSize()
+                if len(page.events) == limit or size >= _ENOUGH_BYTES:
+                    page.next_after = sequence if sequence < end else 0
+                    return page
+        page.next_after = sequence if sequence < end else 0
+        return page
+
+    async def _range(self, stream: str, request: ListEventsRequest) -> tuple[int, int]:
+        """Sequences behind which, and up to which, everything lies that may be in the times asked for."""
+        begin, end = 0, await self._log.stream_sequence(stream)
+        if request.HasField("since"):
+            begin = await self._log.sequence_at(stream, _shifted(request.since, -_CLOCKS_DIFFER_SECONDS))
+        if request.HasField("until"):
+            end = min(end, await self._log.sequence_at(stream, _shifted(request.until, _CLOCKS_DIFFER_SECONDS)))
+        return begin, end
+
+
+class _Within:
+    """Whether an event was recorded in the times asked for: at or after `since`, and before `until`."""
+
+    def __init__(self, request: ListEventsRequest) -> None:
+        self._since = _nanoseconds(request.since, "since") if request.HasField("since") else None
+        self._until = _nanoseconds(request.until, "until") if request.HasField("until") else None
+
+    def has(self, entry: Recorded) -> bool:
+        recorded = entry.envelope.recorded_at.ToNanoseconds()
+        return (self._since is None or recorded >= self._since) and (self._until is None or recorded < self._until)
+
+
+def _nanoseconds(moment: Timestamp, name: str) -> int:
+    try:
+        moment.ToJsonString()
+    except ValueError:
+        raise invalid_value(name) from None
+    return moment.ToNanoseconds()
+
+
+def _shifted(moment: Timestamp, seconds: int) -> Timestamp:
+    return Timestamp(seconds=moment.seconds + seconds, nanos=moment.nanos)
