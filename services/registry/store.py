@@ -6,6 +6,7 @@ Lists are read from the tables after these have caught up with the stream (DESIG
 
 import asyncio
 from collections.abc import Callable, Sequence
+from copy import copy
 from datetime import UTC, datetime
 from typing import TypeVar, cast
 
@@ -20,8 +21,11 @@ from flightlog_log import Cause, Conflict, Head, Log, Subject
 from flightlog_protos.log.v1 import envelope_pb2
 from flightlog_protos.registry.v1 import facts_pb2
 from flightlog_read import Projector
+from flightlog_rpc import as_of
+from flightlog_rpc.moments import Moment
 from services.registry import domain, subjects
 from services.registry.cache import MessageCache
+from services.registry.projection.past import PastQueries
 from services.registry.projection.queries import Queries
 from services.registry.refusals import Refusal, invalid
 from services.registry.settings import RegistrySettings
@@ -72,6 +76,13 @@ class Store:
         self._versions: MessageCache[Message] = MessageCache(settings.cache_bytes)
         self._closures: MessageCache[compiler_pb2.CompiledWorkflowClosure] = MessageCache(settings.cache_bytes)
         self._states: dict[str, _Kept] = {}
+        self._sequence: int | None = None
+
+    async def as_of(self, moment: Moment) -> "Store":
+        """The same store as it was at a moment, to be read only. Raises `RpcError`: OUT_OF_RANGE."""
+        then = copy(self)
+        then._sequence = await as_of.sequence_of(self.log, subjects.STREAM, moment)
+        return then
 
     # --- versions: aggregates of one fact --------------------------------------------------------------------------
 
@@ -94,10 +105,10 @@ class Store:
             subject = subjects.version(domain.of_type(identifier, resource_type))
         except Refusal:
             return None  # what no creation would accept was never registered
-        kept = self._versions.get(subject.text)
+        kept = self._versions.get(subject.text) if self._sequence is None else None
         if kept is not None:
             return cast(F, kept)
-        for record in await self.log.load(subject):
+        for record in await self.log.load(subject, until=self._sequence):
             for fact in record.facts:
                 if isinstance(fact, fact_type):
                     self._versions.put(subject.text, fact)
@@ -156,16 +167,17 @@ class Store:
 
     async def _state(self, subject: Subject, evolve: Callable[[S, Message], S], empty: S) -> _Kept:
         """The folded state, brought up to date: one small look-up when nothing happened since the last time."""
-        kept = self._states.get(subject.text)
+        past = self._sequence is not None
+        kept = None if past else self._states.get(subject.text)
         if kept is not None and kept.head.sequence == await self.log.last_sequence(subject):
             return kept
         head, state = (kept.head, cast(S, kept.state)) if kept is not None else (Head.EMPTY, empty)
-        for record in await self.log.load(subject, after=head):
+        for record in await self.log.load(subject, after=head, until=self._sequence):
             for fact in record.facts:
                 state = evolve(state, fact)
             head = record.head
         kept = _Kept(head, state)
-        if head.sequence:
+        if head.sequence and not past:
             # Only what exists is kept, so that asking for invented names costs no memory.
             self._states.pop(subject.text, None)
             self._states[subject.text] = kept
@@ -192,6 +204,12 @@ class Store:
                 continue
             return
         raise Refusal("UNAVAILABLE", "too many changes at once; try again")
+
+    async def forget(self, project: str) -> None:
+        """Read what is registered in a project from the log again: its personal data may be gone."""
+        self._versions.clear()
+        for subject in [subject for subject in self._states if project in Subject.parse(subject).parts]:
+            del self._states[subject]
 
     # --- what every creation checks --------------------------------------------------------------------------------
 
@@ -232,7 +250,10 @@ class Store:
     # --- tables ----------------------------------------------------------------------------------------------------
 
     async def caught_up(self) -> Queries:
-        """The tables, holding everything that is on the stream now."""
+        """The tables, holding everything that is on the stream now, or was at the moment of this store."""
+        if self._sequence is not None:
+            await self._projector.wait_for(self._sequence)
+            return PastQueries(self.queries, self.log, self._sequence)
         await self._projector.wait_for(await self.log.stream_sequence(subjects.STREAM))
         return self.queries
 

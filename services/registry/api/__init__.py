@@ -4,10 +4,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
-from flightlog_rpc import CallContext
+from flightlog_rpc import CallContext, as_of
 from services.registry.api import (
     attributes,
     descriptions,
+    keys,
     launch_plans,
     named_entities,
     projects,
@@ -19,6 +20,7 @@ from services.registry.store import Store
 
 _ADMIN = "/flyteidl.service.AdminService/"
 _DATA = "/flyteidl.service.DataProxyService/"
+_HISTORY = "/flightlog.history.v1.HistoryService/"
 
 _FUNCTIONS: Mapping[str, Callable[[Store, Any, CallContext], Awaitable[Any]]] = {
     f"{_ADMIN}CreateTask": tasks.create_task,
@@ -57,9 +59,20 @@ _FUNCTIONS: Mapping[str, Callable[[Store, Any, CallContext], Awaitable[Any]]] = 
     f"{_ADMIN}DeleteWorkflowAttributes": attributes.delete_workflow_attributes,
     f"{_ADMIN}ListMatchableAttributes": attributes.list_matchable_attributes,
     f"{_DATA}CreateUploadLocation": uploads.create_upload_location,
+    f"{_HISTORY}DestroyKeys": keys.destroy_keys,
 }
 
 
 def methods(store: Store) -> Mapping[str, Callable[[Any, CallContext], Awaitable[Any]]]:
     """Every method this service answers, by full name, as the RPC server takes them."""
-    return {name: partial(function, store) for name, function in _FUNCTIONS.items()}
+    return {
+        name: partial(_as_asked, store, function) if name in as_of.ANSWERED else partial(function, store)
+        for name, function in _FUNCTIONS.items()
+    }
+
+
+async def _as_asked(
+    store: Store, function: Callable[[Store, Any, CallContext], Awaitable[Any]], request: Any, call: CallContext
+) -> Any:
+    """What a function answers as of now, or of the moment that its call asks about."""
+    return await function(store if call.as_of is None else await store.as_of(call.as_of), request, call)

@@ -121,7 +121,7 @@ def listing(
         InvalidQuery: something is malformed.
     """
     page = parse_page(limit, token, rpc, unlimited=unlimited)
-    where = SqlWhere()
+    place = SqlWhere()
     for name, value in implied:
-        where = where & equals(entity, name, value)
-    return Listing(where & parse_filters(filters, entity), parse_sort(sort_by, entity), page)
+        place = place & equals(entity, name, value)
+    return Listing(place & parse_filters(filters, entity), parse_sort(sort_by, entity), page, place)

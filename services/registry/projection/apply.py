@@ -6,7 +6,7 @@ guarded by the sequence, so that a record applied twice changes nothing.
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -90,14 +90,19 @@ class RegistryProjection:
         """Writes a batch with one round trip for each table that it touches."""
         rows: defaultdict[str, list[Row]] = defaultdict(list)
         for record in batch:
-            for fact in record.facts:
-                write = _ROWS.get(type(fact))
-                if write is not None:
-                    for table, row in write(fact, record.sequence):
-                        rows[table].append(row)
+            for table, row in rows_of(record):
+                rows[table].append(row)
         for table, statement in _STATEMENTS.items():
             if rows[table]:
                 await connection.executemany(statement, rows[table])
+
+
+def rows_of(record: Recorded) -> Iterator[tuple[str, Row]]:
+    """What an envelope says of the tables: name of a statement, and its arguments."""
+    for fact in record.facts:
+        write = _ROWS.get(type(fact))
+        if write is not None:
+            yield from write(fact, record.sequence)
 
 
 def text(value: str) -> str:

@@ -5,6 +5,9 @@
 NUL characters: Postgres cannot hold them.
 """
 
+import re
+from collections.abc import Mapping
+
 DDL = """
 CREATE TABLE projects (
     id bigint NOT NULL,
@@ -119,3 +122,9 @@ CREATE TABLE description_entities (
 -- ListDescriptionEntities
 CREATE INDEX description_entities_by_name ON description_entities (resource_type, project, domain, name, id);
 """
+
+_TABLE = re.compile(r"^CREATE TABLE (\w+) \(\n(.*?)^\);", re.DOTALL | re.MULTILINE)
+_COLUMN = re.compile(r"^    ([a-z_]+) ([a-z]+)", re.MULTILINE)
+
+COLUMNS: Mapping[str, Mapping[str, str]] = {name: dict(_COLUMN.findall(body)) for name, body in _TABLE.findall(DDL)}
+"""Columns of each table, with their types, in order."""

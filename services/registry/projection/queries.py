@@ -4,7 +4,8 @@ All of them are called after the tables caught up with the stream (`Store.caught
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import asyncpg
 from flyteidl.admin import (
@@ -21,7 +22,9 @@ from flyteidl.core import identifier_pb2
 from flightlog_compiler import GENERATED_PREFIX
 from flightlog_read import Column, Database, Entity, Page, SqlWhere
 
-_SCHEMA = "registry"
+SCHEMA = "registry"
+TABLE = "{table}"
+"""What stands for the table in a statement."""
 # Nothing registered is ever deleted.
 _DELETED_AT = Column("deleted_at", "NULL::timestamptz", "timestamp")
 _VERSION = (
@@ -112,22 +115,26 @@ DESCRIPTION_ENTITY = Entity(
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What to list: condition, ORDER BY list and page."""
+    """What to list: condition, ORDER BY list and page.
+
+    `place` is the part of the condition that is about names alone, which never change.
+    """
 
     where: SqlWhere
     order: str
     page: Page
+    place: SqlWhere = field(default_factory=SqlWhere)
 
     def and_(self, where: SqlWhere) -> "Listing":
         """The same with one more condition."""
-        return Listing(self.where & where, self.order, self.page)
+        return replace(self, where=self.where & where)
 
 
 class Queries:
     """Reads the registry's tables."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
 
     async def tasks(self, listing: Listing) -> list[task_pb2.Task]:
         """Full tasks."""
@@ -156,10 +163,10 @@ class Queries:
             SELECT project, domain, name FROM (
                 SELECT DISTINCT ON (r.project, r.domain, r.name) r.project, r.domain, r.name,
                     row_number() OVER (ORDER BY {listing.order}) AS rank
-                FROM {_SCHEMA}.{table} r WHERE {listing.where.clause}
+                FROM {TABLE} r WHERE {listing.where.clause}
                 ORDER BY r.project, r.domain, r.name, rank
             ) AS names ORDER BY rank {listing.page.sql}"""
-        rows = await self._fetch(statement, listing)
+        rows = await self._ask(table, statement, listing.where.args, listing.place)
         return [common_pb2.NamedEntityIdentifier(project=row[0], domain=row[1], name=row[2]) for row in rows]
 
     async def projects(self, listing: Listing) -> list[project_pb2.Project]:
@@ -178,16 +185,15 @@ class Queries:
         self, resource_type: int, identifier: common_pb2.NamedEntityIdentifier
     ) -> common_pb2.NamedEntity | None:
         """One name, or None when no version of it was ever registered."""
-        async with self._database.reading() as connection:
-            row = await connection.fetchrow(
-                f"""SELECT resource_type, project, domain, name, description, state FROM {_SCHEMA}.named_entities
-                WHERE resource_type = $1 AND project = $2 AND domain = $3 AND name = $4""",
-                resource_type,
-                identifier.project,
-                identifier.domain,
-                identifier.name,
-            )
-        return None if row is None else _named_entity(row)
+        where = SqlWhere(
+            "r.resource_type = $1 AND r.project = $2 AND r.domain = $3 AND r.name = $4",
+            (resource_type, identifier.project, identifier.domain, identifier.name),
+        )
+        statement = f"""SELECT r.resource_type, r.project, r.domain, r.name, r.description, r.state
+            FROM {TABLE} r WHERE {where.clause}"""
+        for row in await self._ask("named_entities", statement, where.args, where):
+            return _named_entity(row)
+        return None
 
     async def descriptions(self, listing: Listing) -> list[description_entity_pb2.DescriptionEntity]:
         """Descriptions of tasks and workflows."""
@@ -196,24 +202,24 @@ class Queries:
 
     async def attributes(self, resource_type: int) -> list[matchable_resource_pb2.MatchableAttributesConfiguration]:
         """All matchable attributes of a kind, the most specific first, then in the order in which they came to be."""
-        async with self._database.reading() as connection:
-            rows = await connection.fetch(
-                f"""SELECT message FROM {_SCHEMA}.attributes WHERE resource_type = $1 AND message IS NOT NULL
-                ORDER BY priority DESC, id""",
-                resource_type,
-            )
+        of_kind = SqlWhere("r.resource_type = $1", (resource_type,))
+        statement = f"""SELECT r.message FROM {TABLE} r WHERE {of_kind.clause} AND r.message IS NOT NULL
+            ORDER BY r.priority DESC, r.id"""
+        rows = await self._ask("attributes", statement, of_kind.args, of_kind)
         return [matchable_resource_pb2.MatchableAttributesConfiguration.FromString(row[0]) for row in rows]
 
     async def _select(self, columns: str, table: str, listing: Listing) -> Sequence[asyncpg.Record]:
         statement = (
-            f"SELECT {columns} FROM {_SCHEMA}.{table} r WHERE {listing.where.clause} "
-            f"ORDER BY {listing.order} {listing.page.sql}"
+            f"SELECT {columns} FROM {TABLE} r WHERE {listing.where.clause} ORDER BY {listing.order} {listing.page.sql}"
         )
-        return await self._fetch(statement, listing)
+        return await self._ask(table, statement, listing.where.args, listing.place)
 
-    async def _fetch(self, statement: str, listing: Listing) -> Sequence[asyncpg.Record]:
-        async with self._database.reading() as connection:
-            return await connection.fetch(statement, *listing.where.args)
+    async def _ask(
+        self, table: str, statement: str, arguments: Sequence[Any], place: SqlWhere
+    ) -> Sequence[asyncpg.Record]:
+        """Asks a table. `place` is the part of the statement's condition that is about names alone."""
+        async with self.database.reading() as connection:
+            return await connection.fetch(statement.replace(TABLE, f"{SCHEMA}.{table}"), *arguments)
 
 
 def without_system_names(listing: Listing) -> Listing:
