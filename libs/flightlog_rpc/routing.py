@@ -115,7 +115,6 @@ _NOT_SERVED = frozenset(
         *_full(
             _HISTORY,
             """
-            GetStateAt
             ExportHistory
             ImportHistory
             ListAudit

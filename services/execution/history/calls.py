@@ -8,6 +8,7 @@ from flightlog_rpc import Implementation
 from services.execution.admission.admission import Admission
 from services.execution.history.comparing import Comparing
 from services.execution.history.explaining_calls import ExplainingCalls
+from services.execution.history.state import States
 from services.execution.projection.queries import Reads
 from services.execution.settings import ExecutionSettings
 from services.execution.shell import Shell
@@ -24,4 +25,5 @@ def methods(
     return {
         f"{_HISTORY}DiffExecutions": comparing.diff,
         f"{_HISTORY}ExplainWaiting": explaining.explain,
+        f"{_HISTORY}GetStateAt": States(log).get,
     }

@@ -3,9 +3,10 @@
 import asyncio
 import time
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from flightlog_log import Log
+from flightlog_log import Log, Recorded
 from services.execution import subjects
 from services.execution.projection import fold
 from services.execution.projection.rows import Rows
@@ -60,16 +61,20 @@ class Past:
     async def folded(self, key: ExecutionKey, sequence: int) -> Rows:
         """The same, without keeping it. Raises as `rows`."""
         subject = subjects.execution(key)
-        rows = Rows()
-        records = [] if subject is None else await self._log.load(subject, until=sequence)
-        for number, recorded in enumerate(records, start=1):
-            fold.apply(rows, recorded)
-            if number % _FOLDED_AT_ONCE == 0:
-                # Executions run on meanwhile.
-                await asyncio.sleep(0)
-        return rows
+        return await rows_of([] if subject is None else await self._log.load(subject, until=sequence))
 
     def _forget(self, now: float) -> None:
         # Oldest first: all are kept equally long.
         while self._kept and next(iter(self._kept.values())).until <= now:
             self._size -= self._kept.popitem(last=False)[1].size
+
+
+async def rows_of(records: Iterable[Recorded]) -> Rows:
+    """The rows that an execution's envelopes make, from the first one on. Raises `RowMissing`."""
+    rows = Rows()
+    for number, recorded in enumerate(records, start=1):
+        fold.apply(rows, recorded)
+        if number % _FOLDED_AT_ONCE == 0:
+            # Executions run on meanwhile.
+            await asyncio.sleep(0)
+    return rows

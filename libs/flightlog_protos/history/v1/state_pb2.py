@@ -27,18 +27,21 @@ from flyteidl.admin import node_execution_pb2 as flyteidl_dot_admin_dot_node__ex
 from flyteidl.admin import signal_pb2 as flyteidl_dot_admin_dot_signal__pb2
 from flyteidl.admin import task_execution_pb2 as flyteidl_dot_admin_dot_task__execution__pb2
 from flyteidl.core import identifier_pb2 as flyteidl_dot_core_dot_identifier__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n flightlog/history/v1/state.proto\x12\x14\x66lightlog.history.v1\x1a\x1e\x66lyteidl/admin/execution.proto\x1a#flyteidl/admin/node_execution.proto\x1a\x1b\x66lyteidl/admin/signal.proto\x1a#flyteidl/admin/task_execution.proto\x1a\x1e\x66lyteidl/core/identifier.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa9\x01\n\x11GetStateAtRequest\x12\x36\n\x02id\x18\x01 \x01(\x0b\x32*.flyteidl.core.WorkflowExecutionIdentifier\x12*\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x12\x12\n\x08sequence\x18\x03 \x01(\x04H\x00\x12\x12\n\x08position\x18\x04 \x01(\x04H\x00\x42\x08\n\x06moment\"\x9c\x02\n\x12GetStateAtResponse\x12,\n\texecution\x18\x01 \x01(\x0b\x32\x19.flyteidl.admin.Execution\x12,\n\x05nodes\x18\x02 \x03(\x0b\x32\x1d.flyteidl.admin.NodeExecution\x12,\n\x05tasks\x18\x03 \x03(\x0b\x32\x1d.flyteidl.admin.TaskExecution\x12\'\n\x07signals\x18\x04 \x03(\x0b\x32\x16.flyteidl.admin.Signal\x12\x10\n\x08sequence\x18\x05 \x01(\x04\x12\x10\n\x08position\x18\x06 \x01(\x04\x12/\n\x0brecorded_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n flightlog/history/v1/state.proto\x12\x14\x66lightlog.history.v1\x1a\x1e\x66lyteidl/admin/execution.proto\x1a#flyteidl/admin/node_execution.proto\x1a\x1b\x66lyteidl/admin/signal.proto\x1a#flyteidl/admin/task_execution.proto\x1a\x1e\x66lyteidl/core/identifier.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd7\x01\n\x11GetStateAtRequest\x12\x36\n\x02id\x18\x01 \x01(\x0b\x32*.flyteidl.core.WorkflowExecutionIdentifier\x12*\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x12\x12\n\x08sequence\x18\x03 \x01(\x04H\x00\x12\x12\n\x08position\x18\x04 \x01(\x04H\x00\x12,\n\x07\x65lapsed\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x42\x08\n\x06moment\"\xf0\x01\n\x12GetStateAtResponse\x12,\n\texecution\x18\x01 \x01(\x0b\x32\x19.flyteidl.admin.Execution\x12.\n\x05nodes\x18\x02 \x03(\x0b\x32\x1f.flightlog.history.v1.NodeState\x12\'\n\x07signals\x18\x03 \x03(\x0b\x32\x16.flyteidl.admin.Signal\x12\x10\n\x08sequence\x18\x04 \x01(\x04\x12\x10\n\x08position\x18\x05 \x01(\x04\x12/\n\x0brecorded_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x81\x01\n\tNodeState\x12+\n\x04node\x18\x01 \x01(\x0b\x32\x1d.flyteidl.admin.NodeExecution\x12\x16\n\x0eparent_node_id\x18\x02 \x01(\t\x12/\n\x08\x61ttempts\x18\x03 \x03(\x0b\x32\x1d.flyteidl.admin.TaskExecutionb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'flightlog.history.v1.state_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GETSTATEATREQUEST']._serialized_start=259
-  _globals['_GETSTATEATREQUEST']._serialized_end=428
-  _globals['_GETSTATEATRESPONSE']._serialized_start=431
-  _globals['_GETSTATEATRESPONSE']._serialized_end=715
+  _globals['_GETSTATEATREQUEST']._serialized_start=291
+  _globals['_GETSTATEATREQUEST']._serialized_end=506
+  _globals['_GETSTATEATRESPONSE']._serialized_start=509
+  _globals['_GETSTATEATRESPONSE']._serialized_end=749
+  _globals['_NODESTATE']._serialized_start=752
+  _globals['_NODESTATE']._serialized_end=881
 # @@protoc_insertion_point(module_scope)
