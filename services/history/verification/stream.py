@@ -1,0 +1,174 @@
+"""One stream's check: each message against its chain and against the archive, and what nobody has.
+
+Pure. It takes what the log has and what the archive has of each sequence, in order; without the archive the log alone.
+Where the log was trimmed, the archive's rows are the chain's beginning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from services.history.verification.chains import Chains, Link
+from services.history.verification.findings import ARCHIVE, REPAIR, RESTORE, TRUNCATED, Finding
+from services.history.verification.gaps import Gaps
+
+_ORDERED = frozenset({"EXECUTION", "REGISTRY"})
+"""Streams all of whose subjects have an order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with a message by itself."""
+
+    kind: str
+    message: str
+    uri: str = ""
+    repair: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message of one sequence, as the log or the archive has it."""
+
+    sequence: int
+    subject: str
+    hash: bytes
+    link: Link | None
+    """None: nobody can say where in its chain it belongs."""
+    faults: tuple[Fault, ...] = ()
+    erased: bool = False
+    """Of the archive: what it said was erased on purpose, there and on the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Voucher:
+    """Somebody who has seen the stream up to a sequence."""
+
+    who: str
+    sequence: int
+    repair: str = ""
+
+
+class StreamCheck:
+    """Takes a stream in the order of its sequences.
+
+    Attributes:
+        checked: how many messages of the log were taken.
+    """
+
+    def __init__(
+        self,
+        stream: str,
+        *,
+        last: int,
+        trimmed_up_to: int = 0,
+        erased: int = 0,
+        compared: bool = False,
+        numbered: bool = True,
+        whole: bool = True,
+    ) -> None:
+        """Args:
+        stream: its name.
+        last: sequence of the last message that is on the log.
+        trimmed_up_to: messages up to this sequence may have left the log for the archive.
+        erased: so many have left it to be forgotten.
+        compared: with the archive, whose rows say what was trimmed and erased.
+        numbered: none is missed where messages are removed one by one when they are dealt with.
+        whole: only of a whole stream it is known what its sequences should be.
+        """
+        self._stream = stream
+        self._last = last
+        self._trimmed_up_to = trimmed_up_to
+        self._numbered = numbered
+        self._whole = whole
+        self._gaps = Gaps(stream, 0 if compared else trimmed_up_to, 0 if compared else erased)
+        may_be = self._gaps.trim if whole or compared else (lambda _: trimmed_up_to > 0)
+        self._chains = Chains(stream, trimmed_up_to, may_be, self._gaps.account)
+        self._behind_the_end = 0
+        self._ends_at = 0
+        self.checked = 0
+
+    @property
+    def archived_only(self) -> int:
+        """How many messages were trimmed from the log and are in the archive."""
+        return self._chains.archived
+
+    @property
+    def trimmed(self) -> int:
+        """How many messages were taken for trimmed, although the archive was not looked at."""
+        return self._gaps.trimmed
+
+    @property
+    def subjects(self) -> int:
+        """How many subjects there are."""
+        return self._chains.subjects
+
+    def take(self, message: Message | None, row: Message | None, *, archive_has_all: bool = False) -> list[Finding]:
+        """What the log and the archive have of one sequence; not both None.
+
+        `archive_has_all`: the archive is known to have all messages around this sequence.
+        """
+        if message is None:
+            assert row is not None, "one of them is there"
+            return self._from_archive(row)
+        self.checked += 1
+        found = [
+            Finding(fault.kind, self._stream, fault.message, message.subject, message.sequence,
+                    message.link.position if message.link else 0, fault.uri, fault.repair or (RESTORE if row else ""))
+            for fault in message.faults
+        ]  # fmt: skip
+        found += self._compared(message, row, archive_has_all)
+        if not self._numbered:
+            return found
+        self._gaps.take(message.sequence)
+        link = message.link
+        if link is None and row is not None and row.link is not None:
+            link = row.link
+        if link is None:
+            self._chains.spoil(message.subject)
+            return found
+        wrong = self._chains.take(link)
+        return found + [replace(one, repair=one.repair or (RESTORE if row else "")) for one in wrong]
+
+    def finish(self, end: int, vouchers: Sequence[Voucher] = ()) -> list[Finding]:
+        """What the whole shows. `end` is the last sequence that the stream has given out."""
+        found = self._chains.finish()
+        if self._behind_the_end:
+            what = "1 message" if self._behind_the_end == 1 else f"{self._behind_the_end} messages"
+            text = f"the log ends at {self._last}; the archive has {what} behind that, up to {self._ends_at}"
+            found.append(Finding(TRUNCATED, self._stream, text, sequence=self._last, repair=RESTORE))
+        for voucher in vouchers:
+            if voucher.sequence > max(end, self._ends_at):
+                text = f"the log ends at {end}; {voucher.who} has seen it up to {voucher.sequence}"
+                found.append(Finding(TRUNCATED, self._stream, text, sequence=end, repair=voucher.repair))
+        if self._numbered and self._whole:
+            found += self._gaps.finish(end, uncounted=self._chains.unordered or self._stream not in _ORDERED)
+        return found
+
+    def _from_archive(self, row: Message) -> list[Finding]:
+        if not self._numbered:
+            return []
+        self._gaps.take(row.sequence)
+        if row.sequence > max(self._last, self._trimmed_up_to) and not row.erased:
+            self._behind_the_end += 1
+            self._ends_at = row.sequence
+            return []
+        if row.link is None:
+            self._chains.spoil(row.subject)
+            return []
+        return self._chains.take(replace(row.link, away=not row.erased))
+
+    def _compared(self, message: Message, row: Message | None, archive_has_all: bool) -> list[Finding]:
+        position = message.link.position if message.link else 0
+        if row is None:
+            if not archive_has_all:
+                return []
+            text, repair = "the archive does not have it", REPAIR
+        elif message.subject != row.subject:
+            text, repair = f"the archive has it on {row.subject}", RESTORE
+        elif message.hash != row.hash:
+            text, repair = "the archive has another message in its place", RESTORE
+        else:
+            return []
+        return [Finding(ARCHIVE, self._stream, text, message.subject, message.sequence, position, repair=repair)]
