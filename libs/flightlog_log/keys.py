@@ -41,13 +41,16 @@ class Keys:
 
     Args:
         clock: seconds that never go back.
+
+    Attributes:
+        seconds: after so many, a key that was destroyed is gone in every process.
     """
 
     def __init__(
         self, blobs: BlobStore, settings: PersonalDataSettings, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._blobs = blobs
-        self._seconds = settings.key_seconds
+        self.seconds = settings.key_seconds
         self._clock = clock
         secrets = [] if settings.master_key is None else [settings.master_key, *settings.former_master_keys]
         values = [bytes.fromhex(secret.get_secret_value()) for secret in secrets]
@@ -155,13 +158,13 @@ class Keys:
             raise LogUnavailable(f"key {key_id} of project {project} is damaged: {error!r}") from error
 
     def _remember(self, project: str, key_id: str, key: AESGCM | None) -> None:
-        self._known[project, key_id] = (key, self._clock() + self._seconds)
+        self._known[project, key_id] = (key, self._clock() + self.seconds)
         self._known.move_to_end((project, key_id))
         if len(self._known) > _KNOWN:
             self._known.popitem(last=False)
 
     def _remember_current(self, project: str, key_id: str) -> None:
-        self._current[project] = (key_id, self._clock() + self._seconds)
+        self._current[project] = (key_id, self._clock() + self.seconds)
         self._current.move_to_end(project)
         if len(self._current) > _KNOWN:
             self._current.popitem(last=False)

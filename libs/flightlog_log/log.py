@@ -9,10 +9,12 @@ from typing import TypeVar
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from flightlog_blobs import BlobStore
+from flightlog_blobs import BlobSettings, BlobStore
 
-from . import alarms, following, keeping, moments, parking, verbatim
+from . import alarms, erasing, following, keeping, moments, parking, verbatim
+from . import cold as cold_reading
 from .appending import Appender
+from .cold import Cold, Trimming
 from .connection import ApiError, Connection
 from .consuming import Consumer, EventSource
 from .envelopes import Cause, Head, Recorded, Unreadable
@@ -36,27 +38,47 @@ class Log:
     `LogSettings.patience_seconds` and then raise `LogUnavailable`.
     """
 
-    def __init__(self, connection: Connection, blobs: BlobStore) -> None:
+    def __init__(self, connection: Connection, blobs: BlobStore, cold: Cold | None = None) -> None:
         self._connection = connection
         self._blobs = blobs
         self.keys = Keys(blobs, connection.settings.personal_data)
-        self._reader = Reader(connection, blobs, self.keys)
+        self._reader = Reader(connection, blobs, self.keys, cold)
         self._appender = Appender(connection, self._reader, blobs, self.keys)
 
     @classmethod
-    async def connect(cls, settings: LogSettings, blobs: BlobStore, *, name: str) -> Log:
-        """Connect as `name` and make the streams that are missing. Raises `LogUnavailable`."""
+    async def connect(cls, settings: LogSettings, blobs: BlobStore, *, name: str, cold: Cold | None = None) -> Log:
+        """Connect as `name` and make the streams that are missing. Raises `LogUnavailable`.
+
+        `cold` has the messages that were trimmed: they are read from there as if they still lay on the log. Without it,
+        whoever reads them meets `EventsMissing`.
+        """
         connection = await Connection.open(settings, name)
         try:
             await ensure_streams(connection)
         except BaseException:
             await connection.close()
             raise
-        return cls(connection, blobs)
+        return cls(connection, blobs, cold)
+
+    def hot(self) -> Log:
+        """The same log over the same connection, with nothing but what its server has: as if all else never was."""
+        log = Log(self._connection, self._blobs)
+        log._reader.trimmed = cold_reading.Untrimmed(self._connection)
+        return log
 
     async def close(self) -> None:
         """Send what is still to be sent, and disconnect."""
         await self._connection.close()
+
+    @property
+    def settings(self) -> LogSettings:
+        """How another process reaches the same log."""
+        return self._connection.settings
+
+    @property
+    def blob_settings(self) -> BlobSettings:
+        """Where its large payloads are."""
+        return self._blobs.settings
 
     @property
     def is_connected(self) -> bool:
@@ -99,9 +121,10 @@ class Log:
     ) -> list[Recorded]:
         """All envelopes of a subject behind `after`, in order; with `until`, those up to that sequence.
 
-        The hash chain is not checked: see `verify_chain`. Raises `Undecodable`, `PayloadMissing`, `LogUnavailable`.
+        The hash chain is not checked: see `verify_chain`. Raises `Undecodable`, `PayloadMissing`, `EventsMissing`,
+        `LogUnavailable`.
         """
-        return await self._reader.load(str(subject), after.sequence, until)
+        return await cold_reading.load(self._reader, str(subject), after, until)
 
     def stored(self, subject: Subject | str) -> AsyncIterator[Raw]:
         """All messages of a subject as they lie there, byte for byte, in order. Raises `LogUnavailable`."""
@@ -124,7 +147,7 @@ class Log:
 
     async def first(self, subject: Subject | str) -> Recorded | None:
         """A subject's first envelope; None when nothing is on it. Raises as `load`."""
-        return await self._reader.first_record(str(subject))
+        return await cold_reading.first(self._reader, str(subject))
 
     async def last(self, subject: Subject | str) -> Recorded | None:
         """A subject's last envelope; None when nothing is on it. Raises as `load`."""
@@ -149,6 +172,10 @@ class Log:
     async def stream_sequence(self, stream: str) -> int:
         """Sequence of the last message of a stream; 0 when it is empty."""
         return await self._reader.stream_sequence(stream)
+
+    async def last_stored(self, stream: str) -> int:
+        """Sequence of the last message that a stream has now: those behind it were removed. 0 when it has none."""
+        return await self._reader.last_stored(stream)
 
     async def extent(self, stream: str) -> Extent:
         """Where a stream begins and ends. Raises `LogUnavailable`."""
@@ -325,6 +352,50 @@ class Log:
         error. Raises `LogUnavailable`.
         """
         return keeping.kept(self._reader, self._blobs, stream, message_type)
+
+    async def erase(self, subject: Subject | str, *, before: int | None = None) -> int:
+        """Erase the messages of a subject whose sequences are below `before`, all without it; returns how many.
+
+        Their bytes are overwritten in the server's files, and facts that they keep in the object store are deleted, the
+        newest first. What is left of it when this is cut off is erased by the next call. Raises `LogUnavailable`.
+        """
+        return await erasing.erase(self._connection, self._reader, self._blobs, str(subject), before)
+
+    async def erase_parked(self, subjects: Sequence[Subject | str]) -> int:
+        """Erase what is parked of these subjects; returns how many messages. Looks at all that is parked.
+
+        Raises `LogUnavailable`.
+        """
+        return await erasing.erase_parked(self._connection, self._reader, [str(subject) for subject in subjects])
+
+    async def consumers_behind(self, stream: str, sequence: int) -> list[str]:
+        """Names of the durable consumers of a stream that have not dealt with everything up to a sequence.
+
+        Raises `LogUnavailable`.
+        """
+        return await erasing.consumers_behind(self._connection, stream, sequence)
+
+    async def trimming(self, stream: str) -> Trimming:
+        """How far a stream is trimmed. Raises `LogUnavailable`."""
+        return await cold_reading.trimming(self._connection, stream)
+
+    async def note_trimming(self, stream: str, wanted: Trimming) -> None:
+        """Say how far a stream is trimmed. To be said well before messages go: see `cold.KNOWN_SECONDS`."""
+        await cold_reading.note_trimming(self._connection, stream, wanted)
+
+    async def trim(self, subject: Subject | str, before: int) -> int:
+        """Have the server forget the messages of a subject below a sequence; returns how many there were.
+
+        Only what is archived, and announced by `note_trimming`. Raises `LogUnavailable`.
+        """
+        return await cold_reading.trim(self._connection, str(subject), before)
+
+    async def readers_behind(self, stream: str, sequence: int) -> list[str]:
+        """Names of all consumers and followers that have something of a stream before them and are not yet there.
+
+        Raises `LogUnavailable`.
+        """
+        return await cold_reading.readers_behind(self._connection, stream, sequence)
 
     async def park(self, stream: str, sequence: int, *, consumer: str, reason: str, deliveries: int = 1) -> None:
         """Keep the message at a stream's sequence among the parked, because `consumer` cannot digest it."""

@@ -37,20 +37,22 @@ from flightlog_protos.catalog.v1.cache_pb2 import (
 from flightlog_protos.execution.v1.facts_pb2 import (
     CacheAsked,
     CachePutRequested,
+    ExecutionDeleted,
     ReservationAsked,
     ReservationReleased,
 )
 from services.catalog import artifacts, entries, subjects
 from services.catalog.entries import Rules
 from services.catalog.keeping import SERVICE, Entries, by_itself, told_already
-from services.catalog.requests import Asker, Change, LookUp, NodeRequest, Put, Release, Reserve
+from services.catalog.requests import Asker, Change, Evict, LookUp, NodeRequest, Put, Release, Reserve
 from services.catalog.reservations import Reservations
 from services.catalog.subjects import ExecutionKey
 
 DURABLE = "catalog"
 """Name of this service's consumers on every stream."""
 QUESTIONS = frozenset(
-    fact.DESCRIPTOR.name for fact in (CacheAsked, CachePutRequested, ReservationAsked, ReservationReleased)
+    fact.DESCRIPTOR.name
+    for fact in (CacheAsked, CachePutRequested, ReservationAsked, ReservationReleased, ExecutionDeleted)
 )
 CHANGES = frozenset(fact.DESCRIPTOR.name for fact in (ResultCached, ReservationGranted, ArtifactUpdated))
 
@@ -95,9 +97,33 @@ class Catalog:
 
     async def take(self, recorded: Recorded) -> None:
         """Answer what one envelope asks; the answers are on the log when this returns."""
+        if any(isinstance(fact, ExecutionDeleted) for fact in recorded.facts):
+            await self._evict_all(recorded)
+            return
         asked = _requests(recorded)
         served = await asyncio.gather(*(self._serve(key, requests, recorded) for key, requests in asked))
         await self._tell([answer for answers in served for answer in answers], recorded)
+
+    async def _evict_all(self, recorded: Recorded) -> None:
+        """Nobody is to find what a deleted execution made: its data goes. Its history is erased after this."""
+        project, domain, name = Subject.parse(recorded.subject).parts
+        made = [
+            (fact.key, _result(fact, Asker(project, domain, name, fact.node_id)).artifact_id)
+            for record in await self._log.load(recorded.subject)
+            for fact in record.facts
+            if isinstance(fact, CachePutRequested)
+        ]
+        cause = Cause.service(SERVICE, recorded)
+        await asyncio.gather(*(self._evict(key, artifact_id, cause) for key, artifact_id in made))
+
+    async def _evict(self, key: CacheKey, artifact_id: str, cause: Cause) -> None:
+        evict = Evict("its execution was deleted", artifact_id=artifact_id, pinned_too=True)
+        try:
+            await self._entries.change(key, [evict], cause)
+        except LogUnavailable:
+            raise
+        except LogError as error:
+            _log.error("entry.not_evicted", subject=str(subjects.entry(key)), reason=str(error))
 
     async def on_changes(self, recorded: Recorded) -> None:
         """Tell those who waited what a client or the clock did for them; let entries follow an artifact's update."""

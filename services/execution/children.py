@@ -153,7 +153,7 @@ class Children:
         try:
             await self._shell.dispatch(key, TerminateExecution(why, parent.created.spec.metadata.principal), cause)
         except Refused as refused:
-            if refused.reason is not Refusal.ALREADY_TERMINAL:
+            if refused.reason not in (Refusal.ALREADY_TERMINAL, Refusal.NOT_FOUND):
                 raise
         return True
 

@@ -3,15 +3,20 @@
 import asyncio
 from contextlib import AsyncExitStack
 
+from flightlog_archive import ArchivedEvents
 from flightlog_blobs import BlobStore
 from flightlog_log import Log
 from flightlog_read import Database, Projector
+from flightlog_read.shredding import Shredding
 from flightlog_rpc import RpcServer
 from flightlog_service import Ready, run_until_stopped, running
 from services.execution.admission.admission import Admission
 from services.execution.admission.queues import Queues
 from services.execution.api import methods
 from services.execution.children import Children
+from services.execution.deletion.calls import DeletionCalls
+from services.execution.deletion.erasing import Erasing
+from services.execution.deletion.retention import Retention
 from services.execution.history.calls import methods as history_methods
 from services.execution.lookup import Lookup
 from services.execution.projection.projection import ExecutionProjection
@@ -31,7 +36,7 @@ async def run(settings: Settings, ready: Ready) -> None:
     async with AsyncExitStack() as stack:
         blobs = BlobStore.open(settings.blobs)
         stack.push_async_callback(blobs.close)
-        log = await Log.connect(settings.log, blobs, name=SERVICE)
+        log = await Log.connect(settings.log, blobs, name=SERVICE, cold=ArchivedEvents(blobs))
         stack.push_async_callback(log.close)
         database = await Database.connect(settings.database)
         stack.push_async_callback(database.close)
@@ -43,10 +48,17 @@ async def run(settings: Settings, ready: Ready) -> None:
         starter = Starter(shell, lookup, admission, blobs, execution)
         reactions = Reactions(log, shell, Children(shell, starter, blobs), admission)
         requests = Requests(log, shell, starter)
-        await stack.enter_async_context(running(projector.run(), reactions.run(), requests.run()))
+        erasing = Erasing(log, blobs, execution.domains, execution.retention.longest_wait)
+        retention = Retention(log, database, shell, lookup, execution.retention)
+        shredding = Shredding(log, database, SERVICE, [ExecutionProjection()], [shell.forget, lookup.forget])
+        await stack.enter_async_context(
+            running(projector.run(), reactions.run(), requests.run(), erasing.run(), shredding.run())
+        )
         await projector.wait_until_serving()
+        await stack.enter_async_context(running(retention.run()))
         served = {
             **methods(shell, starter, reads, blobs, admission, execution),
+            **DeletionCalls(shell).methods(),
             **history_methods(log, blobs, shell, reads, admission, execution),
         }
         server = RpcServer(settings.rpc, SERVICE, served)

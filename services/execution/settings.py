@@ -58,6 +58,22 @@ class OffloadingSettings(BaseModel):
     """Largest one that the engine itself looks into: for an attribute of it, or the elements of a map."""
 
 
+class RetentionSettings(BaseModel):
+    """How long executions are kept after their end; a project's label `flightlog.retention` goes before."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    default: Annotated[timedelta, Field(gt=timedelta())] | None = None
+    """Of projects without the label; none: for ever."""
+    pause: Annotated[timedelta, Field(gt=timedelta())] = timedelta(minutes=10)
+    """Between two looks for executions that are old enough."""
+    at_once: Annotated[int, Field(ge=1)] = 200
+    """Executions of a project that one look deletes at most."""
+    longest_wait: Annotated[timedelta, Field(ge=timedelta())] = timedelta(days=1)
+    """What is deleted is erased when all consumers of its events have had them: how long it waits for those that are
+    not there."""
+
+
 class ExecutionSettings(BaseModel):
     """What is particular to executions."""
 
@@ -94,6 +110,7 @@ class ExecutionSettings(BaseModel):
     retries: RetrySettings = RetrySettings()
     deadlines: DeadlineSettings = DeadlineSettings()
     offloading: OffloadingSettings = OffloadingSettings()
+    retention: RetentionSettings = RetentionSettings()
 
 
 class Settings(ServiceSettings):

@@ -7,7 +7,7 @@ decides again. So it makes no difference for the outcome how often a command is 
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError
 
 from flightlog_blobs import BlobCorrupt, BlobError, BlobMissing, BlobStore
 from flightlog_log import Cause, Conflict, Head, Log, LogUnavailable, Recorded, Subject
-from flightlog_protos.execution.v1.facts_pb2 import ExecutionCreated, RecoveryPlan
+from flightlog_protos.execution.v1.facts_pb2 import ExecutionCreated, ExecutionDeleted, RecoveryPlan
 from flightlog_protos.log.v1.envelope_pb2 import DataRef
 from services.execution import metrics, subjects
 from services.execution.deciding import Decider, Reusable
@@ -138,7 +138,7 @@ class Shell:
             raise LogUnavailable(f"execution {'/'.join(key)}: {error}") from error
 
     async def state(self, key: ExecutionKey) -> Execution | None:
-        """The execution as the log has it now; None when there is none of this name.
+        """The execution as the log has it now; None when there is none of this name, or none any more.
 
         Raises:
             LogUnavailable: the log cannot be read.
@@ -188,9 +188,9 @@ class Shell:
     async def _current(self, key: ExecutionKey, lane: _Lane) -> Execution | None:
         if lane.head is None:
             records = await self._log.load(_subject(key))
-            lane.state = fold(fact for record in records for fact in record.facts) if records else None
+            lane.state = _folded(records)
             lane.head = records[-1].head if records else None
-        return lane.state
+        return None if lane.state is None or lane.state.deleted else lane.state
 
     async def _is_current(self, key: ExecutionKey, head: Head) -> bool:
         """Whether nobody else has appended: only then "nothing to do" is the last word."""
@@ -212,7 +212,7 @@ class Shell:
         if subjects.execution(key) is None:
             return None
         history = [fact for record in await self._log.load(_subject(key)) for fact in record.facts]
-        if not history:
+        if not history or isinstance(history[-1], ExecutionDeleted):
             return None
         created = history[0]
         earlier: RecoveryPlan | None = None
@@ -241,6 +241,12 @@ class Shell:
         finally:
             lane.users -= 1
 
+    async def forget(self, project: str) -> None:
+        """Read the executions of a project from the log again: their personal data may be gone."""
+        for key in [key for key in self._lanes if key[0] == project]:
+            async with self._lane(key) as lane:
+                lane.state = lane.head = None
+
     def _forget_idle(self) -> None:
         while len(self._lanes) > self._kept:
             oldest = next(iter(self._lanes))
@@ -248,6 +254,12 @@ class Shell:
                 self._lanes.move_to_end(oldest)
                 return
             del self._lanes[oldest]
+
+
+def _folded(records: Sequence[Recorded]) -> Execution | None:
+    history = [fact for record in records for fact in record.facts]
+    # Of one that was deleted that may be all there is, or its beginning beside it.
+    return None if not history or isinstance(history[-1], ExecutionDeleted) else fold(history)
 
 
 def _took(command: Command, seconds: float) -> None:

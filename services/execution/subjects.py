@@ -56,6 +56,16 @@ def answer(key: ExecutionKey) -> Subject:
     return Subject.of(ADMISSION, "answer", *key)
 
 
+def told_of(key: ExecutionKey) -> list[Subject]:
+    """Where others say something of an execution: its launcher, the catalog, and who answers requests for it."""
+    return [
+        Subject.of(LAUNCHER, *key),
+        Subject.of(CATALOG, "answer", *key),
+        Subject.of(CATALOG, "lineage", *key),
+        answer(key),
+    ]
+
+
 def queue(place: tuple[str, str]) -> Subject:
     """The queue of a project and domain."""
     return Subject.of(ADMISSION, "queue", *place)

@@ -25,6 +25,11 @@ class MessageCache(Generic[M]):
         self._kept.move_to_end(key)
         return found[0]
 
+    def clear(self) -> None:
+        """Keep nothing any more."""
+        self._kept.clear()
+        self._bytes = 0
+
     def put(self, key: Hashable, message: M) -> None:
         """Keep a message; the least recently used ones make room."""
         size = message.ByteSize()

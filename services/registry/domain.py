@@ -5,7 +5,7 @@ have a life: a project, which version of a launch plan is active, and the descri
 state, an `evolve…` for one fact and decisions that give facts back; no facts means that nothing changes.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -83,6 +83,11 @@ def update_project(state: ProjectState | None, project: project_pb2.Project, now
     if merged == state.project:
         return []
     return [facts_pb2.ProjectUpdated(project=merged, updated_at=now)]
+
+
+def destroy_keys(project: str, key_ids: Sequence[str], reason: str, now: Timestamp) -> list[Message]:
+    """What was sealed with these keys of a project is to be readable for nobody."""
+    return [facts_pb2.KeyDestroyed(project=project, key_ids=key_ids, reason=reason, occurred_at=now)]
 
 
 def _without_domains(project: project_pb2.Project) -> project_pb2.Project:

@@ -7,9 +7,11 @@ reverse: the port stops taking calls and finishes those it has, then the project
 import asyncio
 from contextlib import AsyncExitStack
 
+from flightlog_archive import ArchivedEvents
 from flightlog_blobs import BlobStore
 from flightlog_log import Log
 from flightlog_read import Database, Projector
+from flightlog_read.shredding import Shredding
 from flightlog_rpc import RpcServer
 from flightlog_service import Ready, run_until_stopped, running
 from services.registry.api import methods
@@ -26,13 +28,14 @@ async def run(settings: Settings, ready: Ready) -> None:
     async with AsyncExitStack() as stack:
         blobs = BlobStore.open(settings.blobs)
         stack.push_async_callback(blobs.close)
-        log = await Log.connect(settings.log, blobs, name=SERVICE)
+        log = await Log.connect(settings.log, blobs, name=SERVICE, cold=ArchivedEvents(blobs))
         stack.push_async_callback(log.close)
         database = await Database.connect(settings.database)
         stack.push_async_callback(database.close)
         projector = Projector(database, log, RegistryProjection())
         store = Store(log, blobs, projector, Queries(database), settings.registry)
-        await stack.enter_async_context(running(projector.run()))
+        shredding = Shredding(log, database, SERVICE, [RegistryProjection()], [store.forget])
+        await stack.enter_async_context(running(projector.run(), shredding.run()))
         await store.register_default_projects()
         await projector.wait_until_serving()
         server = RpcServer(settings.rpc, SERVICE, methods(store))

@@ -322,6 +322,7 @@ _DETAILS: dict[str, Callable[[Any], str]] = {
     "ExecutionFailing": _of_error,
     "ExecutionFailed": _of_error,
     "AbortRequested": _abort,
+    "ExecutionDeleted": lambda fact: fact.reason,
     "NodeQueued": _queued,
     "DynamicPlanned": _planned,
     "ArrayPlanned": _array_planned,

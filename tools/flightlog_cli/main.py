@@ -101,6 +101,25 @@ def diff(
 
 
 @app.command()
+def at(
+    execution: Annotated[str, typer.Argument(help="Execution as `name` or `project/domain/name`.")],
+    moment: Annotated[
+        str,
+        typer.Argument(
+            help="A time (2026-01-31T12:00:00Z), a sequence (42), seconds since it was created (+1.5), "
+            "or the position of an envelope ('#3')."
+        ),
+    ],
+    data: Data = _DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """An execution with its nodes and attempts as they were at a moment."""
+    from .commands.at import at as run
+
+    _run(run(data, execution, moment, as_json=as_json))
+
+
+@app.command()
 def terminate(
     execution: Annotated[str, typer.Argument(help="Execution as `name` or `project/domain/name`.")],
     cause: Annotated[str, typer.Option(help="Why; clients see it.")] = "",
@@ -113,6 +132,30 @@ def terminate(
     from .commands.terminate import terminate as run
 
     _run(run(data, execution, cause=cause, force=force))
+
+
+@app.command()
+def delete(
+    execution: Annotated[str, typer.Argument(help="Execution as `name` or `project/domain/name`.")],
+    reason: Annotated[str, typer.Option(help="Why; it stays when all else is gone.")] = "",
+    data: Data = _DEFAULT_DATA,
+) -> None:
+    """Delete an execution that is over, with its data and events. What stays: that it was deleted, by whom and when."""
+    from .commands.delete import delete as run
+
+    _run(run(data, execution, reason=reason))
+
+
+@app.command()
+def shred(
+    project: Annotated[str, typer.Argument(help="Id of the project.")],
+    reason: Annotated[str, typer.Option(help="Why; it stays.")],
+    data: Data = _DEFAULT_DATA,
+) -> None:
+    """Destroy the keys of a project's personal data: nobody can read it any more, on the log or in the archive."""
+    from .commands.delete import shred as run
+
+    _run(run(data, project, reason=reason))
 
 
 @app.command()

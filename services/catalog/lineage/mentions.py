@@ -43,6 +43,11 @@ class ReuseRow(NamedTuple):
     sequence: int
 
 
+def is_deleted(recorded: Sequence[Message]) -> bool:
+    """Whether an envelope with these facts is the last one of a deleted execution: that fact has none beside it."""
+    return isinstance(recorded[-1], facts.ExecutionDeleted)
+
+
 def rows_of(execution: ExecutionKey, sequence: int, recorded: Sequence[Message]) -> Iterator[AddressRow | ReuseRow]:
     """The rows that one envelope of an execution adds. Most add none: nodes that the engine runs itself own nothing."""
     for fact in recorded:

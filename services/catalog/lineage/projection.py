@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from flightlog_log import Recorded, Subject
-from services.catalog.lineage.mentions import AddressRow, rows_of
+from services.catalog.lineage.mentions import AddressRow, is_deleted, rows_of
 
 INDEXED = 500
 """Characters of an address that are indexed; Postgres takes at most 2704 bytes."""
@@ -39,7 +39,16 @@ CREATE TABLE reuses (
     PRIMARY KEY (sequence, number)
 );
 CREATE INDEX reuses_source ON reuses (source_project, source_domain, source_name);
+-- Whoever deletes an execution finds its rows by these.
+CREATE INDEX addresses_execution ON addresses (execution_name, execution_project, execution_domain);
+CREATE INDEX reuses_execution ON reuses (execution_name, execution_project, execution_domain);
 """
+_EXECUTION_COLUMNS = ("execution_project", "execution_domain", "execution_name", "node_id")
+_ADDRESS_COLUMNS = ("sequence", "number", "address", "role", *_EXECUTION_COLUMNS)
+_SOURCE_COLUMNS = ("source_project", "source_domain", "source_name", "source_node_id")
+_REUSE_COLUMNS = ("sequence", "number", *_SOURCE_COLUMNS, *_EXECUTION_COLUMNS)
+COPIED: Mapping[str, Sequence[str]] = {"addresses": _ADDRESS_COLUMNS, "reuses": _REUSE_COLUMNS}
+"""All columns, by table."""
 # A parameter is a whole column.
 _ADD_ADDRESSES = """INSERT INTO addresses SELECT * FROM unnest(
     $1::bigint[], $2::integer[], $3::text[], $4::smallint[], $5::text[], $6::text[], $7::text[], $8::text[])"""
@@ -48,31 +57,76 @@ _ADD_REUSES = """INSERT INTO reuses SELECT * FROM unnest(
     $10::text[])"""
 
 
+_DELETE = """DELETE FROM {table} stored USING unnest($1::text[], $2::text[], $3::text[]) AS gone (project, domain, name)
+    WHERE stored.execution_project = project AND stored.execution_domain = domain AND stored.execution_name = name"""
+
+
 class LineageProjection:
-    """Follows the stream EXECUTION into the schema `lineage`. What it writes it never reads: rows are only added."""
+    """Follows the stream EXECUTION into the schema `lineage`. What it writes it never reads: rows are only added, until
+    their execution is deleted.
+    """
 
     name = "lineage"
     stream = "EXECUTION"
     version = 1
 
+    copied = COPIED
+    rows_stand_alone = True
+
     def ddl(self) -> str:
         """Tables and indexes, with unqualified names."""
         return _DDL
 
+    def aggregate(self, subject: str) -> Mentioned:
+        """What one envelope of an execution mentions."""
+        return Mentioned(subject)
+
     async def apply(self, connection: Any, batch: Sequence[Recorded]) -> None:
-        """Adds the rows of a batch: at most one statement for each table."""
+        """Adds the rows of a batch: at most one statement for each table. Those of a deleted execution go."""
+        deleted = {Subject.parse(recorded.subject).parts for recorded in batch if is_deleted(recorded.facts)}
+        if deleted:
+            batch = [recorded for recorded in batch if Subject.parse(recorded.subject).parts not in deleted]
+            for table in COPIED:
+                await connection.execute(_DELETE.format(table=table), *zip(*deleted, strict=True))
         addresses: list[tuple[Any, ...]] = []
         reuses: list[tuple[Any, ...]] = []
         for recorded in batch:
-            project, domain, name = Subject.parse(recorded.subject).parts
-            rows = rows_of((project, domain, name), recorded.sequence, recorded.facts)
-            for number, row in enumerate(rows):
-                place = (row.sequence, number)
-                if not isinstance(row, AddressRow):
-                    reuses.append((*place, *row.source, row.source_node, *row.execution, row.node_id))
-                elif "\0" not in row.address:
-                    addresses.append((*place, row.address, int(row.role), *row.execution, row.node_id))
+            for table, row in _rows(recorded):
+                (addresses if table == "addresses" else reuses).append(row)
         if addresses:
             await connection.execute(_ADD_ADDRESSES, *zip(*addresses, strict=True))
         if reuses:
             await connection.execute(_ADD_REUSES, *zip(*reuses, strict=True))
+
+
+class Deleted(Exception):
+    """An execution's rows are to go, which others have made."""
+
+
+class Mentioned:
+    """The rows of one envelope, for tables that are filled from the start of the log."""
+
+    over = True
+
+    def __init__(self, subject: str) -> None:
+        self._rows: list[tuple[str, tuple[Any, ...]]] = []
+
+    def apply(self, recorded: Recorded) -> None:
+        """Takes the envelope in. Raises `Deleted` for one that takes rows away: this is done the long way."""
+        if is_deleted(recorded.facts):
+            raise Deleted(recorded.subject)
+        self._rows += _rows(recorded)
+
+    def rows(self) -> Iterable[tuple[str, Sequence[object]]]:
+        """By table."""
+        return self._rows
+
+
+def _rows(recorded: Recorded) -> Iterable[tuple[str, tuple[Any, ...]]]:
+    project, domain, name = Subject.parse(recorded.subject).parts
+    for number, row in enumerate(rows_of((project, domain, name), recorded.sequence, recorded.facts)):
+        place = (row.sequence, number)
+        if not isinstance(row, AddressRow):
+            yield "reuses", (*place, *row.source, row.source_node, *row.execution, row.node_id)
+        elif "\0" not in row.address:
+            yield "addresses", (*place, row.address, int(row.role), *row.execution, row.node_id)

@@ -169,6 +169,14 @@ class SetSignal:
     principal: str
 
 
+@dataclass(frozen=True, slots=True)
+class DeleteExecution:
+    """Delete the execution, which must be over. Nothing follows it."""
+
+    reason: str
+    principal: str
+
+
 Command = (
     CreateExecution
     | StartExecution
@@ -183,6 +191,7 @@ Command = (
     | ChangeState
     | AwaitSignal
     | SetSignal
+    | DeleteExecution
 )
 
 
@@ -308,6 +317,7 @@ class Refusal(Enum):
     ALREADY_EXISTS = "already exists"
     NOT_FOUND = "not found"
     ALREADY_TERMINAL = "already in a terminal phase"
+    NOT_OVER = "not over yet"
     UNKNOWN_SIGNAL = "signal does not exist"
     WRONG_TYPE = "of another type"
 

@@ -25,6 +25,7 @@ from services.execution.engine.commands import (
     Context,
     CreateExecution,
     Decision,
+    DeleteExecution,
     FireTimer,
     MoveSlots,
     ObserveAttempt,
@@ -54,7 +55,7 @@ def decide(state: Execution | None, command: Command, context: Context) -> Decis
     if isinstance(command, CreateExecution):
         return _create(state, command)
     if state is None:
-        if isinstance(command, TerminateExecution | ChangeState | AwaitSignal | SetSignal):
+        if isinstance(command, TerminateExecution | ChangeState | AwaitSignal | SetSignal | DeleteExecution):
             raise Refused(Refusal.NOT_FOUND)
         return Decision((), (), {})
     turn = Turn(state, context)
@@ -100,6 +101,8 @@ def _obey(turn: Turn, command: Command) -> None:
         case SetSignal():
             gates.set_signal(turn, command)
             graph.settle(turn)
+        case DeleteExecution():
+            _delete(turn, command)
         case CreateExecution():
             pass
 
@@ -165,3 +168,9 @@ def _terminate(turn: Turn, command: TerminateExecution) -> None:
     if command.force:
         failure.abandon(turn)
     graph.settle(turn)
+
+
+def _delete(turn: Turn, command: DeleteExecution) -> None:
+    if not turn.state.phase.terminal:
+        raise Refused(Refusal.NOT_OVER)
+    turn.emit(facts.ExecutionDeleted(reason=command.reason, principal=command.principal, occurred_at=turn.now))

@@ -110,6 +110,10 @@ def _execution_aborted(state: Execution, _: facts.ExecutionAborted) -> Execution
     return replace(state, phase=ExecutionPhase.ABORTED)
 
 
+def _execution_deleted(state: Execution, _: facts.ExecutionDeleted) -> Execution:
+    return replace(state, deleted=True)
+
+
 def _node_queued(state: Execution, fact: facts.NodeQueued) -> Execution:
     known = state.nodes.get(fact.node_id)
     if known is not None and known.phase == NodePhase.ASKING:
@@ -486,6 +490,7 @@ _CHANGES: dict[type[Message], Callable[[Execution, Any], Execution]] = {
     facts.ExecutionSucceeded: _execution_succeeded,
     facts.ExecutionFailed: _execution_failed,
     facts.ExecutionAborted: _execution_aborted,
+    facts.ExecutionDeleted: _execution_deleted,
     facts.CacheAsked: _cache_asked,
     facts.NodeQueued: _node_queued,
     facts.NodeStarted: _node_started,

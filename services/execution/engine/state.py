@@ -300,6 +300,8 @@ class Execution:
     asked: int = 0
     # Of the root of a tree: places that executions below it have asked for.
     lent: Map[SlotKey, SlotState] = field(default_factory=Map)
+    # Nobody is to see anything of it any more.
+    deleted: bool = False
     # While FAILING, and after: the error the execution ends with.
     error: ExecutionError | None = None
     failed_node_id: str = ""

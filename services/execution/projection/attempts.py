@@ -145,7 +145,8 @@ def _tell(
     """What runs the attempt, and what that says of it."""
     if fact.plugin:
         closure.metadata.plugin_identifier = fact.plugin
-    custom_info.merge(closure.custom_info, fact.custom_info)
+    if fact.HasField("custom_info"):
+        custom_info.merge(closure.custom_info, fact.custom_info)
 
 
 def _show_usage(closure: TaskExecutionClosure, usage: Usage) -> None:
@@ -170,6 +171,8 @@ def _explain(closure: TaskExecutionClosure, reason: str, at: Timestamp) -> None:
 
 def _merge_logs(closure: TaskExecutionClosure, latest: Sequence[TaskLog]) -> None:
     """Some links show only before, some only until the end."""
+    if not latest and not closure.logs:
+        return
     kept = [log for log in task_logs.merged(closure.logs, latest) if _shows(log, closure.phase)]
     del closure.logs[:]
     closure.logs.extend(kept)

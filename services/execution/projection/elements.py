@@ -105,6 +105,8 @@ def concerns(rows: Rows, at: At, fact: Message) -> bool:
     """Whether a fact is about an element of an array."""
     if isinstance(fact, facts.NodeQueued):
         return fact.HasField("element")
+    if not rows.latest_elements:
+        return False
     return (at.key, getattr(fact, "node_id", "")) in rows.latest_elements
 
 
@@ -189,6 +191,8 @@ def _moved(
     row.message.phase = phase
     if said is not None:
         custom_info.merge(row.message.custom_info, said)
+    if not logs:
+        return
     latest = [TaskLog.FromString(log.SerializeToString()) for log in logs]
     for log in latest:
         log.name = f"{log.name}-{row.message.index}"

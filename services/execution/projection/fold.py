@@ -68,13 +68,25 @@ def execution_key(subject: str) -> ExecutionKey:
     return project, domain, name
 
 
+def is_deleted(recorded: Recorded) -> bool:
+    """Whether an envelope is the last one of an execution that was deleted: that fact has none beside it."""
+    return isinstance(recorded.facts[-1], facts.ExecutionDeleted)
+
+
 def apply(rows: Rows, recorded: Recorded) -> None:
     """Folds one envelope in; facts that a row already contains are passed over.
 
     Raises:
         RowMissing: a fact refers to a row that is neither loaded nor made by this batch.
     """
-    key = execution_key(recorded.subject)
+    apply_to(rows, execution_key(recorded.subject), recorded)
+
+
+def apply_to(rows: Rows, key: ExecutionKey, recorded: Recorded) -> None:
+    """As `apply`, for an execution whose key is known. Raises as it does."""
+    if is_deleted(recorded):
+        rows.drop(key)
+        return
     for index, fact in enumerate(recorded.facts):
         at = At(key, recorded.sequence, index)
         change = _CHANGES.get(type(fact))

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 from flightlog_log import Recorded
 from services.execution.projection import fold
+from services.execution.projection.in_memory import COPIED, ExecutionInMemory
 from services.execution.projection.rows import NodeKey, Row, Rows, TaskKey
 from services.execution.projection.signals import SIGNALS
 from services.execution.projection.tables import (
@@ -25,6 +26,10 @@ _LOAD_TASKS, _UPSERT_TASKS = TASK_EXECUTIONS.load(), TASK_EXECUTIONS.upsert()
 _LOAD_SIGNALS, _UPSERT_SIGNALS = SIGNALS.load(), SIGNALS.upsert()
 # All attempts of an element: its key is theirs without the last part.
 _LOAD_ELEMENTS, _UPSERT_ELEMENTS = ARRAY_ELEMENTS.load(-1), ARRAY_ELEMENTS.upsert()
+_DELETES = tuple(
+    table.delete(len(EXECUTIONS.key))
+    for table in (EXECUTIONS, NODE_EXECUTIONS, TASK_EXECUTIONS, SIGNALS, ARRAY_ELEMENTS)
+)
 
 
 class ExecutionProjection:
@@ -34,9 +39,16 @@ class ExecutionProjection:
     stream = "EXECUTION"
     version = 5
 
+    copied = COPIED
+    rows_stand_alone = False
+
     def ddl(self) -> str:
         """Tables and indexes, with unqualified names."""
         return DDL
+
+    def aggregate(self, subject: str) -> ExecutionInMemory:
+        """An execution of which no envelope has been folded yet."""
+        return ExecutionInMemory(subject)
 
     async def apply(self, connection: Any, batch: Sequence[Recorded]) -> None:
         """Folds a batch into the tables: at most one load and one write per table, whatever the batch holds.
@@ -44,6 +56,10 @@ class ExecutionProjection:
         Raises:
             RowMissing: an execution's history lacks its beginning.
         """
+        deleted = {fold.execution_key(recorded.subject) for recorded in batch if fold.is_deleted(recorded)}
+        if deleted:
+            batch = [recorded for recorded in batch if fold.execution_key(recorded.subject) not in deleted]
+            await _delete(connection, deleted)
         rows = await _load(connection, fold.needs(batch))
         for recorded in batch:
             fold.apply(rows, recorded)
@@ -52,6 +68,12 @@ class ExecutionProjection:
         await _write(connection, TASK_EXECUTIONS, _UPSERT_TASKS, rows.tasks.values())
         await _write(connection, SIGNALS, _UPSERT_SIGNALS, rows.signals.values())
         await _write(connection, ARRAY_ELEMENTS, _UPSERT_ELEMENTS, rows.elements.values())
+
+
+async def _delete(connection: Any, keys: Iterable[ExecutionKey]) -> None:
+    columns = tuple(zip(*keys, strict=True))
+    for statement in _DELETES:
+        await connection.execute(statement, *columns)
 
 
 async def _load(connection: Any, needs: fold.Needs) -> Rows:

@@ -7,7 +7,7 @@ is one place that says what a fact does.
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from flyteidl.admin.execution_pb2 import Execution, ExecutionState
 from flyteidl.admin.node_execution_pb2 import NodeExecution
@@ -97,8 +97,7 @@ class SignalRow(Row):
     updated_at: datetime = datetime.min
 
 
-@dataclass(frozen=True, slots=True)
-class At:
+class At(NamedTuple):
     """Where a fact stands: its execution, its envelope's sequence, its index in the envelope."""
 
     key: ExecutionKey
@@ -148,9 +147,23 @@ class Rows:
         known = self.latest_elements.get((execution, node_id), 0)
         self.latest_elements[execution, node_id] = max(known, attempt)
 
+    def drop(self, execution: ExecutionKey) -> None:
+        """Drops all rows of an execution."""
+        self.executions.pop(execution, None)
+        _drop(self.nodes, execution)
+        _drop(self.tasks, execution)
+        _drop(self.signals, execution)
+        _drop(self.elements, execution)
+        _drop(self.latest_elements, execution)
+
     def signal(self, at: At, key: SignalKey) -> SignalRow | None:
         """The signal's row to change; None when it already contains this envelope."""
         return _current(self.signals.get(key), at, f"signal {key[1]}")
+
+
+def _drop(rows: dict[Any, Any], execution: ExecutionKey) -> None:
+    for key in [key for key in rows if key[0] == execution]:
+        del rows[key]
 
 
 def _current(row: _R | None, at: At, what: str) -> _R | None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -59,6 +59,12 @@ class Table(Generic[R]):
     columns: Mapping[str, str]
     values: Callable[[R], tuple[Any, ...]]
     restore: Callable[[Mapping[str, Any]], R]
+    _list: int | None = field(init=False, default=None)
+    """Which column holds a list, if one does."""
+
+    def __post_init__(self) -> None:
+        lists = [index for index, kind in enumerate(self.columns.values()) if kind == "text[]"]
+        object.__setattr__(self, "_list", lists[0] if lists else None)
 
     def upsert(self) -> str:
         """One statement for any number of rows: a parameter is a whole column. A row never goes back in time."""
@@ -70,12 +76,6 @@ class Table(Generic[R]):
             f"WHERE {self.name}.sequence < excluded.sequence"
         )
 
-    def load(self, parts: int | None = None) -> str:
-        """The stored rows of given keys; a parameter is one column of the keys, or of their first parts."""
-        key = self.key[:parts]
-        arrays = ", ".join(f"${index}::{self.columns[name]}[]" for index, name in enumerate(key, start=1))
-        names = ", ".join(key)
-        return f"SELECT * FROM {self.name} JOIN unnest({arrays}) AS wanted ({names}) USING ({names})"
     def given(self, first: int) -> str:
         """Rows that a statement gets as its parameters, from number `first` on, as a query."""
         names = ", ".join(self.columns)
@@ -86,6 +86,19 @@ class Table(Generic[R]):
         )
         return f"SELECT {columns} FROM unnest({arrays}) AS given ({names})"
 
+    def load(self, parts: int | None = None) -> str:
+        """The stored rows of given keys; a parameter is one column of the keys, or of their first parts."""
+        key = self.key[:parts]
+        arrays = ", ".join(f"${index}::{self.columns[name]}[]" for index, name in enumerate(key, start=1))
+        names = ", ".join(key)
+        return f"SELECT * FROM {self.name} JOIN unnest({arrays}) AS wanted ({names}) USING ({names})"
+
+    def delete(self, parts: int) -> str:
+        """Deletes all rows with the given first parts of a key; a parameter is one column of them."""
+        key = self.key[:parts]
+        arrays = ", ".join(f"${index}::{self.columns[name]}[]" for index, name in enumerate(key, start=1))
+        same = " AND ".join(f"stored.{name} = gone.{name}" for name in key)
+        return f"DELETE FROM {self.name} stored USING unnest({arrays}) AS gone ({', '.join(key)}) WHERE {same}"
 
     def parameters(self, rows: Iterable[R]) -> Sequence[tuple[Any, ...]]:
         """The parameters of `upsert` or `given`: the rows turned into columns."""

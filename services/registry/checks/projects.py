@@ -3,6 +3,7 @@
 from flyteidl.admin import project_pb2
 
 from flightlog_types import require_project_id, validate_labels, validation
+from flightlog_types.retention import retention_of
 from services.registry.refusals import invalid
 
 MAX_NAME = 64
@@ -30,6 +31,7 @@ def check_project_update(project: project_pb2.Project) -> None:
     validation.require_max_length(project.name, "project_name", MAX_NAME)
     validation.require_max_length(project.description, "project_description", MAX_DESCRIPTION)
     validate_labels(project.labels.values)
+    retention_of(project.labels.values, None)
     if project.domains:
         raise invalid(
             "Domains are currently only set system wide. Please retry without domains included in your request."

@@ -17,6 +17,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from immutables import Map
 
 from flightlog_protos.scheduler.v1.deliveries_pb2 import (
+    DeliveriesForgotten,
     DeliveryFailed,
     DeliveryMade,
     DeliveryParked,
@@ -59,6 +60,8 @@ class Queue:
     first: int = 0
     """No place before this one waits."""
     last: int = 0
+    forgotten: bool = False
+    """Its execution is deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +131,8 @@ def evolve(queue: Queue, fact: Message) -> Queue:
                 reached=item.reached.union(fact.reached),
             )
             return _done(queue, fact.event_id, parked)
+        case DeliveriesForgotten():
+            return Queue(forgotten=True)
         case _:
             return queue
 
@@ -157,6 +162,8 @@ def enqueue(queue: Queue, deliveries: Sequence[DeliveryQueued]) -> tuple[Message
     those that still wait.
     """
     facts: list[Message] = []
+    if queue.forgotten:
+        return ()
     for fact in deliveries:
         known = queue.items.get(fact.event_id)
         if known is None or (fact.replay and known.state is not State.WAITING):
@@ -169,6 +176,11 @@ def retry(queue: Queue, event_ids: Iterable[str], at: Timestamp) -> tuple[Messag
     """What follows from asking for further tries: the parked ones among them wait again."""
     wanted = frozenset(event_ids)
     return tuple(DeliveryRetried(event_id=event_id, occurred_at=at) for event_id in parked(queue) if event_id in wanted)
+
+
+def forget(queue: Queue, at: Timestamp) -> tuple[Message, ...]:
+    """What follows from the deletion of its execution; nothing, the second time."""
+    return () if queue.forgotten else (DeliveriesForgotten(occurred_at=at),)
 
 
 def settle(queue: Queue, event_id: str, outcome: Outcome, at: datetime, policy: Policy) -> tuple[Message, ...]:

@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 
 from flightlog_log import Recorded
 from flightlog_protos.scheduler.v1.deliveries_pb2 import (
+    DeliveriesForgotten,
     DeliveryFailed,
     DeliveryMade,
     DeliveryParked,
@@ -80,6 +81,10 @@ LOAD = (
     f"USING ({', '.join(_KEY)})"
 )
 
+DELETE = """DELETE FROM deliveries stored USING unnest($1::text[], $2::text[], $3::text[], $4::text[])
+    AS gone (sink, project, domain, execution) WHERE stored.project = gone.project AND stored.domain = gone.domain
+    AND stored.execution = gone.execution AND stored.sink = gone.sink"""
+
 _Key = tuple[str, str, str, str, str]
 
 
@@ -126,7 +131,12 @@ class DeliveryProjection:
         return DDL
 
     async def apply(self, connection: Any, batch: Sequence[Recorded]) -> None:
-        """Folds a batch with one load and one write."""
+        """Folds a batch with one load and one write. The rows of a deleted execution go."""
+        gone = {recorded.subject for recorded in batch if isinstance(recorded.facts[-1], DeliveriesForgotten)}
+        if gone:
+            batch = [recorded for recorded in batch if recorded.subject not in gone]
+            keys = [key for subject in gone if (key := subjects.key_of(subject)) is not None]
+            await connection.execute(DELETE, *zip(*keys, strict=True))
         changes = [
             (key, recorded.sequence, index, fact)
             for recorded in batch

@@ -45,6 +45,17 @@ class Queues:
         wanted, now = frozenset(event_ids), self.now()
         return len(await self.change(key, lambda queue: delivery.retry(queue, wanted, now), cause))
 
+    async def forget(self, key: QueueKey, cause: Cause) -> None:
+        """Empty a queue for good, because its execution is deleted."""
+        now = self.now()
+        await self.change(key, lambda queue: delivery.forget(queue, now), cause)
+
+    async def reload(self, project: str) -> None:
+        """Read a project's queues from the log again: their personal data may be gone."""
+        for key in [key for key in self._kept if key.project == project]:
+            _, queue = self._kept.pop(key)
+            self._items -= len(queue.items)
+
     async def change(
         self, key: QueueKey, decide: Callable[[Queue], Sequence[Message]], cause: Cause
     ) -> Sequence[Message]:

@@ -15,6 +15,7 @@ from flightlog_rpc import CallContext
 from services.scheduler.deliveries.api import DeliveryApi
 from services.scheduler.deliveries.delivery import Policy
 from services.scheduler.deliveries.executions import Executions
+from services.scheduler.deliveries.forgetting import Forgetting
 from services.scheduler.deliveries.lineage import Lineage
 from services.scheduler.deliveries.projection import DeliveryProjection
 from services.scheduler.deliveries.queries import Reads
@@ -50,7 +51,9 @@ class Deliveries:
         policy = Policy(settings.most_tries, settings.first_pause, settings.longest_pause)
         self.projector = Projector(database, log, DeliveryProjection())
         self._followed = [following for _, following in followed]
+        self._queues = queues
         self._working = [
+            Forgetting(log, queues).run,
             *(following.run for following in self._followed),
             *(Sender(log, queues, sink, policy, clock).run for sink in sinks),
         ]
@@ -68,6 +71,10 @@ class Deliveries:
             group.create_task(self.projector.run())
             for work in self._working:
                 group.create_task(work())
+
+    async def forget(self, project: str) -> None:
+        """Forget what is in memory of a project's personal data."""
+        await self._queues.reload(project)
 
     def methods(self) -> Mapping[str, Callable[[Any, CallContext], Awaitable[Message]]]:
         """DeliveryService."""

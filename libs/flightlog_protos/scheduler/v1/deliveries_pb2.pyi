@@ -102,6 +102,12 @@ class DeliveryRetried(_message.Message):
     occurred_at: _timestamp_pb2.Timestamp
     def __init__(self, event_id: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
+class DeliveriesForgotten(_message.Message):
+    __slots__ = ("occurred_at",)
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    occurred_at: _timestamp_pb2.Timestamp
+    def __init__(self, occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
 class DeliveriesBegan(_message.Message):
     __slots__ = ("stream", "after", "occurred_at")
     STREAM_FIELD_NUMBER: _ClassVar[int]

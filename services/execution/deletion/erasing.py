@@ -1,0 +1,139 @@
+"""What becomes of a deleted execution: a durable reaction to ExecutionDeleted that erases all the rest of it.
+
+It waits until every other durable consumer has dealt with the execution's last envelopes: who is to be told of its end,
+or has to look into its history once more, does so before. Every step may be done again, and is when this dies on the
+way: first the data, for which the history is needed, then the history, from its end to its beginning.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from google.protobuf.message import Message
+from prometheus_client import Counter
+
+from flightlog_blobs import BlobError, BlobRefused, BlobStore
+from flightlog_log import Log, LogUnavailable, Recorded, Subject, encode_token
+from flightlog_protos.execution.v1.facts_pb2 import ExecutionDeleted
+from services.execution import subjects
+from services.execution.deletion.belongings import Belongings, belongings, namesakes
+from services.execution.subjects import ExecutionKey
+
+DURABLE = "deletion-execution"
+"""Consumers with such a name wait for all others, and for none of their own kind."""
+_KIND = "deletion-"
+_AT_ONCE = 8
+_DELETES_AT_ONCE = 32
+_LOOK_SECONDS = 0.5
+_log = structlog.get_logger(__name__)
+_erased = Counter("flightlog_executions_erased_total", "Deleted executions of which nothing is left but that they were")
+_messages = Counter("flightlog_erased_messages_total", "Messages on the log that were erased with their executions")
+
+
+class Erasing:
+    """Erases what is deleted.
+
+    Args:
+        domains: of the installation.
+        longest_wait: for consumers that are not there; then it is erased all the same.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        blobs: BlobStore,
+        domains: Sequence[str],
+        longest_wait: timedelta,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._log = log
+        self._blobs = blobs
+        self._domains = domains
+        self._longest_wait = longest_wait
+        self._clock = clock
+        self._looking = asyncio.Lock()
+        self._seen_at = 0.0
+        self._seen: dict[int, list[str]] = {}
+
+    async def run(self) -> None:
+        """Erase until cancelled."""
+        facts = frozenset({ExecutionDeleted.DESCRIPTOR.name})
+        await self._log.consume(subjects.EXECUTION, DURABLE, self.take, facts=facts, max_in_flight=_AT_ONCE)
+
+    async def take(self, recorded: Recorded) -> None:
+        """Erase everything of one execution but this envelope.
+
+        Raises `LogUnavailable` as long as others need it, or while the object store cannot be reached: it comes again.
+        """
+        await self._await_others(recorded)
+        project, domain, name = Subject.parse(recorded.subject).parts
+        key = (project, domain, name)
+        try:
+            await self._erase_data(key, recorded)
+        except BlobError as error:
+            raise LogUnavailable(f"data of execution {'/'.join(key)}: {error}") from error
+        told = subjects.told_of(key)
+        count = sum([await self._log.erase(subject) for subject in told])
+        count += await self._log.erase(recorded.subject, before=recorded.sequence)
+        count += await self._log.erase_parked([recorded.subject, *told])
+        _messages.inc(count)
+        _erased.inc()
+        _log.info("execution.erased", execution="/".join(key), messages=count)
+
+    async def _await_others(self, recorded: Recorded) -> None:
+        if self._clock() - recorded.recorded_at > self._longest_wait:
+            return
+        behind = [name for name in await self._behind(recorded.sequence) if not name.startswith(_KIND)]
+        if behind:
+            raise LogUnavailable(f"{recorded.subject} is still needed by {', '.join(behind)}")
+
+    async def _behind(self, sequence: int) -> list[str]:
+        """Consumers that are behind; asked for at most every half second, however many executions go at once."""
+        async with self._looking:
+            now = asyncio.get_running_loop().time()
+            if now - self._seen_at > _LOOK_SECONDS:
+                self._seen, self._seen_at = {}, now
+            if sequence not in self._seen:
+                self._seen[sequence] = await self._log.consumers_behind(subjects.EXECUTION, sequence)
+            return self._seen[sequence]
+
+    async def _erase_data(self, key: ExecutionKey, recorded: Recorded) -> None:
+        own = await self._belongings(recorded.subject)
+        if not own.folders and not own.objects:
+            return
+        for other in await self._others(key, recorded.subject):
+            own = own.without(await self._belongings(other))
+        uris = sorted(own.objects)
+        for folder in sorted(own.folders):
+            try:
+                entries = await self._blobs.entries(folder)
+            except BlobRefused as error:
+                # A place that this installation has no right to is its owner's business.
+                _log.warning("data.not_erased", folder=folder, reason=str(error))
+                continue
+            uris += [f"{folder}/{entry.name}" for entry in entries]
+        for start in range(0, len(uris), _DELETES_AT_ONCE):
+            await asyncio.gather(*(self._blobs.delete(uri) for uri in uris[start : start + _DELETES_AT_ONCE]))
+
+    async def _belongings(self, subject: str) -> Belongings:
+        return belongings(_facts(await self._log.load(subject)))
+
+    async def _others(self, key: ExecutionKey, own: str) -> list[str]:
+        """Subjects of executions that may have folders of the same names.
+
+        What tasks write lies below the execution's name alone (`services/execution/engine/attempts.py`).
+        """
+        pattern = f"execution.*.*.*.{encode_token(key[2])}"
+        found = set(await self._log.subjects(subjects.EXECUTION, pattern))
+        for other in namesakes(key, self._domains):
+            subject = subjects.execution(other)
+            if subject is not None and await self._log.last_sequence(subject):
+                found.add(str(subject))
+        return sorted(found - {own})
+
+
+def _facts(records: Iterable[Recorded]) -> Iterable[Message]:
+    return (fact for record in records for fact in record.facts)
