@@ -10,6 +10,7 @@ async for messages in archive.read("EXECUTION", after=0):
 """
 
 from .archive import FOLDER, STREAMS, Archive
+from .cold import ArchivedEvents
 from .errors import ArchiveError, ArchiveTaken, ManifestDamaged, SegmentDamaged, SegmentMissing
 from .manifest import Erased, Erasing, Manifest, Segment, link
 
@@ -19,6 +20,7 @@ __all__ = [
     "Archive",
     "ArchiveError",
     "ArchiveTaken",
+    "ArchivedEvents",
     "Erased",
     "Erasing",
     "Manifest",

@@ -38,11 +38,17 @@ class Archive:
     `BlobError` when the object store cannot be reached.
     """
 
-    def __init__(self, blobs: BlobStore, root: str = "") -> None:
-        """`root` is the folder of the archive as `s3://<bucket>/<key>`; without it the usual one of our bucket."""
+    def __init__(self, blobs: BlobStore, root: str = "", *, remembers: bool = False) -> None:
+        """`root` is the folder of the archive as `s3://<bucket>/<key>`; without it the usual one of our bucket.
+
+        With `remembers`, the last file that was read stays in memory; it was checked when it was fetched, not since.
+        """
+        self._remembers = remembers
         self.blobs = blobs
         self.root = root.rstrip("/") or blobs.uri(*FOLDER.split("/"))
         self._indexes: OrderedDict[str, SubjectIndex | None] = OrderedDict()
+        # Who reads a page at a time asks for the same file again and again.
+        self._latest: tuple[str, str, bytes] = ("", "", b"")
 
     def uri(self, stream: str, name: str = MANIFEST) -> str:
         """Where an object of a stream is."""
@@ -62,15 +68,28 @@ class Archive:
             raise ManifestDamaged(f"{self.uri(stream)} is the manifest of {manifest.stream}")
         return manifest, sha256(data).digest()
 
+    async def segments_without_manifest(self, stream: str) -> int:
+        """How many segments of a stream are there although no manifest is: what is left when that was lost.
+
+        The first one of a stream may be there for a moment before its manifest.
+        """
+        folder = self.uri(stream, "").rstrip("/")
+        names = [entry.name for entry in await self.blobs.entries(folder)]
+        return 0 if MANIFEST in names else sum(name.endswith(".parquet") for name in names)
+
     async def segment(self, stream: str, segment: Segment) -> bytes:
         """The file of a segment, checked against the manifest. Raises `SegmentMissing`, `SegmentDamaged`."""
         from .segments import check_file
 
         uri = self.uri(stream, segment.key)
+        if self._latest[:2] == (uri, segment.sha256):
+            return self._latest[2]
         data = await self.blobs.get_or_none(uri)
         if data is None:
             raise SegmentMissing(uri, "it is not in the object store")
         await asyncio.to_thread(check_file, segment, data, uri)
+        if self._remembers:
+            self._latest = (uri, segment.sha256, data)
         return data
 
     async def read(self, stream: str, *, after: int, until: int | None = None) -> AsyncIterator[list[Archived]]:

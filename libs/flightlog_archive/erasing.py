@@ -17,7 +17,7 @@ import pyarrow as pa
 from flightlog_log import Subject
 
 from .manifest import Erasing
-from .schema import ACTOR, ERASED, SCHEMA
+from .schema import ACTOR, ERASED, SCHEMA, subjects_of
 
 DELETED: Final = "ExecutionDeleted"
 """The fact that has the archive forget what was before it."""
@@ -45,7 +45,9 @@ def elsewhere(erasing: Erasing) -> list[tuple[str, Erasing]]:
         Subject.of("CATALOG", "lineage", *parts),
         Subject.of("ADMISSION", "answer", *parts),
     )
-    return [(subject.stream, Erasing(str(subject), _ANY, erasing.reason)) for subject in subjects]
+    found = [(subject.stream, Erasing(str(subject), _ANY, erasing.reason)) for subject in subjects]
+    parked = [("PARKED", Erasing(subject, _ANY, erasing.reason)) for subject in (erasing.subject, *map(str, subjects))]
+    return [*found, *parked]
 
 
 def erased_rows(table: pa.Table, wanted: Sequence[Erasing]) -> tuple[pa.Table, list[tuple[str, int, int]]]:
@@ -57,7 +59,7 @@ def erased_rows(table: pa.Table, wanted: Sequence[Erasing]) -> tuple[pa.Table, l
     reasons: list[str | None] = []
     subjects: dict[str, set[str]] = {}
     messages: Counter[str] = Counter()
-    columns = zip(table["subject"].to_pylist(), table["sequence"].to_pylist(), table["erased"].to_pylist(), strict=True)
+    columns = zip(subjects_of(table), table["sequence"].to_pylist(), table["erased"].to_pylist(), strict=True)
     for subject, sequence, erased in columns:
         order = orders.get(subject)
         if order is None or sequence >= order.before or erased is not None:

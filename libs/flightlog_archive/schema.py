@@ -17,6 +17,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from flightlog_log import Raw, Subject, Undecodable
 from flightlog_log.envelopes import parse_envelope, unpack, unpack_list
+from flightlog_protos.log.v1.envelope_pb2 import Parked
+from flightlog_types.aggregates import aggregate_of
 
 _TIME = pa.timestamp("us", tz="UTC")
 
@@ -30,6 +32,7 @@ SCHEMA = pa.schema(
         pa.field("project", pa.string()),
         pa.field("domain", pa.string()),
         pa.field("name", pa.string()),
+        pa.field("version", pa.string()),
         pa.field("event_id", pa.string()),
         pa.field("position", pa.int64()),
         pa.field("occurred_at", _TIME),
@@ -60,13 +63,10 @@ ERASED = ("facts", "message", "payload", "headers", "unreadable", "traceparent")
 ACTOR = tuple(name for name in SCHEMA.names if name.startswith("actor_"))
 
 REPEATING = [
-    *("stream", "subject", "kind", "project", "domain", "name", "correlation_id", *ACTOR),
+    *("stream", "subject", "kind", "project", "domain", "name", "version", "correlation_id", *ACTOR),
     *("parts.list.element", "fact_types.list.element", "facts.list.element.type", "headers.key_value.key", "erased"),
 ]
 """Columns whose values come again and again: they are worth a dictionary."""
-
-# Streams whose aggregates are executions; the others' names begin with what kind of aggregate it is.
-_OF_EXECUTIONS = frozenset({"EXECUTION", "LAUNCHER"})
 
 
 def record_batch(stream: str, messages: Sequence[Raw], payloads: Mapping[int, bytes | str]) -> pa.RecordBatch:
@@ -98,12 +98,22 @@ def _row(stream: str, message: Raw, payload: bytes | str | None) -> dict[str, An
 
 def _named(stream: str, subject: str) -> dict[str, Any]:
     try:
-        parts = list(Subject.parse(subject).parts)
+        parts = Subject.parse(subject).parts
     except ValueError:
         return {"parts": subject.split(".")[1:]}
-    kind, place = (None, parts) if stream in _OF_EXECUTIONS else (parts[0], parts[1:])
-    project, domain, name = (*place, None, None, None)[:3]
-    return {"parts": parts, "kind": kind, "project": project, "domain": domain, "name": name}
+    named = aggregate_of(stream, parts)
+    return {"parts": list(parts)} | {name: value or None for name, value in named._asdict().items()}
+
+
+def subjects_of(table: pa.Table) -> list[str]:
+    """Whose message each row has: its subject, or that of the message that was parked."""
+    subjects: list[str] = table["subject"].to_pylist()
+    if not subjects or table["stream"][0].as_py() != "PARKED":
+        return subjects
+    return [
+        subject if message is None else Parked.FromString(message).subject or subject
+        for subject, message in zip(subjects, table["message"].to_pylist(), strict=True)
+    ]
 
 
 def _said(data: bytes, payload: bytes | str | None) -> dict[str, Any]:

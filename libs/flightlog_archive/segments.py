@@ -21,7 +21,7 @@ import pyarrow.parquet
 
 from .errors import SegmentDamaged
 from .manifest import Segment, link
-from .schema import REPEATING, SCHEMA
+from .schema import REPEATING, SCHEMA, subjects_of
 
 # Their functions are made when they are imported, and the types of their arguments are not the documented ones.
 pc: Any = pyarrow.compute
@@ -101,7 +101,7 @@ def close(batches: Sequence[pa.RecordBatch], chain: bytes, *, key: str = "") -> 
         recorded_until=recorded["max"],
         erased=len(sequences) - table["erased"].null_count,
     )
-    return Closed(segment, data, index_of(set(table["subject"].to_pylist())))
+    return Closed(segment, data, index_of(subjects_of(table)))
 
 
 def name_of(first: int, last: int, revision: int = 0) -> str:
@@ -161,7 +161,8 @@ def messages_of(
     """
     try:
         file = pq.ParquetFile(pa.BufferReader(data))
-        for batch in file.iter_batches(batch_size=_BATCH, columns=_WANTED):
+        groups = [group for group in range(file.num_row_groups) if _last_of(file, group) > after]
+        for batch in file.iter_batches(batch_size=_BATCH, row_groups=groups, columns=_WANTED):
             rows = pa.Table.from_batches([batch])
             chosen = pc.greater(rows["sequence"], after)
             if until is not None:
@@ -181,6 +182,11 @@ def tables_of(data: bytes, uri: str) -> pa.Table:
         return pq.read_table(pa.BufferReader(data), schema=SCHEMA)
     except (pa.ArrowException, KeyError, OSError) as error:
         raise SegmentDamaged(uri, f"not a segment: {type(error).__name__}: {error}") from error
+
+
+def _last_of(file: Any, group: int) -> int:
+    statistics = file.metadata.row_group(group).column(SCHEMA.get_field_index("sequence")).statistics
+    return int(statistics.max)
 
 
 _WANTED = [

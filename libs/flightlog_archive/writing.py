@@ -58,8 +58,9 @@ class StreamWriter:
         await writer._clean()
         return writer
 
-    async def append(self, messages: Sequence[Raw], payloads: Mapping[int, bytes | str]) -> Segment:
-        """Closes a segment of the messages that follow on the stream. `payloads` are those of `payloads_of`."""
+    async def append(self, messages: Sequence[Raw]) -> Segment:
+        """Closes a segment of the messages that follow on the stream, with facts that lie in the object store."""
+        payloads = await _payloads(self._archive.blobs, messages)
         closed, erasing = await asyncio.to_thread(self._closed, messages, payloads)
         await self._put(closed)
         await self._commit(self.manifest.followed_by(closed.segment, erasing))
@@ -166,7 +167,7 @@ class StreamWriter:
                 await self._archive.blobs.delete(self._archive.uri(stream, entry.name))
 
 
-async def payloads_of(blobs: BlobStore, messages: Sequence[Raw]) -> dict[int, bytes | str]:
+async def _payloads(blobs: BlobStore, messages: Sequence[Raw]) -> dict[int, bytes | str]:
     """Facts that lie in the object store, by the sequences of their messages: their bytes, or why there are none.
 
     Raises `BlobError` when the object store cannot be reached.

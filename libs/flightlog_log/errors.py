@@ -5,6 +5,14 @@ class LogError(Exception):
     """Anything the log refuses or cannot do."""
 
 
+class LogRestoring(LogError):
+    """A restore has not filled the log yet: nobody else may use it."""
+
+
+class LogNotEmpty(LogError):
+    """Only an empty log can be restored."""
+
+
 class Conflict(LogError):
     """Somebody else appended to the subject first: reload, decide again."""
 
@@ -16,6 +24,10 @@ class Conflict(LogError):
 
 class PayloadMissing(LogError):
     """An envelope's offloaded facts are not in the object store, or not what was put there."""
+
+
+class EventsMissing(LogError):
+    """Events have left the log, and where they should be kept they are not to be had."""
 
 
 class Undecodable(LogError):

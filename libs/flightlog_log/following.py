@@ -6,6 +6,7 @@ server lost the consumer, numbers do not follow), a new one is made behind the l
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from datetime import UTC, datetime
@@ -13,14 +14,16 @@ from typing import Any
 
 from nats.aio.msg import Msg
 
-from .connection import Connection
+from .connection import ApiError, Connection
 from .envelopes import Recorded, Unreadable, new_id
+from .errors import EventsMissing, LogUnavailable
 from .pulling import Pull, numbers_of
 from .reading import Raw, Reader
 
 _BATCH = 1000
 _MAX_BYTES = 16 * 1024 * 1024
 _IDLE_CONSUMER_SECONDS = 60
+_SILENCE_SECONDS = 1.0
 _NANOSECONDS = 1_000_000_000
 
 
@@ -61,18 +64,42 @@ async def follow_stored(
     end = None if live else await reader.stream_sequence(stream)
     if end is not None and end <= after:
         return
+    if since is None and after < (trimmed := await reader.trimmed.up_to(stream)):
+        if reader.cold is None:
+            raise EventsMissing(f"{stream} is trimmed up to {trimmed}, and this process has no archive to read it from")
+        trimmed = trimmed if end is None else min(trimmed, end)
+        async for found in reader.cold.messages(stream, after=after, until=trimmed, subjects=subjects):
+            yield found
+        after = max(after, trimmed)
+        if end is not None and end <= after:
+            return
     position = _Position(connection, stream, subjects, after, since)
     async with Pull(connection, stream, position.set_up, batch=batch, max_bytes=max_bytes, on_demand=on_demand) as pull:
         while True:
+            messages = await pull.next() if end is None else await _unless_over(pull, position)
+            if messages is None:
+                return
             found = [
                 Raw(message.subject, sequence, message.data, message.headers or {})
-                for sequence, message in position.in_order(await pull.next(), pull)
+                for sequence, message in position.in_order(messages, pull)
                 if end is None or sequence <= end
             ]
             if found:
                 yield found
             if end is not None and (position.pending == 0 or position.after >= end):
                 return
+
+
+async def _unless_over(pull: Pull, position: _Position) -> list[Msg] | None:
+    """What comes next; None when nothing will: the server passes over messages that it cannot read, without a word."""
+    coming = asyncio.ensure_future(pull.next())
+    try:
+        while not (await asyncio.wait({coming}, timeout=_SILENCE_SECONDS))[0]:
+            if await position.is_over():
+                return None
+        return coming.result()
+    finally:
+        coming.cancel()
 
 
 class _Position:
@@ -85,6 +112,7 @@ class _Position:
         self._delivered = 0
         self._first = after
         self._since = since
+        self._name = ""
         self.after = after
         self.pending = -1
         """How many messages the server still has for us; -1 when unknown."""
@@ -109,7 +137,18 @@ class _Position:
         info = await self._connection.api(verb, {"stream_name": self._stream, "config": config, "action": "create"})
         self.pending = int(info.get("num_pending", 0))
         self._delivered = 0
+        self._name = name
         return name
+
+    async def is_over(self) -> bool:
+        """Whether the consumer has nothing more to give, and all that it gave has arrived."""
+        if not self._name:
+            return False
+        try:
+            info = await self._connection.api(f"CONSUMER.INFO.{self._stream}.{self._name}")
+        except (ApiError, LogUnavailable):
+            return False  # another one is made
+        return not info.get("num_pending") and int(info["delivered"]["consumer_seq"]) == self._delivered
 
     def _start(self) -> dict[str, Any]:
         if self._since is None or self.after > self._first:

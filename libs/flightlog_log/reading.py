@@ -6,6 +6,7 @@ import asyncio
 import json
 from base64 import b64decode
 from collections.abc import Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 
 import structlog
@@ -15,6 +16,7 @@ from nats.aio.msg import Msg
 from flightlog_blobs import BlobCorrupt, BlobError, BlobMissing, BlobStore, BlobTooLarge
 from flightlog_protos.log.v1.envelope_pb2 import DataRef, Envelope
 
+from .cold import Cold, Trimmed
 from .connection import ApiError, Connection, status_of
 from .envelopes import Head, Recorded, Unreadable, head_after, parse_envelope, unpack, unpack_list
 from .errors import LogUnavailable, PayloadMissing, Undecodable
@@ -41,10 +43,12 @@ class Raw:
 class Reader:
     """Reads single messages and whole subjects of the streams of one connection."""
 
-    def __init__(self, connection: Connection, blobs: BlobStore, keys: Keys) -> None:
+    def __init__(self, connection: Connection, blobs: BlobStore, keys: Keys, cold: Cold | None = None) -> None:
         self._connection = connection
         self._blobs = blobs
         self._keys = keys
+        self.cold = cold
+        self.trimmed = Trimmed(connection)
 
     async def decode(self, subject: str, sequence: int, data: bytes) -> Recorded:
         """Raises `Undecodable`, `PayloadMissing`, and `LogUnavailable` when the object store cannot be reached."""
@@ -170,6 +174,11 @@ class Reader:
 
         None that was there when this was called is missing, however far a replica lags.
         """
+        if self.cold is not None and sequence < (trimmed := await self.trimmed.up_to(stream)):
+            archived = await self._archived_after(self.cold, stream, pattern, sequence, trimmed, count)
+            if archived:
+                return archived
+            sequence = trimmed
         if self._connection.settings.replicas > 1:
             # Only the leader has them all for certain; one by one, as it answers no batches.
             found = await self._leader_message(stream, {"seq": sequence + 1, "next_by_subj": pattern})
@@ -184,6 +193,17 @@ class Reader:
 
         found = [(item.headers or {}, item.data) for item in (await self._connection.patiently(attempt))[:-1]]
         return [Raw(one["Nats-Subject"], int(one["Nats-Sequence"]), data, one) for one, data in found]
+
+    async def _archived_after(
+        self, cold: Cold, stream: str, pattern: str, sequence: int, until: int, count: int
+    ) -> list[Raw]:
+        found: list[Raw] = []
+        async with aclosing(cold.messages(stream, after=sequence, until=until, subjects=pattern)) as batches:
+            async for batch in batches:
+                found += batch
+                if len(found) >= count:
+                    break
+        return found[:count]
 
     async def subjects(self, stream: str, pattern: str) -> list[str]:
         """See `Log.subjects`."""
@@ -200,6 +220,15 @@ class Reader:
         """Sequence of the stream's last message."""
         info = await self._connection.api(f"STREAM.INFO.{stream}")
         return int(info["state"]["last_seq"])
+
+    async def last_stored(self, stream: str) -> int:
+        """See `Log.last_stored`."""
+        found = await self._leader_message(stream, {"last_by_subj": ">"})
+        if found is not None:
+            return found.sequence
+        # The server may have one that it cannot read any more.
+        state = (await self._connection.api(f"STREAM.INFO.{stream}"))["state"]
+        return int(state["last_seq"]) if state["messages"] else 0
 
     async def _leader_get(self, stream: str, query: dict[str, object]) -> tuple[int, bytes] | None:
         found = await self._leader_message(stream, query)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from .connection import ApiError, Connection
+from .errors import LogRestoring
 
 _NANOSECONDS = 1_000_000_000
 _STREAM_NOT_FOUND = 10059
@@ -29,6 +30,8 @@ STREAMS: dict[str, dict[str, Any]] = {
     "SCHEDULER": {"subjects": ["scheduler.>"]},
     # Of the execution service: who may run, where that is limited, and its answers to those who ask for executions.
     "ADMISSION": {"subjects": ["admission.>"]},
+    # Of all services: calls that were refused. What was done is on the other streams.
+    "AUDIT": {"subjects": ["audit.>"]},
     # `alarm.>` holds what waits, `alarmed.>` what fired. One schedule per key: a later one replaces it.
     "ALARM": {
         "subjects": ["alarm.>", "alarmed.>"],
@@ -43,8 +46,15 @@ STREAMS: dict[str, dict[str, Any]] = {
 }
 
 
-async def ensure_streams(connection: Connection) -> None:
-    """Make the streams that are missing, and bring those that differ up to date. Safe for several processes at once."""
+RESTORING: Final = "flightlog-restoring"
+"""Among a stream's metadata while a restore fills it."""
+
+
+async def ensure_streams(connection: Connection, *, restoring: bool = False) -> None:
+    """Make the streams that are missing, and bring those that differ up to date. Safe for several processes at once.
+
+    Raises `LogRestoring` while a restore is under way, unless it is `restoring` that asks.
+    """
     for name, own in STREAMS.items():
         wanted = {**_COMMON, **own, "name": name, "num_replicas": connection.settings.replicas}
         try:
@@ -56,6 +66,8 @@ async def ensure_streams(connection: Connection) -> None:
             await connection.api(f"STREAM.CREATE.{name}", wanted)
             continue
         config = info["config"]
+        if RESTORING in (config.get("metadata") or {}) and not restoring:
+            raise LogRestoring("the log is being restored from its archive; if that was cut off, restore it again")
         # Whoever asks for fewer replicas than there are, a tool say, must not take the others away.
         wanted["num_replicas"] = max(wanted["num_replicas"], config.get("num_replicas", 1))
         if any(config.get(key, _ABSENT.get(key)) != value for key, value in wanted.items()):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 
+from flightlog_archive import ArchivedEvents
 from flightlog_blobs import BlobStore
 from flightlog_log import Log
 from flightlog_read import Database, Projector
@@ -33,7 +34,7 @@ async def run(settings: Settings, ready: Ready) -> None:
     async with AsyncExitStack() as stack:
         blobs = BlobStore.open(settings.blobs)
         stack.push_async_callback(blobs.close)
-        log = await Log.connect(settings.log, blobs, name=SERVICE)
+        log = await Log.connect(settings.log, blobs, name=SERVICE, cold=ArchivedEvents(blobs))
         stack.push_async_callback(log.close)
         database = await Database.connect(settings.database)
         stack.push_async_callback(database.close)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import AsyncExitStack
 
+from flightlog_archive import Archive, ArchivedEvents
 from flightlog_blobs import BlobStore
 from flightlog_log import Log
 from flightlog_read import Database
 from flightlog_rpc import RpcServer
-from flightlog_service import Ready, run_until_stopped
-from services.history import events
+from flightlog_service import Ready, run_until_stopped, running
+from services.history import archiving, events, verification
+from services.history.archiving.archiver import Archiver
 from services.history.settings import Settings
 
 SERVICE = "history"
@@ -18,15 +21,23 @@ SERVICE = "history"
 
 async def run(settings: Settings, ready: Ready) -> None:
     """Serves until cancelled."""
+    # What it does can wait; executions that run beside it cannot.
+    os.nice(settings.history.niceness)
     async with AsyncExitStack() as stack:
         blobs = BlobStore.open(settings.blobs)
         stack.push_async_callback(blobs.close)
-        log = await Log.connect(settings.log, blobs, name=SERVICE)
+        log = await Log.connect(settings.log, blobs, name=SERVICE, cold=ArchivedEvents(blobs))
         stack.push_async_callback(log.close)
         database = await Database.connect(settings.database)
         stack.push_async_callback(database.close)
+        archive = Archive(blobs)
+        if settings.history.archive.enabled:
+            archiver = Archiver(log, archive, database, settings.history.archive)
+            await stack.enter_async_context(running(archiver.run()))
         methods = {
             **events.methods(log, settings.history),
+            **archiving.methods(log, archive),
+            **verification.methods(log, blobs, archive, database),
         }
         server = RpcServer(settings.rpc, SERVICE, methods)
         port = await server.start()

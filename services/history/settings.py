@@ -10,6 +10,7 @@ from pydantic_settings import SettingsConfigDict
 from flightlog_read import DatabaseSettings
 from flightlog_rpc import RpcSettings
 from flightlog_service import ServiceSettings
+from services.history.archiving.settings import ArchiveSettings
 
 
 class HistorySettings(BaseModel):
@@ -17,6 +18,9 @@ class HistorySettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    niceness: Annotated[int, Field(ge=0, le=19)] = 10
+    """By how much the process lowers its own priority."""
+    archive: ArchiveSettings = ArchiveSettings()
     watch_sign_seconds: Annotated[float, Field(gt=0)] = 10.0
     """A client of WatchEvents that was told nothing for so long is told how far the stream was looked through."""
     watches: Annotated[int, Field(gt=0)] = 500

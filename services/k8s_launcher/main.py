@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 
+from flightlog_archive import ArchivedEvents
 from flightlog_blobs import BlobStore
 from flightlog_log import Log
 from flightlog_service import Ready, run_until_stopped, running
@@ -26,7 +27,7 @@ async def run(settings: Settings, ready: Ready) -> None:
     async with AsyncExitStack() as stack:
         blobs = BlobStore.open(settings.blobs)
         stack.push_async_callback(blobs.close)
-        log = await Log.connect(settings.log, blobs, name=SERVICE)
+        log = await Log.connect(settings.log, blobs, name=SERVICE, cold=ArchivedEvents(blobs))
         stack.push_async_callback(log.close)
         if settings.launcher.runtime == "kubernetes":
             # The client of Kubernetes' API takes longer to import than all else of a launcher.

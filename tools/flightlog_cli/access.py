@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from flightlog_archive import ArchivedEvents
 from flightlog_blobs import BlobSettings, BlobStore
 from flightlog_cli.embedded.stack import Endpoints
 from flightlog_log import Log, LogSettings
@@ -58,7 +59,7 @@ async def open_log(access: Access) -> AsyncGenerator[Log]:
     """The log, with the object store its large payloads are in."""
     blobs = BlobStore.open(access.blobs)
     try:
-        log = await Log.connect(access.log, blobs, name="flightlog-cli")
+        log = await Log.connect(access.log, blobs, name="flightlog-cli", cold=ArchivedEvents(blobs))
         try:
             yield log
         finally:

@@ -24,9 +24,9 @@ async def test_a_deleted_execution_is_erased_and_the_chain_verifies(
     writer = await StreamWriter.open(archive, "EXECUTION", alone)
     kept = [source.say("other", ExecutionStarted())]
     gone = [source.say("a", ExecutionStarted()), source.say("a", ExecutionSucceeded())]
-    await writer.append([*kept, *gone], {})
+    await writer.append([*kept, *gone])
     last = source.say("a", ExecutionDeleted(reason="asked for"))
-    await writer.append([last], {})
+    await writer.append([last])
     (erasing,) = writer.manifest.erasing
     assert (erasing.subject, erasing.before, erasing.reason) == (last.subject, last.sequence, "asked for")
     before = writer.manifest.segments[0]
@@ -68,7 +68,25 @@ async def test_what_other_streams_have_of_it_is_known() -> None:
     subject = Subject.of("EXECUTION", "p", "d", "n")
     found = elsewhere(Erasing(str(subject), 7, "asked for"))
     assert ("LAUNCHER", str(Subject.of("LAUNCHER", "p", "d", "n"))) in [(name, one.subject) for name, one in found]
-    assert {name for name, _ in found} == {"LAUNCHER", "CATALOG", "ADMISSION"}
+    assert {name for name, _ in found} == {"LAUNCHER", "CATALOG", "ADMISSION", "PARKED"}
+
+
+async def test_what_was_parked_of_it_is_erased_too(archive: Archive, stream: Callable[[str], Any]) -> None:
+    from flightlog_archive import Erasing
+    from flightlog_log import Raw
+    from flightlog_protos.log.v1.envelope_pb2 import Parked
+
+    of_it, other = (stream("EXECUTION").say(name, ExecutionStarted()) for name in ("a", "other"))
+    parked = [
+        Raw("parked.EXECUTION.c", place, Parked(subject=one.subject, message=one.data).SerializeToString(), {})
+        for place, one in enumerate((of_it, other), 1)
+    ]
+    writer = await StreamWriter.open(archive, "PARKED", alone)
+    await writer.append(parked)
+    orders = [order for name, order in elsewhere(Erasing(of_it.subject, 7, "asked for")) if name == "PARKED"]
+    assert await writer.erase(orders) == 1
+    left = [one for batch in [batch async for batch in archive.read("PARKED", after=0)] for one in batch]
+    assert [one.data for one in left] == [None, parked[1].data]
 
 
 async def test_a_segment_altered_together_with_its_manifest_breaks_the_chain(
@@ -77,10 +95,10 @@ async def test_a_segment_altered_together_with_its_manifest_breaks_the_chain(
     source = stream("EXECUTION")
     writer = await StreamWriter.open(archive, "EXECUTION", alone)
     true, false = source.say("a", ExecutionStarted()), source.say("a", ExecutionSucceeded())
-    await writer.append([true], {})
+    await writer.append([true])
     segment = writer.manifest.segments[0]
     forged = await StreamWriter.open(Archive(archive.blobs, "s3://b/elsewhere"), "EXECUTION", alone)
-    await forged.append([false], {})
+    await forged.append([false])
     data = await archive.blobs.get(f"s3://b/elsewhere/EXECUTION/{forged.manifest.segments[0].key}")
     reasons = [one.reason for one in check_messages(segment, b"", data, segment.key) if isinstance(one, Problem)]
     assert any("chain" in reason for reason in reasons)

@@ -29,8 +29,8 @@ async def test_plain_pyarrow_reads_a_folder_of_segments(
 ) -> None:
     source = stream("EXECUTION")
     writer = await StreamWriter.open(archive, "EXECUTION", alone)
-    await writer.append([source.say("a", ExecutionStarted(addresses=["s3://b/ä"]))], {})
-    await writer.append([source.say("a", ExecutionSucceeded())], {})
+    await writer.append([source.say("a", ExecutionStarted(addresses=["s3://b/ä"]))])
+    await writer.append([source.say("a", ExecutionSucceeded())])
 
     folder = tmp_path / "b" / "flightlog" / "archive" / "EXECUTION"
     tables = [pq.read_table(file) for file in sorted(folder.glob("*.parquet"))]

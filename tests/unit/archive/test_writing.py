@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from flightlog_archive import Archive, ArchiveTaken, ManifestDamaged, SegmentDamaged, SegmentMissing, link
-from flightlog_archive.writing import FAN_IN, StreamWriter, mergeable, payloads_of
+from flightlog_archive.writing import FAN_IN, StreamWriter, mergeable
 from flightlog_blobs import BlobError, BlobStore
 from flightlog_protos.execution.v1.facts_pb2 import ExecutionStarted, ExecutionSucceeded
 from flightlog_protos.log.v1.envelope_pb2 import FactList
@@ -35,8 +35,8 @@ async def test_what_was_appended_is_read_as_it_lay_on_the_stream(
     source.skip()
     messages.append(source.say("a", ExecutionSucceeded()))
     writer = await opened(archive)
-    await writer.append(messages[:2], {})
-    await writer.append(messages[2:], {})
+    await writer.append(messages[:2])
+    await writer.append(messages[2:])
 
     found = await read(archive)
     assert [(one.subject, one.sequence, one.data, dict(one.headers)) for one in found] == [
@@ -58,7 +58,7 @@ async def test_one_aggregate_is_found_without_reading_the_other_segments(
     source = stream("EXECUTION")
     writer = await opened(archive)
     for name in ("a", "b", "a"):
-        await writer.append([source.say(name, ExecutionStarted())], {})
+        await writer.append([source.say(name, ExecutionStarted())])
     elsewhere = (await archive.manifest("EXECUTION")).segments[1]
     await blobs.delete(archive.uri("EXECUTION", elsewhere.key))
 
@@ -76,7 +76,7 @@ async def test_small_neighbours_become_one_and_the_chain_stays(archive: Archive,
     messages: list[Any] = []
     for _ in range(FAN_IN):
         messages.append(source.say("a", ExecutionStarted()))
-        await writer.append(messages[-1:], {})
+        await writer.append(messages[-1:])
     before = writer.manifest.chain
     assert await writer.merge(1_000)
     assert not await writer.merge(1_000)
@@ -124,19 +124,19 @@ async def test_a_writer_that_dies_at_any_put_loses_nothing(
 ) -> None:
     source = stream("EXECUTION")
     first, second = source.say("a", ExecutionStarted()), source.say("a", ExecutionSucceeded())
-    await (await opened(archive)).append([first], {})
+    await (await opened(archive)).append([first])
     dying = Away(archive.blobs.settings, archive.blobs._driver)
     writer = await StreamWriter.open(Archive(dying), "EXECUTION", alone)
     dying.left = left
     with pytest.raises(BlobError):
-        await writer.append([second], {})
+        await writer.append([second])
     assert [one.sequence for one in await read(archive)] == [1], "what was archived is still whole"
 
     writer = await opened(archive)
     assert writer.manifest.sequence == 1
     names = {entry.name for entry in await archive.blobs.entries(archive.uri("EXECUTION", "").rstrip("/"))}
     assert len(names) == 3, "what the dead one left has been deleted"
-    await writer.append([second], {})
+    await writer.append([second])
     assert [one.data for one in await read(archive)] == [first.data, second.data]
 
 
@@ -144,9 +144,9 @@ async def test_the_second_of_two_writers_stops(archive: Archive, stream: Callabl
     source = stream("EXECUTION")
     first = [source.say("a", ExecutionStarted())]
     one, other = await opened(archive), await opened(archive)
-    await one.append(first, {})
+    await one.append(first)
     with pytest.raises(ArchiveTaken):
-        await other.append(first, {})
+        await other.append(first)
     assert [message.sequence for message in await read(archive)] == [1]
 
 
@@ -156,7 +156,7 @@ async def test_a_writer_that_may_no_longer_write_stops(archive: Archive, stream:
 
     writer = await StreamWriter.open(archive, "EXECUTION", lost)
     with pytest.raises(ArchiveTaken):
-        await writer.append([stream("EXECUTION").say("a", ExecutionStarted())], {})
+        await writer.append([stream("EXECUTION").say("a", ExecutionStarted())])
     assert (await archive.manifest("EXECUTION")).sequence == 0
 
 
@@ -172,7 +172,7 @@ async def test_offloaded_facts_are_in_the_archive(
         source.say("a", ExecutionStarted(), offloaded=(reference.uri, content)),
         source.say("b", ExecutionStarted(), offloaded=("s3://b/gone", content)),
     ]
-    await (await opened(archive)).append(messages, await payloads_of(blobs, messages))
+    await (await opened(archive)).append(messages)
     found = await read(archive)
     assert [one.payload for one in found] == [content, None]
 
@@ -181,7 +181,7 @@ async def test_altered_and_foreign_objects_are_named(
     archive: Archive, blobs: BlobStore, stream: Callable[[str], Any]
 ) -> None:
     writer = await opened(archive)
-    await writer.append([stream("EXECUTION").say("a", ExecutionStarted())], {})
+    await writer.append([stream("EXECUTION").say("a", ExecutionStarted())])
     segment = writer.manifest.segments[0]
     uri = archive.uri("EXECUTION", segment.key)
     data = bytearray(await blobs.get(uri))
