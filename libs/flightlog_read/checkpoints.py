@@ -65,6 +65,17 @@ async def find(connection: Connection, schema: str) -> Checkpoint | None:
     return None if row is None else Checkpoint(row["stream"], row["version"], row["fingerprint"], row["sequence"])
 
 
+async def find_all(connection: Connection) -> dict[str, Checkpoint]:
+    """The checkpoints of all projections that are read now, by name."""
+    names = await connection.fetch(
+        """
+        SELECT schemaname FROM pg_tables WHERE tablename = 'checkpoint' AND schemaname !~ '__(new|old|swap)$' ORDER BY 1
+        """
+    )
+    found = {row["schemaname"]: await find(connection, row["schemaname"]) for row in names}
+    return {name: checkpoint for name, checkpoint in found.items() if checkpoint is not None}
+
+
 async def advance(connection: Connection, *, before: int, after: int) -> None:
     """Moves the checkpoint of the schema in `search_path`. Comes first in its transaction: its row lock orders a batch
     against a switch of tables.

@@ -115,11 +115,7 @@ _NOT_SERVED = frozenset(
         *_full(
             _HISTORY,
             """
-            ExportHistory
-            ImportHistory
             ListAudit
-            VerifyChain
-            GetArchive
             """,
         ),
         *(name for name, method in METHODS.items() if method.service in _OWN and method.service not in _OWN_SERVED),

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'flightlog/history/v1/verification.proto\x12\x14\x66lightlog.history.v1\"G\n\x12VerifyChainRequest\x12\x0f\n\x07streams\x18\x01 \x03(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x0f\n\x07\x61rchive\x18\x03 \x01(\x08\"\xea\x01\n\x13VerifyChainResponse\x12.\n\x07\x66inding\x18\x01 \x01(\x0b\x32\x1d.flightlog.history.v1.Finding\x12\x44\n\x08progress\x18\x02 \x01(\x0b\x32\x32.flightlog.history.v1.VerifyChainResponse.Progress\x1a]\n\x08Progress\x12\x0e\n\x06stream\x18\x01 \x01(\t\x12\x0f\n\x07\x63hecked\x18\x02 \x01(\x04\x12\r\n\x05total\x18\x03 \x01(\x04\x12\x13\n\x0bstream_done\x18\x04 \x01(\x08\x12\x0c\n\x04\x64one\x18\x05 \x01(\x08\"\x8a\x01\n\x07\x46inding\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0e\n\x06stream\x18\x02 \x01(\t\x12\x0f\n\x07subject\x18\x03 \x01(\t\x12\x10\n\x08sequence\x18\x04 \x01(\x04\x12\x10\n\x08position\x18\x05 \x01(\x04\x12\x0b\n\x03uri\x18\x06 \x01(\t\x12\x0f\n\x07message\x18\x07 \x01(\t\x12\x0e\n\x06repair\x18\x08 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'flightlog/history/v1/verification.proto\x12\x14\x66lightlog.history.v1\"G\n\x12VerifyChainRequest\x12\x0f\n\x07streams\x18\x01 \x03(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x0f\n\x07\x61rchive\x18\x03 \x01(\x08\"\xb2\x02\n\x13VerifyChainResponse\x12.\n\x07\x66inding\x18\x01 \x01(\x0b\x32\x1d.flightlog.history.v1.Finding\x12\x44\n\x08progress\x18\x02 \x01(\x0b\x32\x32.flightlog.history.v1.VerifyChainResponse.Progress\x1a\xa4\x01\n\x08Progress\x12\x0e\n\x06stream\x18\x01 \x01(\t\x12\x0f\n\x07\x63hecked\x18\x02 \x01(\x04\x12\r\n\x05total\x18\x03 \x01(\x04\x12\x13\n\x0bstream_done\x18\x04 \x01(\x08\x12\x0c\n\x04\x64one\x18\x05 \x01(\x08\x12\x10\n\x08messages\x18\x06 \x01(\x04\x12\x10\n\x08subjects\x18\x07 \x01(\x04\x12\x10\n\x08\x61rchived\x18\x08 \x01(\x04\x12\x0f\n\x07trimmed\x18\t \x01(\x04\"\x8a\x01\n\x07\x46inding\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0e\n\x06stream\x18\x02 \x01(\t\x12\x0f\n\x07subject\x18\x03 \x01(\t\x12\x10\n\x08sequence\x18\x04 \x01(\x04\x12\x10\n\x08position\x18\x05 \x01(\x04\x12\x0b\n\x03uri\x18\x06 \x01(\t\x12\x0f\n\x07message\x18\x07 \x01(\t\x12\x0e\n\x06repair\x18\x08 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,9 +34,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VERIFYCHAINREQUEST']._serialized_start=65
   _globals['_VERIFYCHAINREQUEST']._serialized_end=136
   _globals['_VERIFYCHAINRESPONSE']._serialized_start=139
-  _globals['_VERIFYCHAINRESPONSE']._serialized_end=373
-  _globals['_VERIFYCHAINRESPONSE_PROGRESS']._serialized_start=280
-  _globals['_VERIFYCHAINRESPONSE_PROGRESS']._serialized_end=373
-  _globals['_FINDING']._serialized_start=376
-  _globals['_FINDING']._serialized_end=514
+  _globals['_VERIFYCHAINRESPONSE']._serialized_end=445
+  _globals['_VERIFYCHAINRESPONSE_PROGRESS']._serialized_start=281
+  _globals['_VERIFYCHAINRESPONSE_PROGRESS']._serialized_end=445
+  _globals['_FINDING']._serialized_start=448
+  _globals['_FINDING']._serialized_end=586
 # @@protoc_insertion_point(module_scope)

@@ -19,18 +19,26 @@ class VerifyChainRequest(_message.Message):
 class VerifyChainResponse(_message.Message):
     __slots__ = ("finding", "progress")
     class Progress(_message.Message):
-        __slots__ = ("stream", "checked", "total", "stream_done", "done")
+        __slots__ = ("stream", "checked", "total", "stream_done", "done", "messages", "subjects", "archived", "trimmed")
         STREAM_FIELD_NUMBER: _ClassVar[int]
         CHECKED_FIELD_NUMBER: _ClassVar[int]
         TOTAL_FIELD_NUMBER: _ClassVar[int]
         STREAM_DONE_FIELD_NUMBER: _ClassVar[int]
         DONE_FIELD_NUMBER: _ClassVar[int]
+        MESSAGES_FIELD_NUMBER: _ClassVar[int]
+        SUBJECTS_FIELD_NUMBER: _ClassVar[int]
+        ARCHIVED_FIELD_NUMBER: _ClassVar[int]
+        TRIMMED_FIELD_NUMBER: _ClassVar[int]
         stream: str
         checked: int
         total: int
         stream_done: bool
         done: bool
-        def __init__(self, stream: _Optional[str] = ..., checked: _Optional[int] = ..., total: _Optional[int] = ..., stream_done: _Optional[bool] = ..., done: _Optional[bool] = ...) -> None: ...
+        messages: int
+        subjects: int
+        archived: int
+        trimmed: int
+        def __init__(self, stream: _Optional[str] = ..., checked: _Optional[int] = ..., total: _Optional[int] = ..., stream_done: _Optional[bool] = ..., done: _Optional[bool] = ..., messages: _Optional[int] = ..., subjects: _Optional[int] = ..., archived: _Optional[int] = ..., trimmed: _Optional[int] = ...) -> None: ...
     FINDING_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
     finding: Finding
