@@ -120,6 +120,56 @@ def at(
 
 
 @app.command()
+def replay(
+    what: Annotated[
+        str, typer.Argument(help="A file that `export` wrote; or an execution: `name`, `project/domain/name`.")
+    ],
+    children: Annotated[bool, typer.Option("--children", help="The executions that it started, too.")] = False,
+    data: Data = _DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Decide everything again, and say what today's engine would decide otherwise. Exits 1 when there is something.
+
+    A file needs no stack.
+    """
+    from .commands.replay import replay as run
+
+    raise typer.Exit(_run(run(data, what, children=children, as_json=as_json)))
+
+
+@app.command()
+def export(
+    execution: Annotated[str, typer.Argument(help="Execution as `name` or `project/domain/name`.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="File to write, `-`: stdout; <name>.history.gz unless told."),
+    ] = None,
+    children: Annotated[bool, typer.Option("--children", help="With the executions that it started.")] = False,
+    without_data: Annotated[
+        bool, typer.Option("--without-data", help="Hashes in place of inputs and outputs.")
+    ] = False,
+    data: Data = _DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """An execution's whole history as one file: for a bug report, a test, or another stack."""
+    from .commands.replay import export as run
+
+    _run(run(data, execution, output, children=children, without_data=without_data, as_json=as_json))
+
+
+@app.command(name="import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="A file that `export` wrote.", dir_okay=False)],
+    data: Data = _DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Put an exported history on the log, as something that happened elsewhere. Nothing is run."""
+    from .commands.replay import import_ as run
+
+    _run(run(data, file, as_json=as_json))
+
+
+@app.command()
 def terminate(
     execution: Annotated[str, typer.Argument(help="Execution as `name` or `project/domain/name`.")],
     cause: Annotated[str, typer.Option(help="Why; clients see it.")] = "",
