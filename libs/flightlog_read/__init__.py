@@ -6,7 +6,8 @@ Knows Postgres and the log, no domain.
 from flightlog_read.comparing import TableComparison, TableDigest
 from flightlog_read.database import Connection, Database, DatabaseSettings
 from flightlog_read.errors import DatabaseUnavailable, InvalidQuery, ReadError, StaleRead
-from flightlog_read.projection import Projection
+from flightlog_read.loading import LoadFailed, Loading
+from flightlog_read.projection import Aggregate, BulkProjection, Projection
 from flightlog_read.projector import Projector
 from flightlog_read.query import (
     Column,
@@ -19,9 +20,18 @@ from flightlog_read.query import (
     parse_page,
     parse_sort,
 )
-from flightlog_read.rebuilding import RebuildProgress, RebuildResult, RebuildRunning, rebuild, roll_back
+from flightlog_read.rebuilding import (
+    RebuildProgress,
+    RebuildResult,
+    RebuildRunning,
+    rebuild,
+    rebuild_together,
+    roll_back,
+)
 
 __all__ = [
+    "Aggregate",
+    "BulkProjection",
     "Column",
     "Connection",
     "Database",
@@ -29,6 +39,8 @@ __all__ = [
     "DatabaseUnavailable",
     "Entity",
     "InvalidQuery",
+    "LoadFailed",
+    "Loading",
     "Page",
     "Projection",
     "Projector",
@@ -46,5 +58,6 @@ __all__ = [
     "parse_page",
     "parse_sort",
     "rebuild",
+    "rebuild_together",
     "roll_back",
 ]

@@ -67,6 +67,23 @@ class BatchWriter:
             await self._write_singly(records)
             await self.skip_to(entries[-1].sequence)
 
+    async def write_apart(self, entries: Sequence[Entry]) -> None:
+        """Applies entries as `write` does, but the checkpoint stays where it is. Raises as `write` does."""
+        records: list[Recorded] = []
+        for entry in entries:
+            if isinstance(entry, Unreadable):
+                await self._set_aside(entry, entry.reason)
+            else:
+                records.append(entry)
+        try:
+            await self._transact(records, self.sequence)
+        except _Poison:
+            for record in records:
+                try:
+                    await self._transact([record], self.sequence)
+                except _Poison as poison:
+                    await self._set_aside(record, str(poison))
+
     async def skip_to(self, sequence: int) -> None:
         """Moves the checkpoint without applying anything."""
         if sequence > self.sequence:

@@ -2,8 +2,8 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 from flightlog_log import Recorded
 from flightlog_read.database import Connection
@@ -39,6 +39,46 @@ class Projection(Protocol):
         Must give the same rows however the stream is cut into batches, and must not look at clocks, sequences or
         anything else that a rebuild would find changed.
         """
+        ...
+
+
+class Aggregate(Protocol):
+    """The rows of one aggregate, folded in memory from its first envelope on."""
+
+    @property
+    def over(self) -> bool:
+        """Nothing more is expected: its rows may be written and forgotten."""
+        ...
+
+    def apply(self, recorded: Recorded) -> None:
+        """Folds its next envelope in, as `Projection.apply` would. May raise what that raises."""
+        ...
+
+    def rows(self) -> Iterable[tuple[str, Sequence[object]]]:
+        """Table and values of every row, in the order of `BulkProjection.copied`."""
+        ...
+
+
+@runtime_checkable
+class BulkProjection(Projection, Protocol):
+    """A projection whose rows belong to one aggregate (subject) each, and depend on that aggregate's envelopes alone.
+
+    So aggregates can be folded in any order, by several processes, and each row is written once. What `aggregate`
+    gives must be what `apply` writes, byte for byte. It is pickled for the processes.
+
+    Attributes:
+        copied: the columns that are written, by table; all others keep their defaults.
+        rows_stand_alone: no envelope reads or changes a row that an earlier one made.
+    """
+
+    @property
+    def copied(self) -> Mapping[str, Sequence[str]]: ...
+
+    @property
+    def rows_stand_alone(self) -> bool: ...
+
+    def aggregate(self, subject: str) -> Aggregate:
+        """An aggregate without envelopes. Raises as its `apply` does."""
         ...
 
 

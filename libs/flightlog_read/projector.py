@@ -24,7 +24,8 @@ from flightlog_read.batches import SESSION, BatchWriter, Entry, following
 from flightlog_read.checkpoints import Checkpoint, NewerTables, Superseded
 from flightlog_read.database import Database, is_unavailable
 from flightlog_read.errors import StaleRead
-from flightlog_read.projection import Projection, check_name, fingerprint
+from flightlog_read.loading import LoadFailed, Loading
+from flightlog_read.projection import BulkProjection, Projection, check_name, fingerprint
 from flightlog_read.rebuilding import RebuildRunning, rebuild
 from flightlog_read.waiting import Watermark
 
@@ -54,7 +55,9 @@ class Projector:
     ...     await projector.wait_for(await log.last_sequence(subject))
     """
 
-    def __init__(self, database: Database, log: Log, projection: Projection) -> None:
+    def __init__(self, database: Database, log: Log, projection: Projection, *, loading: Loading | None = None) -> None:
+        self._loading = loading or Loading()
+        self._rebuilding = False
         self._database = database
         self._log = log
         self._projection = projection
@@ -82,7 +85,7 @@ class Projector:
                     await self._lead_once()
                 except Superseded:
                     logger.info("projection.superseded", projection=self._schema)
-                except (_ConnectionLost, LogUnavailable, NewerTables, RebuildRunning) as error:
+                except (_ConnectionLost, LoadFailed, LogUnavailable, NewerTables, RebuildRunning) as error:
                     logger.warning("projection.interrupted", projection=self._schema, error=str(error))
                 except Exception as error:  # the edge of the projector's task: nothing may end it
                     if is_unavailable(error):
@@ -95,14 +98,18 @@ class Projector:
     async def wait_until_serving(self, timeout: float = 60.0) -> None:  # noqa: ASYNC109
         """Returns when the tables exist in the shape this process reads, here or by another process's work.
 
+        While this process rebuilds them, time does not count.
+
         Raises:
             StaleRead: that did not happen in time.
         """
-        try:
-            async with asyncio.timeout(timeout):
-                await self._serving.wait()
-        except TimeoutError:
-            raise StaleRead(f"the tables of {self._schema} are not ready") from None
+        while not self._serving.is_set():
+            try:
+                async with asyncio.timeout(timeout):
+                    await self._serving.wait()
+            except TimeoutError:
+                if not self._rebuilding:
+                    raise StaleRead(f"the tables of {self._schema} are not ready") from None
 
     async def wait_for(self, sequence: int, timeout: float = 10.0) -> None:  # noqa: ASYNC109
         """Returns when reads see everything up to `sequence` (DESIGN §4: read your writes).
@@ -211,6 +218,8 @@ class Projector:
         found = await checkpoints.find(connection, self._schema)
         if found is None:
             await connection.execute(f"DROP SCHEMA IF EXISTS {self._schema}")
+            if await self._worth_loading():
+                return await self._rebuilt(connection, "there are no tables, and the log is long", park=True)
             return await checkpoints.create(connection, self._schema, self._projection)
         reason = ""
         if found.version > self._projection.version:
@@ -223,8 +232,24 @@ class Projector:
             reason = f"the tables are at {found.sequence}, the log ends at {end}"
         if not reason:
             return found
+        return await self._rebuilt(connection, reason, park=False)
+
+    async def _worth_loading(self) -> bool:
+        """Whether the log is so long that tables that begin empty had better be filled by several processes."""
+        if not isinstance(self._projection, BulkProjection):
+            return False
+        return await self._log.stream_sequence(self._projection.stream) >= max(1, self._loading.from_messages)
+
+    async def _rebuilt(self, connection: asyncpg.Connection, reason: str, *, park: bool) -> Checkpoint:
+        """With `park`, what was set aside is parked: nobody has done that before."""
         logger.warning("projection.rebuilding", projection=self._schema, reason=reason)
-        await rebuild(self._database, self._log, self._projection)
+        self._rebuilding = True
+        try:
+            result = await rebuild(self._database, self._log, self._projection, loading=self._loading)
+        finally:
+            self._rebuilding = False
+        for sequence, why in result.skipped if park else ():
+            await self._park_at(sequence, why)
         rebuilt = await checkpoints.find(connection, self._schema)
         if rebuilt is None:
             raise Superseded("the rebuilt tables are gone again")
@@ -243,13 +268,12 @@ class Projector:
             self._counters.lag_seconds.set(max(0.0, time.time() - recorded_at.seconds - recorded_at.nanos / 1e9))
 
     async def _park(self, entry: Entry, reason: str) -> None:
-        logger.error(
-            "projection.parked", projection=self._schema, subject=entry.subject, sequence=entry.sequence, reason=reason
-        )
+        await self._park_at(entry.sequence, reason, subject=entry.subject)
+
+    async def _park_at(self, sequence: int, reason: str, **where: str) -> None:
+        logger.error("projection.parked", projection=self._schema, sequence=sequence, reason=reason, **where)
         self._counters.parked.inc()
-        await self._log.park(
-            self._projection.stream, entry.sequence, consumer=f"projection-{self._schema}", reason=reason
-        )
+        await self._log.park(self._projection.stream, sequence, consumer=f"projection-{self._schema}", reason=reason)
 
     async def _watch_lag(self) -> None:
         end = applied = 0

@@ -5,11 +5,15 @@ schema `<name>__new`; both are compared table by table; the new one catches up w
 live one; at last, with the live checkpoint locked, the rest is applied and two renames in one transaction switch over.
 Reads never wait. The projector finds its tables superseded and goes on with the new ones. The former tables stay as
 `<name>__old`, for `roll_back`.
+
+Projections of one stream can be rebuilt together: the log is read and decoded once for all of them. Those that can be
+folded in memory are filled by several processes (`loading`), the others by this one, as the live projector does it.
 """
 
+import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from zlib import crc32
 
@@ -23,7 +27,9 @@ from flightlog_read.checkpoints import Checkpoint
 from flightlog_read.comparing import TableComparison, TableDigest, compare, digest_tables
 from flightlog_read.database import Database
 from flightlog_read.errors import ReadError
-from flightlog_read.projection import Projection, check_name, fingerprint
+from flightlog_read.loading import Filling, Loading, load
+from flightlog_read.loading_process import Target
+from flightlog_read.projection import BulkProjection, Projection, check_name, fingerprint
 
 logger = structlog.get_logger(__name__)
 
@@ -41,11 +47,12 @@ class RebuildRunning(ReadError):
 
 @dataclass(frozen=True, slots=True)
 class RebuildProgress:
-    """Told to the caller after every batch."""
+    """Told to the caller after every batch, and when another step begins."""
 
     projection: str
     sequence: int
     target: int
+    step: str = "reading the log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +61,9 @@ class RebuildResult:
 
     Attributes:
         sequence: the checkpoint of the new tables.
+        seconds: how long it took, together with what was rebuilt at the same time.
         compared_at: the sequence at which old and new were compared; None when there was nothing comparable (no live
-        tables,
-            another version, or tables ahead of the log).
+            tables, another version, or tables ahead of the log).
         skipped: sequences no row could be made of, with the reason; the live projector has them parked.
     """
 
@@ -77,35 +84,66 @@ class RebuildResult:
 
 @dataclass(slots=True)
 class _Work:
-    """One rebuild under way."""
+    """One projection's rebuild under way."""
 
     log: Log
     projection: Projection
     report: Callable[[RebuildProgress], None]
+    connection: asyncpg.Connection
+    """Writes the new tables."""
+    snapshot: asyncpg.Connection
+    """Sees the live tables as they were when the rebuild began."""
+    live: Checkpoint | None
+    """Where they were; None when they cannot be compared with."""
+    target: int
+    """The log up to here is applied before old and new are compared."""
     skipped: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
+    tables: tuple[TableComparison, ...] = ()
+    writer: BatchWriter = field(init=False)
 
-    async def load(self, writer: BatchWriter, target: int) -> None:
-        """Applies the log up to and including `target`."""
+    def __post_init__(self) -> None:
+        self.writer = BatchWriter(self.connection, self.projection, 0, self.set_aside)
+
+    @property
+    def name(self) -> str:
+        return self.projection.name
+
+    @property
+    def fresh(self) -> str:
+        return f"{self.name}__new"
+
+    def filling(self, projection: BulkProjection) -> Filling:
+        """These tables as `load` takes them."""
+        return Filling(Target(projection, self.fresh, self.target), self.connection, self.writer, self.tell, self.skip)
+
+    async def apply(self, target: int) -> None:
+        """Applies the log up to and including `target`, in this process."""
         pending: list[Entry] = []
-        async with following(self.log, self.projection.stream, after=writer.sequence, live=False) as batches:
+        async with following(self.log, self.projection.stream, after=self.writer.sequence, live=False) as batches:
             async for batch in batches:
                 pending.extend(entry for entry in batch if entry.sequence <= target)
                 at_end = batch[-1].sequence >= target
                 if len(pending) >= _BATCH or at_end:
-                    await self._write(writer, pending, target)
+                    await self._write(pending, target)
                     pending = []
                 if at_end:
                     break
-        await self._write(writer, pending, target)
-        await writer.skip_to(target)
+        await self._write(pending, target)
+        await self.writer.skip_to(target)
 
     async def set_aside(self, entry: Entry, reason: str) -> None:
-        self.skipped.append((entry.sequence, reason))
+        self.skip(entry.sequence, reason)
 
-    async def _write(self, writer: BatchWriter, entries: list[Entry], target: int) -> None:
+    def skip(self, sequence: int, reason: str) -> None:
+        self.skipped.append((sequence, reason))
+
+    def tell(self, sequence: int, step: str) -> None:
+        self.report(RebuildProgress(self.name, sequence, self.target, step))
+
+    async def _write(self, entries: list[Entry], target: int) -> None:
         for start in range(0, len(entries), _BATCH):
-            await writer.write(entries[start : start + _BATCH])
-            self.report(RebuildProgress(self.projection.name, writer.sequence, target))
+            await self.writer.write(entries[start : start + _BATCH])
+            self.report(RebuildProgress(self.name, self.writer.sequence, target))
 
 
 async def rebuild(
@@ -113,39 +151,84 @@ async def rebuild(
     log: Log,
     projection: Projection,
     report: Callable[[RebuildProgress], None] = lambda _: None,
+    *,
+    loading: Loading | None = None,
 ) -> RebuildResult:
     """Rebuilds and switches, whether or not the new tables equal the old ones: the log is right. See the module's text.
 
     Raises:
         RebuildRunning: another rebuild of this projection is under way.
+        LoadFailed: a process that helped ended; the live tables are untouched, call again.
         asyncpg.PostgresError, OSError, LogUnavailable: a part went away; the live tables are untouched, call again.
     """
+    (result,) = await rebuild_together(database, log, [projection], report, loading=loading)
+    return result
+
+
+async def rebuild_together(
+    database: Database,
+    log: Log,
+    projections: Sequence[Projection],
+    report: Callable[[RebuildProgress], None] = lambda _: None,
+    *,
+    loading: Loading | None = None,
+) -> tuple[RebuildResult, ...]:
+    """Rebuilds projections of one stream at the same time, and switches one after the other. Raises as `rebuild`."""
     started = time.monotonic()
+    async with AsyncExitStack() as stack:
+        works = [
+            await stack.enter_async_context(_begun(database, log, projection, report)) for projection in projections
+        ]
+        await _fill_and_compare(database, log, works, loading or Loading())
+        for work in works:
+            await _catch_up(database, work)
+            await _analyze(work.connection, work.fresh)
+            work.tell(work.writer.sequence, "switching")
+            await _switch(database, work)
+    results = tuple(
+        RebuildResult(
+            work.name,
+            work.writer.sequence,
+            time.monotonic() - started,
+            None if work.live is None else work.live.sequence,
+            work.tables,
+            tuple(sorted(work.skipped)),
+        )
+        for work in works
+    )
+    for result in results:
+        logger.info(
+            "projection.rebuilt",
+            projection=result.projection,
+            sequence=result.sequence,
+            seconds=round(result.seconds, 3),
+            identical=result.identical,
+            skipped=len(result.skipped),
+        )
+    return results
+
+
+@asynccontextmanager
+async def _begun(
+    database: Database, log: Log, projection: Projection, report: Callable[[RebuildProgress], None]
+) -> AsyncGenerator[_Work]:
+    """Empty tables, and a snapshot of the live ones for as long as the block lasts."""
     name = check_name(projection.name)
-    fresh = f"{name}__new"
-    work = _Work(log, projection, report)
-    async with _connection(database, f"flightlog {name} rebuild") as writing:
+    async with (
+        _connection(database, f"flightlog {name} rebuild") as writing,
+        _connection(database, f"flightlog {name} rebuild snapshot") as reading,
+    ):
         if not await writing.fetchval("SELECT pg_try_advisory_lock($1, $2)", _LOCK_CLASS, crc32(name.encode()) - 2**31):
             raise RebuildRunning(f"{name} is being rebuilt already")
         await writing.execute(SESSION)
-        await writing.execute(f"DROP SCHEMA IF EXISTS {fresh} CASCADE")
-        await checkpoints.create(writing, fresh, projection)
-        writer = BatchWriter(writing, projection, 0, work.set_aside)
+        await writing.execute(f"DROP SCHEMA IF EXISTS {name}__new CASCADE")
+        await checkpoints.create(writing, f"{name}__new", projection)
         end = await log.stream_sequence(projection.stream)
-        compared_at, tables = await _load_and_compare(database, work, writer, end)
-        await _catch_up(database, work, writer)
-        await _analyze(writing, fresh)
-        await _switch(database, work, writer)
-    result = RebuildResult(name, writer.sequence, time.monotonic() - started, compared_at, tables, tuple(work.skipped))
-    logger.info(
-        "projection.rebuilt",
-        projection=name,
-        sequence=result.sequence,
-        seconds=round(result.seconds, 3),
-        identical=result.identical,
-        skipped=len(result.skipped),
-    )
-    return result
+        await reading.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        live = await _comparable(reading, projection, end)
+        if live is None:
+            await reading.execute("ROLLBACK")
+        yield _Work(log, projection, report, writing, reading, live, end if live is None else live.sequence)
 
 
 async def roll_back(database: Database, name: str) -> None:
@@ -166,20 +249,37 @@ async def roll_back(database: Database, name: str) -> None:
         await connection.execute(f"ALTER SCHEMA {name}__swap RENAME TO {name}__old")
 
 
-async def _load_and_compare(
-    database: Database, work: _Work, writer: BatchWriter, end: int
-) -> tuple[int | None, tuple[TableComparison, ...]]:
-    name = work.projection.name
-    async with _connection(database, f"flightlog {name} rebuild snapshot") as reading:
-        async with reading.transaction(isolation="repeatable_read", readonly=True):
-            live = await _comparable(reading, work.projection, end)
-            if live is None:
-                await work.load(writer, end)
-                return None, ()
-            await work.load(writer, live.sequence)
-            before = await digest_tables(reading, name)
-        after: dict[str, TableDigest] = await digest_tables(reading, f"{name}__new")
-    return live.sequence, compare(before, after)
+async def _fill_and_compare(database: Database, log: Log, works: Sequence[_Work], loading: Loading) -> None:
+    """Brings the new tables to where the live ones were, and compares."""
+    # The snapshot does not change: it is read meanwhile.
+    before = [asyncio.create_task(_digest_live(work)) for work in works]
+    try:
+        in_bulk = [
+            work.filling(work.projection)
+            for work in works
+            if isinstance(work.projection, BulkProjection) and work.target >= loading.from_messages
+        ]
+        if in_bulk:
+            await load(database, log, loading, works[0].projection.stream, in_bulk)
+        for work in works:
+            if work.writer.sequence < work.target:
+                await work.apply(work.target)
+        for work, live in zip(works, before, strict=True):
+            if work.live is not None:
+                work.tell(work.target, "comparing")
+                work.tables = compare(await live, await digest_tables(work.connection, work.fresh))
+    finally:
+        for live in before:
+            live.cancel()
+        await asyncio.wait(before)
+
+
+async def _digest_live(work: _Work) -> dict[str, TableDigest]:
+    if work.live is None:
+        return {}
+    digests = await digest_tables(work.snapshot, work.name)
+    await work.snapshot.execute("COMMIT")
+    return digests
 
 
 async def _comparable(connection: asyncpg.Connection, projection: Projection, end: int) -> Checkpoint | None:
@@ -189,21 +289,21 @@ async def _comparable(connection: asyncpg.Connection, projection: Projection, en
     return live
 
 
-async def _catch_up(database: Database, work: _Work, writer: BatchWriter) -> None:
+async def _catch_up(database: Database, work: _Work) -> None:
     """Comes near the live checkpoint, so that little is left for the moment when it stands still."""
     for _ in range(_ROUNDS):
         async with database.pool.acquire() as connection:
-            live = await checkpoints.find(connection, work.projection.name)
+            live = await checkpoints.find(connection, work.name)
         end = await work.log.stream_sequence(work.projection.stream)
         target = end if live is None else min(live.sequence, end)
-        if target - writer.sequence <= _NEAR:
+        if target - work.writer.sequence <= _NEAR:
             return
-        await work.load(writer, target)
+        await work.apply(target)
 
 
-async def _switch(database: Database, work: _Work, writer: BatchWriter) -> None:
+async def _switch(database: Database, work: _Work) -> None:
     """Locks the live checkpoint, applies the rest, renames."""
-    name = work.projection.name
+    name = work.name
     async with _connection(database, f"flightlog {name} rebuild switch") as connection:
         await connection.execute(f"DROP SCHEMA IF EXISTS {name}__old CASCADE")
         async with connection.transaction():
@@ -211,7 +311,7 @@ async def _switch(database: Database, work: _Work, writer: BatchWriter) -> None:
             if live is not None:
                 # Waits for the batch that the projector is writing, and stops its next one here.
                 stand = await connection.fetchval(f"SELECT sequence FROM {name}.checkpoint FOR UPDATE")
-                await work.load(writer, min(int(stand or 0), await work.log.stream_sequence(work.projection.stream)))
+                await work.apply(min(int(stand or 0), await work.log.stream_sequence(work.projection.stream)))
                 await connection.execute(f"UPDATE {name}.checkpoint SET superseded = true")
                 await connection.execute(f"ALTER SCHEMA {name} RENAME TO {name}__old")
             await connection.execute(f"ALTER SCHEMA {name}__new RENAME TO {name}")

@@ -98,15 +98,15 @@ class SignalRow(Row):
 
 
 class At(NamedTuple):
-    """Where a fact stands: its execution, its envelope's sequence, its index in the envelope."""
+    """Where a fact stands: its execution, its envelope's sequence, its place in the envelope."""
 
     key: ExecutionKey
     sequence: int
-    index: int
+    place: int
 
     @property
     def row_id(self) -> int:
-        return self.sequence << ID_BITS | self.index
+        return self.sequence << ID_BITS | self.place
 
 
 _R = TypeVar("_R", bound=Row)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -53,6 +53,74 @@ class Words:
             "INSERT INTO log (sequence, subject) VALUES ($1, $2)",
             [(record.sequence, record.subject) for record in batch],
         )
+
+
+@dataclass
+class Speeches:
+    """What was said to each subject, in order: rows that can be folded in memory. Nothing is expected after `end`."""
+
+    name: str
+    version: int = 1
+    stream: str = STREAM
+    prefix: str = ""
+    columns: tuple[str, ...] = ("subject", "words", "sequence")
+    rows_stand_alone: bool = False
+
+    @property
+    def copied(self) -> dict[str, tuple[str, ...]]:
+        return {"speeches": self.columns}
+
+    def ddl(self) -> str:
+        return """
+            CREATE TABLE speeches (subject text PRIMARY KEY, words text[] NOT NULL, sequence bigint NOT NULL);
+            CREATE INDEX speeches_sequence ON speeches (sequence) WHERE cardinality(words) > 1;
+        """
+
+    def aggregate(self, subject: str) -> Speech:
+        return Speech(self, subject)
+
+    def words(self, record: Recorded) -> list[str]:
+        words = [fact.value for fact in record.facts if isinstance(fact, StringValue)]
+        ours = [word.removeprefix(f"{self.prefix}-") for word in words if word.startswith(self.prefix)]
+        if "poison" in ours:
+            raise ValueError(f"cannot digest what {record.subject} said")
+        return ours
+
+    async def apply(self, connection: Connection, batch: Sequence[Recorded]) -> None:
+        await connection.executemany(
+            "INSERT INTO speeches (subject, words, sequence) VALUES ($1, $2, $3) ON CONFLICT (subject) DO UPDATE "
+            "SET words = speeches.words || excluded.words, sequence = excluded.sequence",
+            [(record.subject, words, record.sequence) for record in batch if (words := self.words(record))],
+        )
+
+
+class Speech:
+    """One subject's words."""
+
+    def __init__(self, projection: Speeches, subject: str) -> None:
+        self._projection = projection
+        self._subject = subject
+        self._words: list[str] = []
+        self._sequence = 0
+
+    @property
+    def over(self) -> bool:
+        return self._words[-1:] == ["end"]
+
+    def apply(self, recorded: Recorded) -> None:
+        words = self._projection.words(recorded)
+        if words:
+            self._words += words
+            self._sequence = recorded.sequence
+
+    def rows(self) -> Iterable[tuple[str, Sequence[object]]]:
+        if self._words:
+            yield "speeches", (self._subject, self._words, self._sequence)
+
+
+async def speeches(database: Database, schema: str) -> dict[str, list[str]]:
+    rows = await database.pool.fetch(f"SELECT subject, words FROM {schema}.speeches")
+    return {row["subject"]: row["words"] for row in rows}
 
 
 async def say(log: Log, subject: Subject, *words: str) -> int:

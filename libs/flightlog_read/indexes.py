@@ -1,0 +1,65 @@
+"""Taking the indexes off tables that are to be filled, and putting them back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+
+from flightlog_read.database import Connection, Database
+
+_CONSTRAINTS = """
+    SELECT conrelid::regclass::text AS tab, quote_ident(conname) AS name, pg_get_constraintdef(oid) AS definition
+    FROM pg_constraint
+    WHERE connamespace = $1::regnamespace AND contype IN ('p', 'u', 'x')
+      AND conrelid::regclass::text <> 'checkpoint'
+    ORDER BY conrelid, conname
+"""
+_INDEXES = """
+    SELECT indexrelid::regclass::text AS name, pg_get_indexdef(indexrelid) AS definition
+    FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+    WHERE relnamespace = $1::regnamespace AND indrelid::regclass::text <> 'checkpoint'
+    ORDER BY indrelid, name
+"""
+# Sorting in memory costs a fraction of sorting on disk; it is given back at the end.
+_SESSION = "SET maintenance_work_mem TO '256MB'"
+
+
+async def take_off(connection: Connection, schema: str) -> list[str]:
+    """Drops all indexes of a schema's tables, those of the checkpoint apart; `search_path` is the schema.
+
+    Returns the statements that make them again, the same by name and definition.
+    """
+    async with connection.transaction():
+        again: list[str] = []
+        for row in await connection.fetch(_CONSTRAINTS, schema):
+            again.append(f"ALTER TABLE {row['tab']} ADD CONSTRAINT {row['name']} {row['definition']}")
+            await connection.execute(f"ALTER TABLE {row['tab']} DROP CONSTRAINT {row['name']}")
+        for row in await connection.fetch(_INDEXES, schema):
+            again.append(row["definition"])
+            await connection.execute(f"DROP INDEX {row['name']}")
+    return again
+
+
+async def put_back(database: Database, schema: str, statements: Sequence[str], *, at_once: int) -> None:
+    """Makes the indexes again, several at a time.
+
+    Raises:
+        asyncpg.UniqueViolationError: two rows have the same key.
+    """
+    waiting = list(statements)
+
+    async def build(connection: Connection) -> None:
+        await connection.execute(f"SET search_path TO {schema}")
+        await connection.execute(_SESSION)
+        while waiting:
+            await connection.execute(waiting.pop(0))
+
+    async with AsyncExitStack() as stack:
+        connections = [
+            await stack.enter_async_context(database.dedicated(f"flightlog {schema} indexes", on_loss=lambda: None))
+            for _ in range(min(at_once, len(waiting)))
+        ]
+        async with asyncio.TaskGroup() as group:
+            for connection in connections:
+                group.create_task(build(connection))
