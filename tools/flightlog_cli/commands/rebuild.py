@@ -7,13 +7,12 @@ from typing import Any
 
 import typer
 from rich.console import Console
-from rich.status import Status
 from rich.table import Table
 
 from flightlog_cli.access import Access, open_database, open_log
 from flightlog_cli.embedded.child import StackError
-from flightlog_read import Projection, RebuildProgress, RebuildResult, TableDigest
-from flightlog_read import rebuild as rebuild_projection
+from flightlog_cli.rebuild_progress import progress_on
+from flightlog_read import Projection, RebuildResult, TableDigest, rebuild_together
 
 PROJECTIONS = {
     "registry": ("services.registry.projection.apply", "RegistryProjection"),
@@ -34,11 +33,10 @@ async def rebuild(data: Path, service: str | None, *, as_json: bool) -> int:
         raise StackError(f"{service} has no tables. Those that have: {', '.join(PROJECTIONS)}.")
     access = Access.of(data)
     results: list[RebuildResult] = []
-    console = Console(stderr=True)
     async with open_log(access) as log, open_database(access) as database:
-        for name in [service] if service else PROJECTIONS:
-            with console.status(f"{name}: reading the log") as progress:
-                results.append(await rebuild_projection(database, log, load(name), _reporter(progress)))
+        for together in _by_stream([service] if service else list(PROJECTIONS)):
+            with progress_on(Console(stderr=True)) as report:
+                results += await rebuild_together(database, log, together, report)
     if as_json:
         typer.echo(json.dumps([_document(result) for result in results]))
     else:
@@ -52,11 +50,13 @@ def load(name: str) -> Projection:
     return getattr(importlib.import_module(module), attribute)()
 
 
-def _reporter(progress: Status) -> Any:
-    def report(step: RebuildProgress) -> None:
-        progress.update(f"{step.projection}: {step.sequence} of {step.target}")
-
-    return report
+def _by_stream(names: list[str]) -> list[list[Projection]]:
+    """Those made from the same stream go together: it is read once for all of them."""
+    streams: dict[str, list[Projection]] = {}
+    for name in names:
+        projection = load(name)
+        streams.setdefault(projection.stream, []).append(projection)
+    return list(streams.values())
 
 
 def _document(result: RebuildResult) -> dict[str, Any]:
