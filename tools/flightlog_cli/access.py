@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from flightlog_archive import ArchivedEvents
 from flightlog_blobs import BlobSettings, BlobStore
 from flightlog_cli.embedded.stack import Endpoints
-from flightlog_log import Log, LogSettings
+from flightlog_log import Log, LogSettings, PersonalDataSettings
 from flightlog_read import Database, DatabaseSettings
 
 
@@ -40,6 +40,7 @@ class Access(BaseSettings):
                     "nats_url": endpoints.nats,
                     "user": credentials["nats_user"],
                     "password": credentials["nats_password"],
+                    "personal_data": _Log().personal_data,
                 },
                 "blobs": {
                     "driver": "directory",
@@ -52,6 +53,14 @@ class Access(BaseSettings):
                 "database": {"dsn": endpoints.postgres, "pool_min": 0, "pool_max": 4},
             }
         )
+
+
+class _Log(BaseSettings):
+    """What a stack is given by the environment, and commands that read its log need too: master keys."""
+
+    model_config = SettingsConfigDict(env_prefix="FLIGHTLOG_LOG__", env_nested_delimiter="__", extra="ignore")
+
+    personal_data: PersonalDataSettings = PersonalDataSettings()
 
 
 @asynccontextmanager
