@@ -16,11 +16,13 @@ import structlog
 from google.protobuf.message import DecodeError, EncodeError, Message
 
 from flightlog_rpc import as_of, metrics
+from flightlog_rpc.auditing import Refusals
 from flightlog_rpc.context import TRACEPARENT, CallContext
 from flightlog_rpc.errors import RpcError, internal, invalid, resource_exhausted, to_wire, translate, unavailable
 from flightlog_rpc.forwarding import OWNER_TRAILER, BytesHandler, ForwardedRefusal
-from flightlog_rpc.methods import Method
+from flightlog_rpc.methods import METHODS, Method
 from flightlog_rpc.routing import short_name
+from flightlog_rpc.targets import changes
 from flightlog_telemetry import current_traceparent, span_from
 
 logger = structlog.get_logger(__name__)
@@ -55,13 +57,17 @@ def parsed(method: Method, data: bytes) -> Message:
 
 def call_of(method: Method, context: ServicerContext) -> CallContext:
     """What the method is told of its call. Raises `RpcError` when it asks about a moment that there can be none of."""
-    call = CallContext.of(
+    call = _as_it_came(context)
+    moment = as_of.asked(method.full_name, call)
+    return call if moment is None else replace(call, as_of=moment)
+
+
+def _as_it_came(context: ServicerContext) -> CallContext:
+    return CallContext.of(
         cast("Sequence[tuple[str, str | bytes]]", context.invocation_metadata() or ()),
         context.peer(),
         current_traceparent(),
     )
-    moment = as_of.asked(method.full_name, call)
-    return call if moment is None else replace(call, as_of=moment)
 
 
 def encoded(name: str, response: Message, max_message_bytes: int) -> bytes:
@@ -84,12 +90,16 @@ def refusing(error: Callable[[], RpcError]) -> Callable[[bytes, ServicerContext]
     return refuse
 
 
-def guarded(full_name: str, handler: BytesHandler, service: str) -> BytesHandler:
-    """The outermost layer: span, counters, and a status for whatever happens inside."""
+def guarded(full_name: str, handler: BytesHandler, service: str, refusals: Refusals | None = None) -> BytesHandler:
+    """The outermost layer: span, counters, and a status for whatever happens inside.
+
+    `refusals` is told of each call that is refused here, where the method is one that changes something.
+    """
     name = short_name(full_name)
     seconds = metrics.seconds.labels(name)
     succeeded = metrics.requests.labels(name, "OK")
     attributes = span_attributes(full_name)
+    noting = refusals if changes(METHODS[full_name]) else None
 
     async def call(data: bytes, context: ServicerContext) -> bytes:
         started = time.perf_counter()
@@ -99,7 +109,10 @@ def guarded(full_name: str, handler: BytesHandler, service: str) -> BytesHandler
         except asyncio.CancelledError:
             await refuse_cancelled(context, name, service)
         except Exception as error:  # noqa: BLE001 - the edge of the call
-            await refuse(context, name, service, planned(error, name))
+            found = planned(error, name)
+            if noting is not None and not isinstance(found, ForwardedRefusal):
+                noting.note(METHODS[full_name], data, _as_it_came(context), found)
+            await refuse(context, name, service, found)
         else:
             succeeded.inc()
             return response

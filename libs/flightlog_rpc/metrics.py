@@ -11,3 +11,9 @@ seconds = Histogram(
 )
 streams_open = Gauge("flightlog_rpc_streams", "Calls that are being answered by a stream now.", ["method"])
 stream_messages = Counter("flightlog_rpc_stream_messages_total", "Messages sent on streams.", ["method"])
+refusals = Counter(
+    "flightlog_audit_refusals_total", "Refused calls that were put on the log, or dropped before that.", ["outcome"]
+)
+# There from the start: an alert on the first one needs the zero before it.
+for _outcome in ("recorded", "dropped"):
+    refusals.labels(_outcome)

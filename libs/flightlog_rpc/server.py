@@ -13,7 +13,9 @@ from grpc_health.v1.health import SERVICE_NAME as HEALTH
 from grpc_health.v1.health import aio as health_aio  # pyright: ignore[reportAttributeAccessIssue] - its stubs lack it
 from grpc_reflection.v1alpha import reflection
 
+from flightlog_log import Log
 from flightlog_rpc.answering import Implementation, guarded, implemented, refusing
+from flightlog_rpc.auditing import Refusals
 from flightlog_rpc.errors import unimplemented
 from flightlog_rpc.forwarding import BytesHandler, Forwarding, StreamHandler
 from flightlog_rpc.methods import METHODS
@@ -38,6 +40,7 @@ class RpcServer:
         service: the name of this service in `OWNERS`.
         methods: full method name -> async function of request and `CallContext`; of a method that answers with a
         stream, an async generator function of these.
+        audit: the log that refused calls are put on; without one they are not.
 
     Raises:
         ValueError: a method that does not exist, belongs to another service or is implemented by the wrong kind of
@@ -45,7 +48,12 @@ class RpcServer:
     """
 
     def __init__(
-        self, settings: RpcSettings, service: str, methods: Mapping[str, Implementation | StreamImplementation]
+        self,
+        settings: RpcSettings,
+        service: str,
+        methods: Mapping[str, Implementation | StreamImplementation],
+        *,
+        audit: Log | None = None,
     ) -> None:
         for method, implementation in methods.items():
             if OWNERS.get(method) != service:
@@ -63,6 +71,7 @@ class RpcServer:
         self._server: grpc.aio.Server | None = None
         self._health = health_aio.HealthServicer()
         self._streams = Streams()
+        self._refusals = Refusals(audit) if audit is not None else None
 
     async def start(self) -> int:
         """Binds and serves. Returns the port, which the system chose if the settings say 0.
@@ -82,6 +91,8 @@ class RpcServer:
             port = server.add_insecure_port(f"{address}:{settings.port}")
         except RuntimeError as error:
             raise OSError(f"cannot listen on {address}:{settings.port}: {error}") from error
+        if self._refusals is not None:
+            self._refusals.start()
         await server.start()
         self._server = server
         for name in (*HEALTH_NAMES, *names):
@@ -101,6 +112,8 @@ class RpcServer:
             await self._server.stop(grace)
             ending.cancel()
             self._server = None
+        if self._refusals is not None:
+            await self._refusals.close(grace)
         for forwarding in self._forwardings:
             await forwarding.close()
         self._forwardings.clear()
@@ -120,7 +133,7 @@ class RpcServer:
         return {
             name: self._streams.guarded(name, self._stream_handler(name, owners), self._service)
             if method.server_streaming
-            else guarded(name, self._handler(name, owners), self._service)
+            else guarded(name, self._handler(name, owners), self._service, self._refusals)
             for name, method in METHODS.items()
         }
 

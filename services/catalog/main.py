@@ -54,7 +54,7 @@ async def run(settings: Settings, ready: Ready) -> None:
         if catalog.openlineage.enabled:
             publisher = Publisher(log, blobs, catalog.openlineage, service=SERVICE)
             await stack.enter_async_context(running(publisher.run()))
-        server = RpcServer(settings.rpc, SERVICE, {**served, **looking, **lineage})
+        server = RpcServer(settings.rpc, SERVICE, {**served, **looking, **lineage}, audit=log)
         port = await server.start()
         stack.push_async_callback(server.stop)
         ready(port)

@@ -50,7 +50,8 @@ async def run(settings: Settings, ready: Ready) -> None:
         requests = Requests(log, shell, starter)
         erasing = Erasing(log, blobs, execution.domains, execution.retention.longest_wait)
         retention = Retention(log, database, shell, lookup, execution.retention)
-        shredding = Shredding(log, database, SERVICE, [ExecutionProjection()], [shell.forget, lookup.forget])
+        forgetting = [shell.forget, lookup.forget, reads.forget]
+        shredding = Shredding(log, database, SERVICE, [ExecutionProjection()], forgetting)
         await stack.enter_async_context(
             running(projector.run(), reactions.run(), requests.run(), erasing.run(), shredding.run())
         )
@@ -61,7 +62,7 @@ async def run(settings: Settings, ready: Ready) -> None:
             **DeletionCalls(shell).methods(),
             **history_methods(log, blobs, shell, reads, admission, execution),
         }
-        server = RpcServer(settings.rpc, SERVICE, served)
+        server = RpcServer(settings.rpc, SERVICE, served, audit=log)
         port = await server.start()
         stack.push_async_callback(server.stop)
         ready(port)

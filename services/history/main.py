@@ -39,7 +39,7 @@ async def run(settings: Settings, ready: Ready) -> None:
             **archiving.methods(log, archive),
             **verification.methods(log, blobs, archive, database),
         }
-        server = RpcServer(settings.rpc, SERVICE, methods)
+        server = RpcServer(settings.rpc, SERVICE, methods, audit=log)
         port = await server.start()
         stack.push_async_callback(server.stop)
         ready(port)

@@ -38,7 +38,7 @@ async def run(settings: Settings, ready: Ready) -> None:
         await stack.enter_async_context(running(projector.run(), shredding.run()))
         await store.register_default_projects()
         await projector.wait_until_serving()
-        server = RpcServer(settings.rpc, SERVICE, methods(store))
+        server = RpcServer(settings.rpc, SERVICE, methods(store), audit=log)
         port = await server.start()
         stack.push_async_callback(server.stop)
         ready(port)

@@ -36,7 +36,7 @@ async def run(settings: Settings, ready: Ready) -> None:
         await stack.enter_async_context(running(schedules.run(), deliveries.run(), shredding.run()))
         await schedules.projector.wait_until_serving()
         await deliveries.projector.wait_until_serving()
-        server = RpcServer(settings.rpc, SERVICE, {**schedules.methods(), **deliveries.methods()})
+        server = RpcServer(settings.rpc, SERVICE, {**schedules.methods(), **deliveries.methods()}, audit=log)
         port = await server.start()
         stack.push_async_callback(server.stop)
         ready(port)
