@@ -6,15 +6,14 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator, Sequence
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from flightlog_blobs import BlobStore
 
 from .errors import ManifestDamaged, SegmentMissing
-from .manifest import Manifest, Segment
-
-if TYPE_CHECKING:
-    from .segments import Archived, SubjectIndex
+from .indexes import SubjectIndex
+from .manifest import Manifest, Segment, index_key
+from .segments import Archived, check_file, messages_of
 
 STREAMS: Final = ("REGISTRY", "EXECUTION", "LAUNCHER", "CATALOG", "SCHEDULER", "ADMISSION", "AUDIT", "PARKED")
 """The streams that are archived. What is on the others is made again from these."""
@@ -79,8 +78,6 @@ class Archive:
 
     async def segment(self, stream: str, segment: Segment) -> bytes:
         """The file of a segment, checked against the manifest. Raises `SegmentMissing`, `SegmentDamaged`."""
-        from .segments import check_file
-
         uri = self.uri(stream, segment.key)
         if self._latest[:2] == (uri, segment.sha256):
             return self._latest[2]
@@ -98,8 +95,6 @@ class Archive:
         A segment that is merged or rewritten meanwhile is looked for once more. Raises `SegmentMissing`,
         `SegmentDamaged`, `ManifestDamaged`.
         """
-        from .segments import messages_of
-
         missing = ""
         while True:
             manifest = await self.manifest(stream)
@@ -132,8 +127,6 @@ class Archive:
                 missing = error.uri
 
     async def _subject(self, manifest: Manifest, subject: str, after: int, until: int | None) -> list[Archived]:
-        from .segments import messages_of
-
         found: list[Archived] = []
         for segment in manifest.behind(after):
             if until is not None and segment.first > until:
@@ -148,8 +141,6 @@ class Archive:
 
     async def may_have(self, stream: str, segment: Segment, subject: str) -> bool:
         """Whether a segment can have messages of a subject."""
-        from .segments import SubjectIndex, index_key
-
         uri = self.uri(stream, index_key(segment.key))
         if uri not in self._indexes:
             data = await self.blobs.get_or_none(uri)

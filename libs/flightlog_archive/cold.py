@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from typing import TYPE_CHECKING
 
 from flightlog_blobs import BlobError, BlobStore
 from flightlog_log import EventsMissing, LogUnavailable, Raw, stream_of
@@ -11,9 +10,7 @@ from flightlog_log.cold import matches
 
 from .archive import Archive
 from .errors import ArchiveError
-
-if TYPE_CHECKING:
-    from .segments import Archived
+from .segments import Archived
 
 
 class ArchivedEvents:

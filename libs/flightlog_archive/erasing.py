@@ -10,14 +10,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Final
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any, Final
 
 from flightlog_log import Subject
 
 from .manifest import Erasing
-from .schema import ACTOR, ERASED, SCHEMA, subjects_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 DELETED: Final = "ExecutionDeleted"
 """The fact that has the archive forget what was before it."""
@@ -52,6 +52,8 @@ def elsewhere(erasing: Erasing) -> list[tuple[str, Erasing]]:
 
 def erased_rows(table: pa.Table, wanted: Sequence[Erasing]) -> tuple[pa.Table, list[tuple[str, int, int]]]:
     """The rows without what messages of these subjects said, and how many these are: reason, subjects, messages."""
+    from .schema import subjects_of
+
     orders: dict[str, Erasing] = {}
     for one in wanted:
         if one.subject not in orders or orders[one.subject].before < one.before:
@@ -75,6 +77,8 @@ def erased_rows(table: pa.Table, wanted: Sequence[Erasing]) -> tuple[pa.Table, l
 
 
 def _without(table: pa.Table, reasons: Sequence[str | None]) -> pa.Table:
+    from .schema import ACTOR, ERASED
+
     for name in (*ERASED, *ACTOR):
         kept: list[Any] = [
             value if reason is None else None for value, reason in zip(table[name].to_pylist(), reasons, strict=True)
@@ -85,5 +89,9 @@ def _without(table: pa.Table, reasons: Sequence[str | None]) -> pa.Table:
 
 
 def _with_column(table: pa.Table, name: str, values: list[Any]) -> pa.Table:
+    import pyarrow as pa
+
+    from .schema import SCHEMA
+
     place = SCHEMA.get_field_index(name)
     return table.set_column(place, SCHEMA.field(place), pa.array(values, type=SCHEMA.field(place).type))

@@ -19,6 +19,8 @@ from typing import Any
 from .errors import ManifestDamaged
 
 FORMAT = 1
+_SUFFIX = ".parquet"
+_INDEX_SUFFIX = ".subjects"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +151,22 @@ class Manifest:
             if not 0 < segment.count <= segment.last - segment.first + 1:
                 raise ManifestDamaged(f"{segment.key} cannot have {segment.count} messages")
             before = segment.last
+
+
+def name_of(first: int, last: int, revision: int = 0) -> str:
+    """Name of a segment's object. A segment that says less than before is a new object, of another revision."""
+    return f"{first:020d}-{last:020d}{f'.{revision}' if revision else ''}{_SUFFIX}"
+
+
+def next_revision(key: str) -> int:
+    """The revision that follows an object's."""
+    _, _, revision = key.removesuffix(_SUFFIX).partition(".")
+    return int(revision or 0) + 1
+
+
+def index_key(key: str) -> str:
+    """Name of the object with a segment's subjects."""
+    return key.removesuffix(_SUFFIX) + _INDEX_SUFFIX
 
 
 def link(before: bytes, sequence: int, message_hash: bytes) -> bytes:

@@ -1,34 +1,23 @@
 """Segments as files: from rows to Parquet, and from Parquet to the messages that a restore or a check wants.
 
-Beside each segment lies a small object with the hashes of the subjects in it, so that one aggregate is found without
-reading all files. It says nothing that the segment does not say: where it is missing, the segment is read.
+pyarrow takes long to import and much memory: whoever never reads or writes a segment does without.
 """
 
 from __future__ import annotations
 
-import zlib
-from array import array
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
-from typing import Any
-
-import pyarrow as pa
-import pyarrow.compute
-import pyarrow.parquet
+from typing import TYPE_CHECKING, Any
 
 from .errors import SegmentDamaged
-from .manifest import Segment, link
-from .schema import REPEATING, SCHEMA, subjects_of
+from .indexes import index_of
+from .manifest import Segment, link, name_of
 
-# Their functions are made when they are imported, and the types of their arguments are not the documented ones.
-pc: Any = pyarrow.compute
-pq: Any = pyarrow.parquet
+if TYPE_CHECKING:
+    import pyarrow as pa
 
-SUFFIX = ".parquet"
-INDEX_SUFFIX = ".subjects"
 _ROW_GROUP = 5_000
 _BATCH = 1_000
 _COMPRESSION_LEVEL = 3
@@ -71,6 +60,11 @@ def close(batches: Sequence[pa.RecordBatch], chain: bytes, *, key: str = "") -> 
 
     The name of the object is made of its sequences unless `key` says another one. Takes long: not for an event loop.
     """
+    import pyarrow as pa
+
+    from .schema import REPEATING, SCHEMA, subjects_of
+
+    pc, pq = _functions()
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(
         sink,
@@ -104,48 +98,6 @@ def close(batches: Sequence[pa.RecordBatch], chain: bytes, *, key: str = "") -> 
     return Closed(segment, data, index_of(subjects_of(table)))
 
 
-def name_of(first: int, last: int, revision: int = 0) -> str:
-    """Name of a segment's object. A segment that says less than before is a new object, of another revision."""
-    return f"{first:020d}-{last:020d}{f'.{revision}' if revision else ''}{SUFFIX}"
-
-
-def next_revision(key: str) -> int:
-    """The revision that follows an object's."""
-    _, _, revision = key.removesuffix(SUFFIX).partition(".")
-    return int(revision or 0) + 1
-
-
-def index_key(key: str) -> str:
-    """Name of the object with a segment's subjects."""
-    return key.removesuffix(SUFFIX) + INDEX_SUFFIX
-
-
-def index_of(subjects: Iterable[str]) -> bytes:
-    """The hashes of subjects, sorted and compressed."""
-    hashes = array("Q", sorted({_subject_hash(subject) for subject in subjects}))
-    return zlib.compress(hashes.tobytes())
-
-
-class SubjectIndex:
-    """Which subjects a segment may have: those of one index in some 10^19 are taken for another."""
-
-    def __init__(self, data: bytes) -> None:
-        self._hashes = array("Q")
-        self._hashes.frombytes(zlib.decompress(data))
-
-    def __len__(self) -> int:
-        return len(self._hashes)
-
-    def has(self, subject: str) -> bool:
-        wanted = _subject_hash(subject)
-        place = bisect_left(self._hashes, wanted)
-        return place < len(self._hashes) and self._hashes[place] == wanted
-
-
-def _subject_hash(subject: str) -> int:
-    return int.from_bytes(sha256(subject.encode()).digest()[:8], "little")
-
-
 def check_file(segment: Segment, data: bytes, uri: str) -> None:
     """Raises `SegmentDamaged` when the bytes are not those that the manifest names."""
     if sha256(data).hexdigest() != segment.sha256:
@@ -159,6 +111,9 @@ def messages_of(
 
     Raises `SegmentDamaged` for what is no segment.
     """
+    import pyarrow as pa
+
+    pc, pq = _functions()
     try:
         file = pq.ParquetFile(pa.BufferReader(data))
         groups = [group for group in range(file.num_row_groups) if _last_of(file, group) > after]
@@ -178,13 +133,28 @@ def messages_of(
 
 def tables_of(data: bytes, uri: str) -> pa.Table:
     """All rows of a file. Raises `SegmentDamaged` for what is no segment."""
+    import pyarrow as pa
+
+    from .schema import SCHEMA
+
+    _, pq = _functions()
     try:
         return pq.read_table(pa.BufferReader(data), schema=SCHEMA)
     except (pa.ArrowException, KeyError, OSError) as error:
         raise SegmentDamaged(uri, f"not a segment: {type(error).__name__}: {error}") from error
 
 
+def _functions() -> tuple[Any, Any]:
+    """pyarrow's `compute` and `parquet`: made while they are imported, and with other types than documented."""
+    import pyarrow.compute
+    import pyarrow.parquet
+
+    return pyarrow.compute, pyarrow.parquet
+
+
 def _last_of(file: Any, group: int) -> int:
+    from .schema import SCHEMA
+
     statistics = file.metadata.row_group(group).column(SCHEMA.get_field_index("sequence")).statistics
     return int(statistics.max)
 

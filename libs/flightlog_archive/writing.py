@@ -2,7 +2,8 @@
 
 A segment is written first, the manifest that names it then, and what it replaces goes last. So a crash leaves at worst
 an object that no manifest names; the next writer deletes it. That nobody else writes is the caller's to see to: `guard`
-is asked before each manifest, and a manifest that is not the one this writer has left stops it.
+is asked before each manifest, and a manifest that is not the one this writer has left stops it. What needs pyarrow is
+imported when there is something to write.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
 import structlog
 
 from flightlog_blobs import BlobCorrupt, BlobMissing, BlobStore, BlobTooLarge
@@ -23,10 +24,12 @@ from flightlog_protos.log.v1.envelope_pb2 import DataRef
 
 from .archive import MANIFEST, Archive
 from .erasing import erased_rows, erasings_of
-from .errors import ArchiveTaken
-from .manifest import Erasing, Manifest, Segment, noted
-from .schema import record_batch
-from .segments import Closed, close, index_key, name_of, next_revision, tables_of
+from .errors import ArchiveTaken, SegmentDamaged
+from .manifest import Erasing, Manifest, Segment, index_key, name_of, next_revision, noted
+from .segments import Closed, close, tables_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _ROWS_AT_ONCE = 1_000
 FAN_IN = 8
@@ -67,13 +70,8 @@ class StreamWriter:
         return closed.segment
 
     def _closed(self, messages: Sequence[Raw], payloads: Mapping[int, bytes | str]) -> tuple[Closed, list[Erasing]]:
-        stream = self.manifest.stream
-        batches: list[pa.RecordBatch] = []
-        erasing: list[Erasing] = []
-        for start in range(0, len(messages), _ROWS_AT_ONCE):
-            batch = record_batch(stream, messages[start : start + _ROWS_AT_ONCE], payloads)
-            erasing += erasings_of(batch)
-            batches.append(batch)
+        batches = record_batches(self.manifest.stream, messages, payloads)
+        erasing = [one for batch in batches for one in erasings_of(batch)]
         return close(batches, self.manifest.chain), erasing
 
     async def merge(self, most: int) -> bool:
@@ -124,6 +122,28 @@ class StreamWriter:
             await self._replace([segment], closed, replace(self.manifest, erased=notes))
         return erased
 
+    async def remake(self, segment: Segment, messages: Sequence[Raw]) -> Segment:
+        """Makes a segment again from its messages as the log has them.
+
+        Raises `SegmentDamaged` when those do not give the chain that the manifest has.
+        """
+        stream = self.manifest.stream
+        payloads = await _payloads(self._archive.blobs, messages)
+        key = name_of(segment.first, segment.last, next_revision(segment.key))
+        chain = self.manifest.chain_before(segment)
+        batches = await asyncio.to_thread(record_batches, stream, messages, payloads)
+        closed = await asyncio.to_thread(partial(close, batches, chain, key=key))
+        made = closed.segment
+        if (made.first, made.last, made.count, made.chain) != (
+            segment.first,
+            segment.last,
+            segment.count,
+            segment.chain,
+        ):
+            raise SegmentDamaged(self._archive.uri(stream, segment.key), "the log has not the messages that it had")
+        await self._replace([segment], closed, self.manifest)
+        return made
+
     async def has_erased(self, done: Sequence[Erasing]) -> None:
         """Takes what has been erased, here and wherever else it was, off the list of what is still to be erased."""
         left = tuple(one for one in self.manifest.erasing if one not in done)
@@ -165,6 +185,14 @@ class StreamWriter:
             if entry.name not in named:
                 _log.info("archive.unfinished_deleted", stream=stream, object=entry.name)
                 await self._archive.blobs.delete(self._archive.uri(stream, entry.name))
+
+
+def record_batches(stream: str, messages: Sequence[Raw], payloads: Mapping[int, bytes | str]) -> list[pa.RecordBatch]:
+    """The rows of messages, some at a time. Takes long: not for an event loop."""
+    from .schema import record_batch
+
+    starts = range(0, len(messages), _ROWS_AT_ONCE)
+    return [record_batch(stream, messages[start : start + _ROWS_AT_ONCE], payloads) for start in starts]
 
 
 async def _payloads(blobs: BlobStore, messages: Sequence[Raw]) -> dict[int, bytes | str]:
