@@ -136,15 +136,14 @@ def unseal(sealed: Sealed, key: AESGCM, event_id: str) -> PersonalData:
 
 
 def _holder(fact: Message, path: Sequence[str]) -> Any | None:
-    """The message with the last field of a path, where that field is set."""
+    """The message with the last field of a path, where that field says something: an empty list says nothing."""
     holder: Any = fact
     for name in path[:-1]:
         if not holder.HasField(name):
             return None
         holder = getattr(holder, name)
-    field = holder.DESCRIPTOR.fields_by_name[path[-1]]
-    there = holder.HasField(path[-1]) if field.has_presence else bool(getattr(holder, path[-1]))
-    return holder if there else None
+    value = getattr(holder, path[-1])
+    return holder if (value.ByteSize() if isinstance(value, Message) else value) else None
 
 
 def _divided(fact: Message, paths: Sequence[Sequence[str]]) -> tuple[Message, Message]:
