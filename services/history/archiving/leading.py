@@ -18,6 +18,11 @@ from flightlog_read import Database
 from flightlog_read.database import is_unavailable
 
 _LOCK = (0x466C6967, 0x41726368)  # "Flig", our half of the lock space, and "Arch"
+_DISPLACE = """
+    SELECT pg_terminate_backend(pid) FROM pg_locks
+    WHERE locktype = 'advisory' AND granted AND classid = $1::bigint::oid AND objid = $2::bigint::oid
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
 _STANDBY_SECONDS = (0.05, 2.0)
 _COMMAND_SECONDS = 10.0
 _log = structlog.get_logger(__name__)
@@ -40,12 +45,17 @@ class Leadership:
 
 
 @asynccontextmanager
-async def leadership(database: Database) -> AsyncGenerator[Leadership]:
-    """Waits until no other process writes the archive, and keeps others from it while the block is being run."""
+async def leadership(database: Database, *, displace: bool = False) -> AsyncGenerator[Leadership]:
+    """Waits until no other process writes the archive, and keeps others from it while the block is being run.
+
+    With `displace` it is taken from who has it: that one stops at its next manifest, and goes on when we are done.
+    """
     async with database.dedicated(
         "flightlog archiver", on_loss=lambda: None, command_seconds=_COMMAND_SECONDS
     ) as connection:
         delay = _STANDBY_SECONDS[0]
+        if displace:
+            await connection.execute(_DISPLACE, *_LOCK)
         while not await connection.fetchval("SELECT pg_try_advisory_lock($1, $2)", *_LOCK):
             if delay >= _STANDBY_SECONDS[1] / 2:
                 _log.debug("archive.standing_by")
