@@ -50,6 +50,21 @@ class _Answers:
         self.waiter = waiter
 
 
+class FastClient(Client):
+    """nats-py's client. Its own way of taking headers apart was half of what a message cost us: it looks at each
+    character of names that nobody but us and the server gives.
+    """
+
+    @staticmethod
+    def _parse_header_lines(raw: bytes) -> dict[str, str]:
+        headers: dict[str, str] = {}
+        for line in raw.decode("utf-8", "replace").split("\r\n"):
+            name, colon, value = line.partition(":")
+            if colon:
+                headers[name.strip()] = value.strip()
+        return headers
+
+
 class Connection:
     """A NATS client that reconnects for ever.
 
@@ -58,7 +73,7 @@ class Connection:
 
     def __init__(self, settings: LogSettings) -> None:
         self.settings = settings
-        self.client = Client()
+        self.client = FastClient()
         self._single: dict[str, asyncio.Future[Msg]] = {}
         self._many: dict[str, _Answers] = {}
         self._inbox = ""
@@ -81,7 +96,7 @@ class Connection:
                 if self.loop.time() > deadline:
                     raise LogUnavailable(f"NATS at {settings.nats_url} cannot be reached: {error}") from error
                 await asyncio.sleep(0.1)
-                self.client = Client()
+                self.client = FastClient()
         self._inbox = f"_INBOX.{self.client.new_inbox().rpartition('.')[2]}"
         await self.subscribe(f"{self._inbox}.*", self._answered)
         self._connected.set()
