@@ -19,8 +19,8 @@ from .manifest import Erasing
 if TYPE_CHECKING:
     import pyarrow as pa
 
-DELETED: Final = "ExecutionDeleted"
-"""The fact that has the archive forget what was before it."""
+DELETED: Final = ("ExecutionDeleted", "DeliveriesForgotten")
+"""The facts that have the archive forget what was before them."""
 _ANY = (1 << 63) - 1
 
 
@@ -28,17 +28,20 @@ def erasings_of(batch: pa.RecordBatch) -> list[Erasing]:
     """What is to be erased because of the facts in these rows."""
     found: list[Erasing] = []
     for row, types in enumerate(batch["fact_types"].to_pylist()):
-        if types and DELETED in types:
+        if types and any(kind in DELETED for kind in types):
             facts: list[dict[str, str]] = batch["facts"][row].as_py() or []
-            said = next((json.loads(fact["json"]) for fact in facts if fact["type"] == DELETED), {})
+            said = next((json.loads(fact["json"]) for fact in facts if fact["type"] in DELETED), {})
             reason = said.get("reason") or "the execution was deleted"
             found.append(Erasing(batch["subject"][row].as_py(), batch["sequence"][row].as_py(), reason))
     return found
 
 
 def elsewhere(erasing: Erasing) -> list[tuple[str, Erasing]]:
-    """What other streams have of an execution that is to be erased, with the streams' names."""
-    parts = Subject.parse(erasing.subject).parts
+    """What other streams have of an execution that is to be erased, with the streams' names; none of anything else."""
+    subject = Subject.parse(erasing.subject)
+    if subject.stream != "EXECUTION":
+        return [("PARKED", Erasing(erasing.subject, _ANY, erasing.reason))]
+    parts = subject.parts
     subjects = (
         Subject.of("LAUNCHER", *parts),
         Subject.of("CATALOG", "answer", *parts),

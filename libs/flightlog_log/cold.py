@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _ANNOUNCED: Final = "flightlog-trimming"
 _DONE: Final = "flightlog-trimmed"
-_DELETED: Final = "ExecutionDeleted"
+_FORGETTING: Final = frozenset({"ExecutionDeleted", "DeliveriesForgotten"})
 _LAST: Final = (1 << 63) - 2
 # Observations: nothing in them says whether there were others before.
 _WITHOUT_POSITIONS: Final = frozenset({"LAUNCHER", "AUDIT"})
@@ -171,7 +171,7 @@ async def _trimmed(reader: Reader, subject: str, after: Head, until: int) -> lis
 
 def _forgets(record: Recorded) -> bool:
     """Whether nothing of what was before is to be read any more."""
-    return any(fact.DESCRIPTOR.name == _DELETED for fact in record.facts)
+    return any(fact.DESCRIPTOR.name in _FORGETTING for fact in record.facts)
 
 
 def matches(subjects: str, subject: str) -> bool:

@@ -16,6 +16,7 @@ import structlog
 
 from flightlog_archive import STREAMS, Archive, ArchiveError, ArchiveTaken
 from flightlog_archive.erasing import elsewhere
+from flightlog_archive.manifest import Erasing
 from flightlog_archive.writing import StreamWriter
 from flightlog_blobs import BlobError
 from flightlog_log import Log, LogUnavailable, Raw
@@ -27,7 +28,6 @@ from services.history.archiving.settings import ArchiveSettings
 from services.history.archiving.trimming import Trimmer
 
 _RETRY_SECONDS = (0.5, 15.0)
-_DELETIONS = "EXECUTION"
 """The stream whose facts say that executions were deleted."""
 _log = structlog.get_logger(__name__)
 
@@ -98,19 +98,30 @@ class Archiver:
 
     async def _erase(self) -> None:
         """Erases what deleted executions have left in all streams; it stands in the manifest until that is done."""
-        orders = self._streams[_DELETIONS].writer.manifest.erasing
+        orders = {
+            name: [order for order in one.writer.manifest.erasing if await self._is_erased(order)]
+            for name, one in self._streams.items()
+        }
+        orders = {name: found for name, found in orders.items() if found}
         if not orders:
             return
-        wanted = {_DELETIONS: list(orders)}
-        for order in orders:
+        wanted = {name: list(found) for name, found in orders.items()}
+        for order in (order for found in orders.values() for order in found):
             for stream, other in elsewhere(order):
                 wanted.setdefault(stream, []).append(other)
         for name, erasing in wanted.items():
             # What was recorded about the execution by now is archived first: it could not be erased later.
             await self._streams[name].look(at_once=True)
             metrics.erased_total.inc(await self._streams[name].writer.erase(erasing))
-        await self._streams[_DELETIONS].writer.has_erased(orders)
-        _log.info("archive.erased", subjects=[order.subject for order in orders])
+        for name, found in orders.items():
+            await self._streams[name].writer.has_erased(found)
+            _log.info("archive.erased", subjects=[order.subject for order in found])
+
+    async def _is_erased(self, order: Erasing) -> bool:
+        """Whether it is erased on the log: who does that reads what was trimmed here once more."""
+        async for raw in self._log.hot().stored(order.subject):
+            return raw.sequence >= order.before
+        return True
 
 
 class _Stream:
