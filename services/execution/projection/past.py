@@ -15,7 +15,7 @@ from services.execution.subjects import ExecutionKey
 MAX_KEPT_ROWS = 50_000
 """Rows kept at hand: whoever looks at an execution makes many calls, each of which asks about the same moment."""
 KEPT_SECONDS = 30.0
-"""They are not kept for long: what is erased from the log shall not go on here."""
+"""Long enough for the calls of one look."""
 _FOLDED_AT_ONCE = 200
 
 
@@ -45,7 +45,7 @@ class Past:
             RowMissing: its history lacks its beginning.
         """
         place = (key, sequence, last)
-        self._forget(time.monotonic())
+        self._drop_old(time.monotonic())
         kept = self._kept.get(place)
         if kept is not None:
             return kept.rows
@@ -63,7 +63,12 @@ class Past:
         subject = subjects.execution(key)
         return await rows_of([] if subject is None else await self._log.load(subject, until=sequence))
 
-    def _forget(self, now: float) -> None:
+    def forget(self, project: str) -> None:
+        """Fold the executions of a project anew: their personal data may be gone."""
+        for place in [place for place in self._kept if place[0][0] == project]:
+            self._size -= self._kept.pop(place).size
+
+    def _drop_old(self, now: float) -> None:
         # Oldest first: all are kept equally long.
         while self._kept and next(iter(self._kept.values())).until <= now:
             self._size -= self._kept.popitem(last=False)[1].size

@@ -95,6 +95,10 @@ class Reads:
         """The same reads, answered as of a sequence."""
         return Reads(self._log, self._database, self._progress, sequence=sequence, past=self._past)
 
+    async def forget(self, project: str) -> None:
+        """Read how the executions of a project were from the log again: their personal data may be gone."""
+        self._past.forget(project)
+
     async def execution(self, key: ExecutionKey) -> StoredExecution | None:
         """One execution; None when there is none of that name."""
         for row in await self._ask(key, _GET_EXECUTION, *key):
