@@ -265,6 +265,29 @@ def rebuild(
 
 
 @app.command()
+def archive(data: Data = _DEFAULT_DATA, as_json: AsJson = False) -> None:
+    """How far each stream of the log is archived in the object store."""
+    from .commands.archive import archive as run
+
+    _run(run(data, as_json=as_json))
+
+
+@app.command()
+def restore(
+    source: Annotated[
+        str,
+        typer.Option("--from", help="`s3://<bucket>/<folder>` of an archive, or another data folder; else its own."),
+    ] = "",
+    data: Data = _DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Fill an empty log from its archive, running executions included. No service may run meanwhile."""
+    from .commands.restore import restore as run
+
+    _run(run(data, source, as_json=as_json))
+
+
+@app.command()
 def parked(
     redrive: Annotated[int | None, typer.Option(metavar="SEQ", help="Hand this message in again.")] = None,
     data: Data = _DEFAULT_DATA,
