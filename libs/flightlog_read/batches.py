@@ -5,6 +5,7 @@ Used by the live projector and by a rebuild, so both make the same rows.
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import cast
 
 import asyncpg
@@ -12,7 +13,7 @@ import asyncpg
 from flightlog_log import Log, Recorded, Unreadable
 from flightlog_read import checkpoints
 from flightlog_read.database import is_unavailable
-from flightlog_read.projection import Projection
+from flightlog_read.projection import ChoosingProjection, Projection
 
 # Commits need not wait for the disk, see projector.py. And a projection finds rows by their keys alone, but its plans
 # are made while its tables are empty, and kept: without this they would read whole tables from then on.
@@ -20,7 +21,16 @@ SESSION = """
     SET synchronous_commit TO off; SET enable_seqscan TO off; SET enable_hashjoin TO off; SET enable_mergejoin TO off;
 """
 
-Entry = Recorded | Unreadable
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """A message that a projection does not look at, as far as there is none behind it yet that it does."""
+
+    subject: str
+    sequence: int
+
+
+Entry = Recorded | Unreadable | Passed
 SetAside = Callable[[Entry, str], Awaitable[None]]
 """Called with an entry that cannot be applied, and why, before the checkpoint passes it."""
 
@@ -59,7 +69,7 @@ class BatchWriter:
         for entry in entries:
             if isinstance(entry, Unreadable):
                 await self._set_aside(entry, entry.reason)
-            else:
+            elif isinstance(entry, Recorded):
                 records.append(entry)
         try:
             await self._transact(records, entries[-1].sequence)
@@ -73,7 +83,7 @@ class BatchWriter:
         for entry in entries:
             if isinstance(entry, Unreadable):
                 await self._set_aside(entry, entry.reason)
-            else:
+            elif isinstance(entry, Recorded):
                 records.append(entry)
         try:
             await self._transact(records, self.sequence)
@@ -110,7 +120,24 @@ class BatchWriter:
         self.sequence = sequence
 
 
-def following(log: Log, stream: str, *, after: int, live: bool = True) -> "aclosing[AsyncGenerator[list[Entry]]]":
-    """`Log.follow` whose consumer is gone when the block is left. Live, batches are gathered while nobody asks."""
-    batches = log.follow(stream, after=after, live=live, on_demand=live)
+def following(
+    log: Log, projection: Projection, *, after: int, live: bool = True
+) -> "aclosing[AsyncGenerator[list[Entry]]]":
+    """A projection's stream, with a consumer that is gone when the block is left. Live, batches are gathered while
+    nobody asks.
+
+    A projection that looks at few messages is given those alone, and `Passed` in place of the others.
+    """
+    if isinstance(projection, ChoosingProjection):
+        return aclosing(_chosen(log, projection, after=after, live=live))
+    batches = log.follow(projection.stream, after=after, live=live, on_demand=live)
     return aclosing(cast("AsyncGenerator[list[Entry]]", batches))
+
+
+async def _chosen(log: Log, projection: ChoosingProjection, *, after: int, live: bool) -> AsyncGenerator[list[Entry]]:
+    async with aclosing(log.follow_stored(projection.stream, after=after, live=live, on_demand=live)) as batches:
+        async for batch in batches:
+            entries: list[Entry] = [await log.decoded(raw) for raw in batch if projection.looks_at(raw)]
+            if not entries or entries[-1].sequence < batch[-1].sequence:
+                entries.append(Passed(batch[-1].subject, batch[-1].sequence))
+            yield entries

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
-from flightlog_log import Recorded
+from flightlog_log import Raw, Recorded
 from flightlog_read.database import Connection
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,49}")
@@ -39,6 +39,18 @@ class Projection(Protocol):
         Must give the same rows however the stream is cut into batches, and must not look at clocks, sequences or
         anything else that a rebuild would find changed.
         """
+        ...
+
+
+@runtime_checkable
+class ChoosingProjection(Projection, Protocol):
+    """A projection that makes rows of few messages, and knows most of the others without decoding them.
+
+    `apply` gives the same rows when it is given all of them.
+    """
+
+    def looks_at(self, raw: Raw) -> bool:
+        """Whether a message is to be decoded and applied. Asked of every one, so it has to be quick."""
         ...
 
 

@@ -25,7 +25,7 @@ from flightlog_read.checkpoints import Checkpoint, NewerTables, Superseded
 from flightlog_read.database import Database, is_unavailable
 from flightlog_read.errors import StaleRead
 from flightlog_read.loading import LoadFailed, Loading
-from flightlog_read.projection import BulkProjection, Projection, check_name, fingerprint
+from flightlog_read.projection import BulkProjection, ChoosingProjection, Projection, check_name, fingerprint
 from flightlog_read.rebuilding import RebuildRunning, rebuild
 from flightlog_read.waiting import Watermark
 
@@ -34,6 +34,8 @@ logger = structlog.get_logger(__name__)
 MAX_BATCH = 500
 # Between two batches while no read waits: a transaction of ten records costs little more than one of one.
 _GATHER_SECONDS = 0.03
+# The same where most messages are passed over, so that there is mostly nothing but the checkpoint to write.
+_GATHER_CHOOSING_SECONDS = 0.25
 _STANDBY_SECONDS = (0.02, 0.5)
 _COMMAND_SECONDS = 60.0
 _LAG_SECONDS = 5.0
@@ -192,11 +194,12 @@ class Projector:
         self._serving.set()
         self._counters.leading.set(1)
         logger.info("projection.following", projection=self._schema, sequence=checkpoint.sequence)
-        async with following(self._log, self._projection.stream, after=checkpoint.sequence) as batches:
+        gather = _GATHER_CHOOSING_SECONDS if isinstance(self._projection, ChoosingProjection) else _GATHER_SECONDS
+        async with following(self._log, self._projection, after=checkpoint.sequence) as batches:
             async for batch in batches:
                 for start in range(0, len(batch), MAX_BATCH):
                     await self._write(writer, batch[start : start + MAX_BATCH])
-                await self._mark.wanted(_GATHER_SECONDS)
+                await self._mark.wanted(gather)
 
     async def _take_lock(self, connection: asyncpg.Connection) -> None:
         standing_by = False

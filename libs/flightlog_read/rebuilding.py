@@ -119,7 +119,7 @@ class _Work:
     async def apply(self, target: int) -> None:
         """Applies the log up to and including `target`, in this process."""
         pending: list[Entry] = []
-        async with following(self.log, self.projection.stream, after=self.writer.sequence, live=False) as batches:
+        async with following(self.log, self.projection, after=self.writer.sequence, live=False) as batches:
             async for batch in batches:
                 pending.extend(entry for entry in batch if entry.sequence <= target)
                 at_end = batch[-1].sequence >= target
@@ -208,6 +208,62 @@ async def rebuild_together(
     return results
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """Tables that were made from the log, and the live ones as they were at the same place.
+
+    Attributes:
+        connection: sees the tables that were made, in `schema`.
+        snapshot: sees the live tables; None when they cannot be compared: there are none, they are of another version,
+            or ahead of the log.
+        sequence: the place.
+        skipped: sequences no row could be made of, with the reason.
+    """
+
+    projection: Projection
+    schema: str
+    connection: asyncpg.Connection
+    snapshot: asyncpg.Connection | None
+    sequence: int
+    skipped: tuple[tuple[int, str], ...]
+
+
+@asynccontextmanager
+async def made_beside(
+    database: Database,
+    log: Log,
+    projections: Sequence[Projection],
+    report: Callable[[RebuildProgress], None] = lambda _: None,
+    *,
+    loading: Loading | None = None,
+) -> AsyncGenerator[list[Beside]]:
+    """Makes tables of projections of one stream as a rebuild does, and drops them at the end of the block.
+
+    The live ones stay as they are. Raises as `rebuild`.
+    """
+    async with AsyncExitStack() as stack:
+        works = [
+            await stack.enter_async_context(_begun(database, log, projection, report)) for projection in projections
+        ]
+        try:
+            await _fill(database, log, works, loading or Loading())
+            yield [
+                Beside(
+                    work.projection,
+                    work.fresh,
+                    work.connection,
+                    None if work.live is None else work.snapshot,
+                    work.target,
+                    tuple(sorted(work.skipped)),
+                )
+                for work in works
+            ]
+        finally:
+            for work in works:
+                if not work.connection.is_closed():
+                    await work.connection.execute(f"DROP SCHEMA IF EXISTS {work.fresh} CASCADE")
+
+
 @asynccontextmanager
 async def _begun(
     database: Database, log: Log, projection: Projection, report: Callable[[RebuildProgress], None]
@@ -254,16 +310,7 @@ async def _fill_and_compare(database: Database, log: Log, works: Sequence[_Work]
     # The snapshot does not change: it is read meanwhile.
     before = [asyncio.create_task(_digest_live(work)) for work in works]
     try:
-        in_bulk = [
-            work.filling(work.projection)
-            for work in works
-            if isinstance(work.projection, BulkProjection) and work.target >= loading.from_messages
-        ]
-        if in_bulk:
-            await load(database, log, loading, works[0].projection.stream, in_bulk)
-        for work in works:
-            if work.writer.sequence < work.target:
-                await work.apply(work.target)
+        await _fill(database, log, works, loading)
         for work, live in zip(works, before, strict=True):
             if work.live is not None:
                 work.tell(work.target, "comparing")
@@ -272,6 +319,20 @@ async def _fill_and_compare(database: Database, log: Log, works: Sequence[_Work]
         for live in before:
             live.cancel()
         await asyncio.wait(before)
+
+
+async def _fill(database: Database, log: Log, works: Sequence[_Work], loading: Loading) -> None:
+    """Brings the new tables to where the live ones were."""
+    in_bulk = [
+        work.filling(work.projection)
+        for work in works
+        if isinstance(work.projection, BulkProjection) and work.target >= loading.from_messages
+    ]
+    if in_bulk:
+        await load(database, log, loading, works[0].projection.stream, in_bulk)
+    for work in works:
+        if work.writer.sequence < work.target:
+            await work.apply(work.target)
 
 
 async def _digest_live(work: _Work) -> dict[str, TableDigest]:

@@ -115,7 +115,6 @@ _NOT_SERVED = frozenset(
         *_full(
             _HISTORY,
             """
-            ListAudit
             """,
         ),
         *(name for name, method in METHODS.items() if method.service in _OWN and method.service not in _OWN_SERVED),

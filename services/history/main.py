@@ -9,10 +9,11 @@ from contextlib import AsyncExitStack
 from flightlog_archive import Archive, ArchivedEvents
 from flightlog_blobs import BlobStore
 from flightlog_log import Log
-from flightlog_read import Database
+from flightlog_read import Database, Projector
+from flightlog_read.shredding import Shredding
 from flightlog_rpc import RpcServer
 from flightlog_service import Ready, run_until_stopped, running
-from services.history import archiving, events, verification
+from services.history import archiving, audit, events, verification
 from services.history.archiving.archiver import Archiver
 from services.history.settings import Settings
 
@@ -34,8 +35,14 @@ async def run(settings: Settings, ready: Ready) -> None:
         if settings.history.archive.enabled:
             archiver = Archiver(log, archive, database, settings.history.archive)
             await stack.enter_async_context(running(archiver.run()))
+        projectors = [(one.stream, Projector(database, log, one)) for one in audit.projections()]
+        shredding = Shredding(log, database, SERVICE, audit.projections())
+        await stack.enter_async_context(running(*(one.run() for _, one in projectors), shredding.run()))
+        for _, projector in projectors:
+            await projector.wait_until_serving()
         methods = {
             **events.methods(log, settings.history),
+            **audit.methods(log, database, projectors),
             **archiving.methods(log, archive),
             **verification.methods(log, blobs, archive, database),
         }

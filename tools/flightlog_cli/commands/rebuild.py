@@ -21,6 +21,11 @@ PROJECTIONS = {
     "lineage": ("services.catalog.lineage.projection", "LineageProjection"),
     "schedules": ("services.scheduler.schedules.projection.apply", "SchedulesProjection"),
     "deliveries": ("services.scheduler.deliveries.projection", "DeliveryProjection"),
+    "audit_registry": ("services.history.audit.projection", "of_registry"),
+    "audit_execution": ("services.history.audit.projection", "of_execution"),
+    "audit_catalog": ("services.history.audit.projection", "of_catalog"),
+    "audit_scheduler": ("services.history.audit.projection", "of_scheduler"),
+    "audit_audit": ("services.history.audit.projection", "of_refusals"),
 }
 
 
@@ -34,7 +39,7 @@ async def rebuild(data: Path, service: str | None, *, as_json: bool) -> int:
     access = Access.of(data)
     results: list[RebuildResult] = []
     async with open_log(access) as log, open_database(access) as database:
-        for together in _by_stream([service] if service else list(PROJECTIONS)):
+        for together in by_stream([service] if service else list(PROJECTIONS)):
             with progress_on(Console(stderr=True)) as report:
                 results += await rebuild_together(database, log, together, report)
     if as_json:
@@ -50,7 +55,7 @@ def load(name: str) -> Projection:
     return getattr(importlib.import_module(module), attribute)()
 
 
-def _by_stream(names: list[str]) -> list[list[Projection]]:
+def by_stream(names: list[str]) -> list[list[Projection]]:
     """Those made from the same stream go together: it is read once for all of them."""
     streams: dict[str, list[Projection]] = {}
     for name in names:
