@@ -28,6 +28,7 @@ from flightlog_read.rebuilding import (
     rebuild_together,
     roll_back,
 )
+from flightlog_read.verification import ProjectionVerification, RowDifference, TableVerification, verify_tables
 
 __all__ = [
     "Aggregate",
@@ -43,15 +44,18 @@ __all__ = [
     "Loading",
     "Page",
     "Projection",
+    "ProjectionVerification",
     "Projector",
     "ReadError",
     "RebuildProgress",
     "RebuildResult",
     "RebuildRunning",
+    "RowDifference",
     "SqlWhere",
     "StaleRead",
     "TableComparison",
     "TableDigest",
+    "TableVerification",
     "equals",
     "parse_filters",
     "parse_go_duration",
@@ -60,4 +64,5 @@ __all__ = [
     "rebuild",
     "rebuild_together",
     "roll_back",
+    "verify_tables",
 ]

@@ -288,6 +288,29 @@ def restore(
 
 
 @app.command()
+def verify(
+    execution: Annotated[
+        str, typer.Option(help="Only this one's events: `name` or `project/domain/name`.", show_default=False)
+    ] = "",
+    tables: Annotated[bool, typer.Option("--tables", help="Every table too, made again and compared.")] = False,
+    archive: Annotated[bool, typer.Option("--archive", help="The archive too, message by message.")] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Make damaged segments again from the log, and put lost facts back.")
+    ] = False,
+    data: Data = _DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Whether the log is what was written: hash chains, order, gaps. Exits 1 when something is wrong, and says what
+    would repair it.
+    """
+    from .commands.verify import verify as run
+
+    raise typer.Exit(
+        _run(run(data, execution=execution, tables=tables, archive=archive, repair=repair, as_json=as_json))
+    )
+
+
+@app.command()
 def parked(
     redrive: Annotated[int | None, typer.Option(metavar="SEQ", help="Hand this message in again.")] = None,
     data: Data = _DEFAULT_DATA,

@@ -5,23 +5,29 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 from google.protobuf.message import DecodeError
 
-from flightlog_archive.segments import Archived
 from flightlog_blobs import BlobCorrupt, BlobError, BlobMissing, BlobStore, BlobTooLarge
 from flightlog_log import LogUnavailable, Raw, Undecodable
 from flightlog_log.envelopes import parse_envelope, unpack, unpack_list
 from flightlog_protos.execution.v1.facts_pb2 import ExecutionDeleted
 from flightlog_protos.log.v1.envelope_pb2 import DataRef, Envelope, OffloadedFacts, Parked
+from flightlog_protos.scheduler.v1.deliveries_pb2 import DeliveriesForgotten
 from services.history.verification.chains import Link
 from services.history.verification.findings import ALTERED, PAYLOAD, UNREADABLE
 from services.history.verification.stream import Fault, Message
 
+if TYPE_CHECKING:
+    from flightlog_archive.segments import Archived
+
 PARKED = "PARKED"
 """The stream whose messages are no envelopes, and are removed when they are dealt with."""
 
-_CLOSING = f"type.googleapis.com/{ExecutionDeleted.DESCRIPTOR.full_name}"
+_CLOSING = frozenset(
+    f"type.googleapis.com/{fact.DESCRIPTOR.full_name}" for fact in (ExecutionDeleted, DeliveriesForgotten)
+)
 
 
 async def stored(blobs: BlobStore, stream: str, raws: Sequence[Raw]) -> list[Message]:
@@ -63,7 +69,7 @@ def read(stream: str, subject: str, sequence: int, data: bytes) -> tuple[Message
         envelope = parse_envelope(data)
     except Undecodable as error:
         return Message(sequence, subject, digest, None, (Fault(UNREADABLE, str(error)),)), None
-    closes = any(fact.type_url == _CLOSING for fact in envelope.facts)
+    closes = any(fact.type_url in _CLOSING for fact in envelope.facts)
     link = Link(subject, sequence, envelope.subject, envelope.position, envelope.previous_hash, digest, closes=closes)
     faults: tuple[Fault, ...] = ()
     try:

@@ -8,8 +8,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from flightlog_archive import Archive, Manifest, Segment, SegmentDamaged, SegmentMissing
-from flightlog_archive.checking import Problem, check_messages
-from services.history.verification.findings import REPAIR, SEGMENT, Finding
+from services.history.verification.findings import PAYLOAD, REPAIR, SEGMENT, Finding
 from services.history.verification.reading import archived
 from services.history.verification.stream import Message
 
@@ -89,6 +88,8 @@ class Rows:
         return await self._archive.segment(stream, segment)
 
     async def _items(self, segment: Segment, data: bytes) -> AsyncGenerator[Message | Finding]:
+        from flightlog_archive.checking import Problem, check_messages  # takes long to import
+
         stream = self._manifest.stream
         uri = self._archive.uri(stream, segment.key)
         checked = check_messages(segment, self._manifest.chain_before(segment), data, uri)
@@ -103,7 +104,11 @@ class Rows:
                 message = archived(stream, row)
                 for fault in message.faults:
                     where = fault.uri or uri
-                    yield Finding(fault.kind, stream, fault.message, row.subject, row.sequence, uri=where)
+                    # What it lacks the object store may have.
+                    repair = REPAIR if fault.kind == PAYLOAD else ""
+                    yield Finding(
+                        fault.kind, stream, fault.message, row.subject, row.sequence, uri=where, repair=repair
+                    )
                 yield message
 
     def _damaged_at(self, sequence: int) -> _Damaged | None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from services.history.verification.chains import Chains, Link
-from services.history.verification.findings import ARCHIVE, REPAIR, RESTORE, TRUNCATED, Finding
+from services.history.verification.findings import ARCHIVE, PAYLOAD, REPAIR, RESTORE, TRUNCATED, Finding
 from services.history.verification.gaps import Gaps
 
 _ORDERED = frozenset({"EXECUTION", "REGISTRY"})
@@ -24,7 +24,6 @@ class Fault:
     kind: str
     message: str
     uri: str = ""
-    repair: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +61,7 @@ class StreamCheck:
         stream: str,
         *,
         last: int,
+        archived: int = 0,
         trimmed_up_to: int = 0,
         erased: int = 0,
         compared: bool = False,
@@ -71,6 +71,7 @@ class StreamCheck:
         """Args:
         stream: its name.
         last: sequence of the last message that is on the log.
+        archived: how far the archive is.
         trimmed_up_to: messages up to this sequence may have left the log for the archive.
         erased: so many have left it to be forgotten.
         compared: with the archive, whose rows say what was trimmed and erased.
@@ -82,6 +83,8 @@ class StreamCheck:
         self._trimmed_up_to = trimmed_up_to
         self._numbered = numbered
         self._whole = whole
+        self._archived = archived
+        self._compared = compared
         self._gaps = Gaps(stream, 0 if compared else trimmed_up_to, 0 if compared else erased)
         may_be = self._gaps.trim if whole or compared else (lambda _: trimmed_up_to > 0)
         self._chains = Chains(stream, trimmed_up_to, may_be, self._gaps.account)
@@ -113,12 +116,14 @@ class StreamCheck:
             assert row is not None, "one of them is there"
             return self._from_archive(row)
         self.checked += 1
-        found = [
-            Finding(fault.kind, self._stream, fault.message, message.subject, message.sequence,
-                    message.link.position if message.link else 0, fault.uri, fault.repair or (RESTORE if row else ""))
-            for fault in message.faults
-        ]  # fmt: skip
-        found += self._compared(message, row, archive_has_all)
+        position = message.link.position if message.link else 0
+        found: list[Finding] = []
+        for fault in message.faults:
+            one = Finding(
+                fault.kind, self._stream, fault.message, message.subject, message.sequence, position, fault.uri
+            )
+            found.append(replace(one, repair=self._repair_of(one, row)))
+        found += self._differences(message, row, archive_has_all)
         if not self._numbered:
             return found
         self._gaps.take(message.sequence)
@@ -128,12 +133,11 @@ class StreamCheck:
         if link is None:
             self._chains.spoil(message.subject)
             return found
-        wrong = self._chains.take(link)
-        return found + [replace(one, repair=one.repair or (RESTORE if row else "")) for one in wrong]
+        return found + [replace(one, repair=self._repair_of(one, row)) for one in self._chains.take(link)]
 
     def finish(self, end: int, vouchers: Sequence[Voucher] = ()) -> list[Finding]:
         """What the whole shows. `end` is the last sequence that the stream has given out."""
-        found = self._chains.finish()
+        found = [replace(one, repair=self._repair_of(one, None)) for one in self._chains.finish()]
         if self._behind_the_end:
             what = "1 message" if self._behind_the_end == 1 else f"{self._behind_the_end} messages"
             text = f"the log ends at {self._last}; the archive has {what} behind that, up to {self._ends_at}"
@@ -143,8 +147,17 @@ class StreamCheck:
                 text = f"the log ends at {end}; {voucher.who} has seen it up to {voucher.sequence}"
                 found.append(Finding(TRUNCATED, self._stream, text, sequence=end, repair=voucher.repair))
         if self._numbered and self._whole:
-            found += self._gaps.finish(end, uncounted=self._chains.unordered or self._stream not in _ORDERED)
+            gaps = self._gaps.finish(end, uncounted=self._chains.unordered or self._stream not in _ORDERED)
+            found += [replace(one, repair=self._repair_of(one, None)) for one in gaps]
         return found
+
+    def _repair_of(self, one: Finding, row: Message | None) -> str:
+        """Where the archive was not looked at, it may have what it must have seen."""
+        if one.repair or (row is None and (self._compared or not 0 < one.sequence <= self._archived)):
+            return one.repair
+        if one.kind == PAYLOAD:
+            return "" if row is not None and row.faults else REPAIR
+        return RESTORE
 
     def _from_archive(self, row: Message) -> list[Finding]:
         if not self._numbered:
@@ -159,12 +172,12 @@ class StreamCheck:
             return []
         return self._chains.take(replace(row.link, away=not row.erased))
 
-    def _compared(self, message: Message, row: Message | None, archive_has_all: bool) -> list[Finding]:
+    def _differences(self, message: Message, row: Message | None, archive_has_all: bool) -> list[Finding]:
         position = message.link.position if message.link else 0
         if row is None:
             if not archive_has_all:
                 return []
-            text, repair = "the archive does not have it", REPAIR
+            text, repair = "the archive does not have it", ""
         elif message.subject != row.subject:
             text, repair = f"the archive has it on {row.subject}", RESTORE
         elif message.hash != row.hash:

@@ -91,6 +91,7 @@ class Verification:
         check = StreamCheck(
             stream,
             last=max(messages, default=0),
+            archived=manifest.sequence,
             trimmed_up_to=(await self._log.trimming(stream)).announced,
             compared=archive,
             numbered=stream != reading.PARKED,
@@ -113,6 +114,7 @@ class Verification:
         check = StreamCheck(
             stream,
             last=await self._log.last_stored(stream),
+            archived=manifest.sequence,
             trimmed_up_to=(await self._log.trimming(stream)).announced,
             erased=sum(segment.erased for segment in manifest.segments),
             compared=compare,
