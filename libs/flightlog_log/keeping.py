@@ -71,6 +71,7 @@ async def drop(connection: Connection, key: Subject, sequence: int) -> None:
 
 async def kept(reader: Reader, blobs: BlobStore, stream: str, message_type: type[_Kept]) -> AsyncIterator[Kept[_Kept]]:
     """See `Log.kept`."""
+    unreadable = metrics.kept_unreadable_total.labels(stream)
     sequence = 0
     while batch := await reader.messages_after(stream, f"{stream.lower()}.>", sequence, _BATCH):
         for raw in batch:
@@ -81,7 +82,7 @@ async def kept(reader: Reader, blobs: BlobStore, stream: str, message_type: type
                 message = message_type.FromString(data)
             except (DecodeError, PayloadMissing) as error:
                 # It stays, for somebody to look at; what else is kept must not wait for that.
-                metrics.kept_unreadable_total.labels(stream).inc()
+                unreadable.inc()
                 _log.error("kept.unreadable", subject=raw.subject, sequence=sequence, reason=str(error))
                 continue
             yield Kept(Subject.parse(raw.subject), sequence, message)

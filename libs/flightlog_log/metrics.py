@@ -6,6 +6,8 @@ append_total = Counter("flightlog_append_total", "Envelopes appended.", ["stream
 append_conflicts = Counter(
     "flightlog_append_conflicts_total", "Appends refused because another one was first.", ["stream"]
 )
+for _stream in ("REGISTRY", "EXECUTION", "CATALOG", "SCHEDULER", "ADMISSION"):
+    append_conflicts.labels(_stream)
 append_seconds = Histogram(
     "flightlog_append_seconds",
     "Time of one append, until it is on disk.",

@@ -6,7 +6,7 @@ import base64
 import importlib
 import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, get_args
 
 import pytest
@@ -186,12 +186,17 @@ def test_grafana_knows_the_addresses_of_compose() -> None:
     sources = yaml.safe_load((provisioned / "datasources" / "flightlog.yaml").read_text())["datasources"]
     by_type = {source["type"]: source for source in sources}
     assert by_type["prometheus"]["url"] == "http://prometheus:9090"
-    assert by_type["postgres"]["url"] == "postgres:5432"
+    assert by_type["grafana-postgresql-datasource"]["url"] == "postgres:5432"
     assert {"prometheus", "postgres"} <= services.keys()
     assert "POSTGRES_READER_PASSWORD" in services["grafana"]["environment"]
     (provider,) = yaml.safe_load((provisioned / "dashboards" / "flightlog.yaml").read_text())["providers"]
     mounted = [volume.split(":")[1] for volume in services["grafana"]["volumes"]]
-    assert f"{provider['options']['path']}/flightlog.json" in mounted
+    assert provider["options"]["path"] in mounted
+    home = services["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    (folder,) = [
+        volume.split(":")[0] for volume in services["grafana"]["volumes"] if f":{PurePath(home).parent}:" in volume
+    ]
+    assert (ROOT / folder / PurePath(home).name).is_file()
 
 
 def test_prometheus_asks_every_service_of_compose() -> None:
