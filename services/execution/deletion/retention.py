@@ -27,7 +27,6 @@ from services.execution.shell import Shell
 from services.execution.subjects import ExecutionKey
 
 _PROJECTS: Final = "registry.*.project.*"
-_LOCK: Final = (0x466C6944, crc32(b"retention") - 2**31)  # "FliD"
 # Those that were created lately are not even looked at: the index finds the others.
 _OLD_ENOUGH: Final = """SELECT execution_domain, execution_name FROM execution.executions
     WHERE state = ANY('{0,1}') AND execution_project = $1 AND execution_domain = ANY($2) AND created_at < $3
@@ -39,6 +38,9 @@ _expired = Counter("flightlog_executions_expired_total", "Executions deleted bec
 
 class Retention:
     """Deletes what is old enough."""
+
+    LOCK: Final = (0x466C6944, crc32(b"retention") - 2**31)  # "FliD"
+    """The advisory lock of Postgres that the one who looks holds."""
 
     def __init__(
         self,
@@ -77,7 +79,7 @@ class Retention:
         False too where another process looks at this moment.
         """
         async with self._database.dedicated("flightlog retention", on_loss=lambda: None) as connection:
-            if not await connection.fetchval("SELECT pg_try_advisory_lock($1, $2)", *_LOCK):
+            if not await connection.fetchval("SELECT pg_try_advisory_lock($1, $2)", *self.LOCK):
                 return False
             counts = [await self._look_at(project) for project in await self._projects()]
         return any(count >= self._settings.at_once for count in counts)

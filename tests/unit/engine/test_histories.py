@@ -49,7 +49,8 @@ def test_history_is_decided_as_it_was(path: Path) -> None:
 
 def test_histories_hold_commands_of_every_kind() -> None:
     found = {type(step.command) for path in FILES for step in read(path).steps}
-    assert found == set(get_args(engine.Command))
+    # One that was deleted has no history.
+    assert found == set(get_args(engine.Command)) - {engine.DeleteExecution}
 
 
 def test_histories_are_small() -> None:
