@@ -76,6 +76,42 @@ def events(
 
 
 @app.command()
+def audit(
+    actor: Annotated[str, typer.Option(help="Part of a user's, client's or address' name.")] = "",
+    kind: Annotated[str, typer.Option(help="`execution`, `task`, `launch_plan`, `project`, `schedule`, …")] = "",
+    project: Annotated[str, typer.Option(help="Only about this project.")] = "",
+    domain: Annotated[str, typer.Option(help="Only about this domain.")] = "",
+    name: Annotated[str, typer.Option(help="Only about what has this name.")] = "",
+    since: Annotated[str, typer.Option(help="From then on: 2026-01-31T12:00:00Z, or 2h: so long ago.")] = "",
+    until: Annotated[str, typer.Option(help="Before this time.")] = "",
+    refused: Annotated[bool, typer.Option("--refused", help="Only what was not done.")] = False,
+    limit: Annotated[int, typer.Option(min=0, help="At most so many, the newest; 0: all.")] = 100,
+    data: Data = _DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Who asked for what, newest first, and whether it was done or refused."""
+    from flightlog_protos.history.v1.audit_pb2 import ListAuditRequest
+
+    from .commands.audit import audit as run
+    from .commands.audit import moment
+
+    async def listed() -> None:
+        request = ListAuditRequest(
+            actor=actor,
+            kind=kind,
+            project=project,
+            domain=domain,
+            name=name,
+            since=moment(since),
+            until=moment(until),
+            only_refused=refused,
+        )
+        await run(data, request, limit=limit, as_json=as_json)
+
+    _run(listed())
+
+
+@app.command()
 def why(
     execution: Annotated[str, typer.Argument(help="Execution as `name` or `project/domain/name`.")],
     data: Data = _DEFAULT_DATA,
