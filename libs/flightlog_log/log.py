@@ -20,7 +20,7 @@ from .consuming import Consumer, EventSource
 from .envelopes import Cause, Head, Recorded, Unreadable
 from .keeping import Kept
 from .keys import Keys
-from .moments import Extent
+from .moments import Extent, Moments
 from .parking import ParkedEntry
 from .reading import Raw, Reader
 from .settings import LogSettings
@@ -43,6 +43,7 @@ class Log:
         self._blobs = blobs
         self.keys = Keys(blobs, connection.settings.personal_data)
         self._reader = Reader(connection, blobs, self.keys, cold)
+        self._moments = Moments(self._reader)
         self._appender = Appender(connection, self._reader, blobs, self.keys)
 
     @classmethod
@@ -187,7 +188,7 @@ class Log:
         All envelopes up to it had been recorded by then, as far as the clocks of those who wrote them agree. Raises
         `LogUnavailable`.
         """
-        return await moments.sequence_at(self._reader, stream, moment)
+        return await self._moments.sequence_at(stream, moment)
 
     def follow(
         self,

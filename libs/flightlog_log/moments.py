@@ -8,6 +8,8 @@ long the stream has become since: the same moment gives the same sequence whenev
 
 from __future__ import annotations
 
+import time
+from collections import OrderedDict
 from dataclasses import dataclass
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -16,6 +18,9 @@ from .envelopes import parse_envelope
 from .errors import Undecodable
 from .reading import Reader
 from .verbatim import came_at
+
+_KEPT = 1024
+_SETTLED_NANOSECONDS = 60 * 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +53,30 @@ async def extent(reader: Reader, stream: str) -> Extent:
     return Extent(first.sequence, began, last)
 
 
-async def sequence_at(reader: Reader, stream: str, moment: Timestamp) -> int:
-    """See `Log.sequence_at`."""
-    wanted = moment.ToNanoseconds()
+class Moments:
+    """Finds moments in the streams of one connection. What was found for one that is long past is kept."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._settled: OrderedDict[tuple[str, int], int] = OrderedDict()
+
+    async def sequence_at(self, stream: str, moment: Timestamp) -> int:
+        """See `Log.sequence_at`."""
+        wanted = moment.ToNanoseconds()
+        found = self._settled.get((stream, wanted))
+        if found is not None:
+            return found
+        # What was recorded before now may be on its way to the log still.
+        settled = wanted < time.time_ns() - _SETTLED_NANOSECONDS
+        found = await _sequence_at(self._reader, stream, wanted)
+        if settled:
+            self._settled[stream, wanted] = found
+            if len(self._settled) > _KEPT:
+                self._settled.popitem(last=False)
+        return found
+
+
+async def _sequence_at(reader: Reader, stream: str, wanted: int) -> int:
     last = await reader.stream_sequence(stream)
     known: _Place | None = None
     below = found = 0

@@ -9,6 +9,7 @@ from uuid import uuid4
 from google.protobuf.timestamp_pb2 import Timestamp
 from nats.aio.client import Client
 
+from flightlog_blobs import BlobStore
 from flightlog_log import Head, Log, Subject, new_id
 from flightlog_protos.log.v1.envelope_pb2 import Envelope
 from tests.integration.log.shared import OwnNats, append_many
@@ -73,7 +74,7 @@ async def test_a_moment_is_found_between_envelopes_gaps_and_what_is_none(log: Lo
 
 
 async def test_a_moment_that_is_past_stays_where_it_is_however_long_the_log_becomes(
-    log: Log, own_nats: OwnNats
+    log: Log, own_nats: OwnNats, blobs: BlobStore
 ) -> None:
     random = Random(8)
     client = await own_nats.client()
@@ -87,6 +88,10 @@ async def test_a_moment_that_is_past_stays_where_it_is_however_long_the_log_beco
         for moment in skewed[150:]:
             await put(client, envelope(moment))
         assert [await log.sequence_at(STREAM, at(moment)) for moment in asked] == before
+        # That one remembers; another one does not.
+        other = await Log.connect(own_nats.settings, blobs, name="test")
+        assert [await other.sequence_at(STREAM, at(moment)) for moment in asked] == before
+        await other.close()
         recorded = dict(zip(places, skewed, strict=False))
         for moment, sequence in zip(asked, before, strict=True):
             if sequence:

@@ -1,0 +1,44 @@
+"""The past of a log that was trimmed is the same as before: the archive has what the log has no longer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from flightlog_log import Log, Recorded, Subject, Trimming
+from flightlog_protos.execution.v1.facts_pb2 import TimerSet
+from flightlog_read import Database
+from tests.integration.history.archives import appended, archived_up_to, archiving, connected, nats_server, store_in
+
+
+async def test_moments_and_aggregates_of_the_past_survive_trimming(database: Database, tmp_path: Path) -> None:
+    blobs = store_in(tmp_path / "objects")
+    subjects = [Subject.of("EXECUTION", "tests", "development", f"past{number}") for number in range(3)]
+    async with nats_server(tmp_path / "nats") as settings:
+        async with connected(settings, blobs) as log:
+            for number in range(15):
+                await appended(log, subjects[number % 3], TimerSet(timer_id=str(number)))
+            records = [record for subject in subjects for record in await log.load(subject)]
+            last = max(record.sequence for record in records)
+            async with archiving(log, blobs, database) as archive:
+                await archived_up_to(archive, "EXECUTION", last)
+            extent = await log.extent("EXECUTION")
+            before = await past(log, records)
+            assert [at for at, _ in before] == [record.sequence for record in records]
+            await log.note_trimming("EXECUTION", Trimming(last, last))
+        async with connected(settings, blobs) as log:
+            trimmed = [await log.trim(subject, before=last - 2) for subject in subjects]
+            assert min(trimmed) > 2
+            assert await log.extent("EXECUTION") == extent
+            assert await past(log, records) == before
+    await blobs.close()
+
+
+async def past(log: Log, records: Sequence[Recorded]) -> list[tuple[int, list[str]]]:
+    """Of each event, the sequence at its time, and the aggregate as it was then."""
+    found: list[tuple[int, list[str]]] = []
+    for record in records:
+        at = await log.sequence_at("EXECUTION", record.envelope.recorded_at)
+        loaded = await log.load(record.subject, until=record.sequence)
+        found.append((at, [one.event_id for one in loaded]))
+    return found
