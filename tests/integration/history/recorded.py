@@ -15,13 +15,15 @@ import grpc
 import grpc.aio
 from flyteidl.admin import common_pb2, execution_pb2, node_execution_pb2, signal_pb2, task_execution_pb2
 from flyteidl.core.identifier_pb2 import NodeExecutionIdentifier, WorkflowExecutionIdentifier
+from flyteidl.service import dataproxy_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from flightlog_cli.access import Access, open_log
 from flightlog_log import Log, Recorded, Subject
 from flightlog_rpc import METHODS, as_of
+from flightlog_types.urls import node_urls
 
-_SERVICES = ("/flyteidl.service.AdminService/", "/flyteidl.service.SignalService/")
+_SERVICES = tuple(f"/flyteidl.service.{name}/" for name in ("AdminService", "SignalService", "DataProxyService"))
 _NEWEST = common_pb2.Sort(key="updated_at", direction=common_pb2.Sort.DESCENDING)
 
 Execution = WorkflowExecutionIdentifier
@@ -129,6 +131,7 @@ class Recorder:
     def _about_node(self, identifier: NodeExecutionIdentifier) -> Iterator[tuple[str, Any]]:
         yield "GetNodeExecution", node_execution_pb2.NodeExecutionGetRequest(id=identifier)
         yield "GetNodeExecutionData", node_execution_pb2.NodeExecutionGetDataRequest(id=identifier)
+        yield "GetData", dataproxy_pb2.GetDataRequest(flyte_url=node_urls(identifier, deck=False).outputs)
         yield "GetDynamicNodeWorkflow", node_execution_pb2.GetDynamicNodeWorkflowRequest(id=identifier)
         attempts = task_execution_pb2.TaskExecutionListRequest(node_execution_id=identifier, limit=10)
         yield "ListTaskExecutions", attempts
@@ -141,6 +144,8 @@ class Recorder:
                 for task in answered.answer.task_executions:
                     yield "GetTaskExecution", task_execution_pb2.TaskExecutionGetRequest(id=task.id)
                     yield "GetTaskExecutionData", task_execution_pb2.TaskExecutionGetDataRequest(id=task.id)
+                    below = node_execution_pb2.NodeExecutionForTaskListRequest(task_execution_id=task.id, limit=1)
+                    yield "ListNodeExecutionsForTask", below
                 break
 
     async def _ask(self, name: str, request: Any, about: Sequence[Execution]) -> Any:

@@ -109,7 +109,7 @@ def test_all_kinds_of_reads_were_recorded_in_all_phases(recording: Recording) ->
     assert set(counts) == {
         *("GetExecution", "GetExecutionData", "ListExecutions", "ListNodeExecutions", "GetNodeExecution"),
         *("GetNodeExecutionData", "GetDynamicNodeWorkflow", "ListTaskExecutions", "GetTaskExecution"),
-        *("GetTaskExecutionData", "ListSignals"),
+        *("GetTaskExecutionData", "ListSignals", "ListNodeExecutionsForTask", "GetData"),
     }
     phases = {one.answer.closure.phase for one in answered if one.name == "GetExecution"}
     assert phases >= {WorkflowExecution.RUNNING, *_ENDED}
