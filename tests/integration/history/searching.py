@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,26 +24,31 @@ class Places:
         return {
             "nats": list(_files(self.folder / "nats", needle)),
             "objects": list(_files(self.folder / "objects", needle)),
-            "postgres": await self._tables(text),
+            "postgres": await self.tables(text),
         }
 
-    async def _tables(self, text: str) -> list[str]:
+    async def tables(self, text: str) -> list[str]:
+        """Those of Postgres alone."""
         connection = await asyncpg.connect(Access.of(self.folder).database.dsn)
         try:
-            tables: list[Any] = await connection.fetch(
-                "SELECT schemaname, tablename FROM pg_tables "
-                "WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
-            )
-            found: list[str] = []
-            for schema, table in tables:
-                # A column of bytes is shown in hexadecimal digits.
-                wanted = "strpos(one::text, $1) > 0 OR strpos(one::text, $2) > 0"
-                query = f'SELECT count(*) FROM "{schema}"."{table}" one WHERE {wanted}'
-                if await connection.fetchval(query, text, text.encode().hex()):
-                    found.append(f"{schema}.{table}")
-            return found
+            while True:
+                try:
+                    return [table async for table in _tables(connection, text)]
+                except asyncpg.UndefinedTableError:
+                    continue  # a schema took another's place meanwhile
         finally:
             await connection.close()
+
+
+async def _tables(connection: Any, text: str) -> AsyncIterator[str]:
+    for schema, table in await connection.fetch(
+        "SELECT schemaname, tablename FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
+    ):
+        # A column of bytes is shown in hexadecimal digits.
+        wanted = "strpos(one::text, $1) > 0 OR strpos(one::text, $2) > 0"
+        query = f'SELECT EXISTS (SELECT FROM "{schema}"."{table}" one WHERE {wanted})'
+        if await connection.fetchval(query, text, text.encode().hex()):
+            yield f"{schema}.{table}"
 
 
 def _files(folder: Path, needle: bytes) -> Iterable[str]:
