@@ -18,8 +18,9 @@ from typing import Any
 import uvloop
 from rich.console import Console
 
-from flightlog_bench import measures, report
+from flightlog_bench import measures, rebuilds, report
 from flightlog_bench.client import Client
+from flightlog_bench.long_log import Template
 from flightlog_bench.measures import Measure
 from flightlog_bench.workflows import DOMAIN, PROJECT, VERSION
 
@@ -27,8 +28,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @contextlib.contextmanager
-def own_stack() -> Generator[dict[str, Any]]:
-    """`flightlog up` on a fresh folder; yields its endpoints.json."""
+def own_stack() -> Generator[tuple[Path, dict[str, Any]]]:
+    """`flightlog up` on a fresh folder; yields the folder and its endpoints.json."""
     with tempfile.TemporaryDirectory(prefix="flightlog-bench-") as folder:
         command = [sys.executable, "-m", "flightlog_cli.main", "up", "--data", folder, "--port", "0"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
@@ -39,7 +40,7 @@ def own_stack() -> Generator[dict[str, Any]]:
                         break
                 else:
                     raise SystemExit("`flightlog up` ended before it was ready")
-                yield json.loads((Path(folder) / "endpoints.json").read_text())
+                yield Path(folder), json.loads((Path(folder) / "endpoints.json").read_text())
             finally:
                 process.send_signal(signal.SIGTERM)
                 process.wait()
@@ -76,15 +77,40 @@ async def measure(endpoint: str, only: str | None) -> list[Measure]:
     return taken
 
 
+async def made_of(endpoint: str, folder: Path) -> list[Template]:
+    """What a long log is made of."""
+    client = Client(endpoint)
+    try:
+        await asyncio.to_thread(register_noop, endpoint)
+        return await rebuilds.templates(client, folder)
+    finally:
+        await client.close()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--endpoint", help="measure what listens there (host:port) instead of an own stack")
     parser.add_argument("--only", help="measure only the rows whose name contains this; nothing is written")
     parser.add_argument("--write", type=Path, default=ROOT / "docs" / "benchmarks.md", help="where the page goes")
+    parser.add_argument(
+        "--envelopes", type=int, default=1_000_000, help="how long a log tables are rebuilt from; 0: none are"
+    )
     arguments = parser.parse_args()
+    rebuilding = arguments.envelopes and not arguments.endpoint and (arguments.only or "") in "rebuild"
+    templates: list[Template] = []
     with contextlib.ExitStack() as stack:
-        endpoint = arguments.endpoint or stack.enter_context(own_stack())["grpc"]
+        if arguments.endpoint:
+            endpoint = arguments.endpoint
+        else:
+            folder, endpoints = stack.enter_context(own_stack())
+            endpoint = endpoints["grpc"]
+            if rebuilding:
+                templates = uvloop.run(made_of(endpoint, folder))
         taken = uvloop.run(measure(endpoint, arguments.only))
+    if rebuilding:
+        console = Console(stderr=True)
+        console.print("measuring rebuild …")
+        taken += uvloop.run(rebuilds.measure(templates, arguments.envelopes, console.print))
     if not (arguments.only or arguments.endpoint):
         report.write(taken, arguments.write)
     print(report.render(taken, report.date.today()))
