@@ -22,6 +22,7 @@ from .envelopes import Head, Recorded, Unreadable, head_after, parse_envelope, u
 from .errors import LogUnavailable, PayloadMissing, Undecodable
 from .keys import Keys
 from .personal import put_back, unseal
+from .streams import RESTORED, STREAMS
 from .subjects import stream_of
 
 _LOAD_BATCH = 512
@@ -223,12 +224,18 @@ class Reader:
 
     async def last_stored(self, stream: str) -> int:
         """See `Log.last_stored`."""
-        found = await self._leader_message(stream, {"last_by_subj": ">"})
-        if found is not None:
-            return found.sequence
+        # Asked for the last one of all, the server looks at its last sequence alone.
+        last = [await self._leader_get(stream, {"last_by_subj": subjects}) for subjects in STREAMS[stream]["subjects"]]
+        if any(last):
+            return max(found[0] for found in last if found is not None)
         # The server may have one that it cannot read any more.
         state = (await self._connection.api(f"STREAM.INFO.{stream}"))["state"]
         return int(state["last_seq"]) if state["messages"] else 0
+
+    async def restored(self, stream: str) -> int:
+        """Sequence up to which a restore has filled a stream; 0: none has."""
+        info = await self._connection.api(f"STREAM.INFO.{stream}")
+        return int((info["config"].get("metadata") or {}).get(RESTORED, "0"))
 
     async def _leader_get(self, stream: str, query: dict[str, object]) -> tuple[int, bytes] | None:
         found = await self._leader_message(stream, query)
