@@ -336,6 +336,7 @@ class EventSource:
         self._reader = reader
         self._handler = handler
         self._facts = facts
+        self._restored: int | None = None
 
     def wanted(self, headers: Mapping[str, str]) -> bool:
         if self._facts is None:
@@ -345,7 +346,10 @@ class EventSource:
 
     async def handle(self, delivery: Delivery) -> None:
         recorded = await self._reader.decode(delivery.subject, delivery.sequence, delivery.data)
-        if delivery.deliveries > 1 or delivery.headers is _REDRIVEN:
+        if self._restored is None:
+            self._restored = await self._reader.restored(self.stream)
+        # What a restore has given back was handled before, as far as this consumer had come then.
+        if delivery.deliveries > 1 or delivery.headers is _REDRIVEN or delivery.sequence <= self._restored:
             recorded = replace(recorded, redelivered=True)
         name = f"consume {self.stream} {self.durable}"
         told = {"subject": recorded.subject, "sequence": recorded.sequence, "event_id": recorded.event_id}

@@ -94,7 +94,8 @@ class Recorded:
     head: Head
     """What the next append to the subject must follow."""
     redelivered: bool = field(default=False, compare=False)
-    """It was handed to this consumer before, and that failed or was given up; perhaps half of it was done."""
+    """It was handed to this consumer before, and that failed or was given up, perhaps with half of it done; or it was
+    handed to nobody knows whom: it is from before the log was restored."""
 
     @property
     def event_id(self) -> str:

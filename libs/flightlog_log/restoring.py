@@ -18,7 +18,7 @@ from .connection import ApiError, Connection, ConnectionLost, parse_api
 from .errors import LogError, LogNotEmpty
 from .reading import Raw
 from .settings import LogSettings
-from .streams import RESTORING, STREAMS, ensure_streams
+from .streams import RESTORED, RESTORING, STREAMS, ensure_streams
 
 _AT_ONCE: Final = 500
 _WRONG_LAST_SEQUENCE: Final = 10071
@@ -105,9 +105,11 @@ class Restoration:
             await self._mark(stream, restoring=False)
 
     async def _mark(self, stream: str, *, restoring: bool) -> None:
-        config = (await self._info(stream))["config"]
+        info = await self._info(stream)
+        config = info["config"]
         metadata = {name: value for name, value in (config.get("metadata") or {}).items() if name != RESTORING}
-        config["metadata"] = {**metadata, RESTORING: "yes"} if restoring else metadata
+        mark = {RESTORING: "yes"} if restoring else {RESTORED: str(info["state"]["last_seq"])}
+        config["metadata"] = metadata | mark
         await self._connection.api(f"STREAM.UPDATE.{stream}", config)
 
     async def _info(self, stream: str) -> dict[str, Any]:

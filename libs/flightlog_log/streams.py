@@ -48,6 +48,8 @@ STREAMS: dict[str, dict[str, Any]] = {
 
 RESTORING: Final = "flightlog-restoring"
 """Among a stream's metadata while a restore fills it."""
+RESTORED: Final = "flightlog-restored"
+"""Among them afterwards: the last sequence that was given back."""
 
 
 async def ensure_streams(connection: Connection, *, restoring: bool = False) -> None:

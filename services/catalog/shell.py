@@ -100,9 +100,33 @@ class Catalog:
         if any(isinstance(fact, ExecutionDeleted) for fact in recorded.facts):
             await self._evict_all(recorded)
             return
-        asked = _requests(recorded)
+        asked = list(_requests(recorded))
+        if recorded.redelivered:
+            asked = await self._unanswered(asked, recorded)
         served = await asyncio.gather(*(self._serve(key, requests, recorded) for key, requests in asked))
         await self._tell([answer for answers in served for answer in answers], recorded)
+
+    async def _unanswered(
+        self, asked: list[tuple[CacheKey, list[NodeRequest]]], recorded: Recorded
+    ) -> list[tuple[CacheKey, list[NodeRequest]]]:
+        """What is not to be decided a second time is left out: it would be by what entries have become since.
+
+        After a restore every question comes again. A node that was told of this envelope's question, or of what it had
+        been waiting for, is done; one that waits is served again, so that its alarm is armed.
+        """
+        project, domain, name = Subject.parse(recorded.subject).parts
+        told: set[str] = set()
+        told_at_once: set[str] = set()
+        for record in await self._log.load(subjects.answers((project, domain, name))):
+            nodes = {fact.node.node_id for fact in record.facts if isinstance(fact, CacheAnswer)}
+            told |= nodes
+            if record.envelope.causation_id == recorded.event_id:
+                told_at_once |= nodes
+        return [
+            (key, left)
+            for key, requests in asked
+            if (left := [one for one in requests if not _is_answered(one, told, told_at_once)])
+        ]
 
     async def _evict_all(self, recorded: Recorded) -> None:
         """Nobody is to find what a deleted execution made: its data goes. Its history is erased after this."""
@@ -183,6 +207,16 @@ class Catalog:
             _log.error("entry.refused", subject=str(subjects.entry(key)), reason=str(error))
             return entries.refusals(key, requests, str(error), at)
         return outcome.answers
+
+
+def _is_answered(request: NodeRequest, told: set[str], told_at_once: set[str]) -> bool:
+    match request:
+        case LookUp(asker):
+            return asker.node_id in told
+        case Release():
+            return False
+        case _:
+            return request.asker is not None and request.asker.node_id in told_at_once
 
 
 def _told(
