@@ -27,9 +27,9 @@ COLOURS: Final = (
 )
 _LEGEND_LINE: Final = 13
 _LEGEND_LINES: Final = 3
-_LETTER: Final = 5.4
+_LETTER: Final = 6.0
 _AXIS: Final = 46
-_MOST: Final = 16
+_MOST: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ def _line(stack: _Stack, scale: _Scale, colour: str) -> Iterator[str]:
             runs.append([])
         runs[-1].append((at, value + stack.below.get(at, 0.0)))
     for run in runs:
-        path = " ".join(f"{scale.x(at):.1f},{scale.y(value):.1f}" for at, value in run)
+        path = " ".join(f"{scale.x(at):.0f},{scale.y(value):.0f}" for at, value in run)
         if len(run) == 1:
             x, y = path.split(",")
             yield f'<circle cx="{x}" cy="{y}" r="1.5" fill="{colour}"/>'
@@ -117,7 +117,7 @@ def _bars(stack: _Stack, scale: _Scale, colour: str) -> Iterator[str]:
         y = scale.y(below + value)
         x = max(scale.area.x, scale.x(at))
         height = scale.y(below) - y
-        yield f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" fill="{colour}"/>'
+        yield f'<rect x="{x:.0f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" fill="{colour}"/>'
 
 
 def _axes(area: Area, shown: Shown, top: float, unit: str) -> Iterator[str]:

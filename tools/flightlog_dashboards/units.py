@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, Final
 
 _BYTES: Final = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -31,8 +32,8 @@ def cell(value: Any, unit: str) -> str:
             return ""
         case bool() | int():
             return str(value)
-        case float():
-            return shown(value, unit)
+        case float() | Decimal():
+            return shown(float(value), unit)
         case datetime():
             return value.astimezone(UTC).strftime("%H:%M:%S")
         case _:

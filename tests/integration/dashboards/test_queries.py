@@ -69,7 +69,8 @@ async def test_the_parts_of_an_attempts_time_make_up_its_nodes(ran: Ran, sources
     parts = sum(float(row[1]) for row in answer.rows)  # type: ignore[union-attr]
     nodes = await sources.database.fetchval(
         "SELECT sum(extract(epoch FROM n.updated_at - n.created_at)) FROM execution.node_executions n "
-        "WHERE n.kind = 3 AND n.phase IN ('SUCCEEDED', 'FAILED', 'ABORTED') AND EXISTS (SELECT FROM execution.task_executions t "
+        "WHERE n.kind = 3 AND n.phase IN ('SUCCEEDED', 'FAILED', 'ABORTED') AND EXISTS "
+        "(SELECT FROM execution.task_executions t "
         "WHERE (t.execution_name, t.node_id) = (n.execution_name, n.node_id))"
     )
     assert parts == pytest.approx(float(nodes), abs=0.01)

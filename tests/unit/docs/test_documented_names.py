@@ -11,7 +11,7 @@ from flightlog_types.cache_keys import OWN_PREFIXES
 from services.k8s_launcher.settings import SecretSettings
 from tests.unit.deployment.test_settings import known_names
 from tests.unit.docs.test_architecture_names import PAGES, ROOT
-from tests.unit.telemetry.test_dashboard import sample_names
+from tests.unit.telemetry.test_dashboards import sample_names
 
 OF_THE_STACK = {"FLIGHTLOG_DATA", "FLIGHTLOG_ENDPOINT", "FLIGHTLOG_READY_FILE"}
 SECRETS = {SecretSettings.model_validate({}).env_prefix.rstrip("_")}
