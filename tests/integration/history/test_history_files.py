@@ -27,6 +27,8 @@ from flyteidl.admin.node_execution_pb2 import NodeExecutionListRequest
 from flyteidl.core.execution_pb2 import ExecutionError, WorkflowExecution
 from flyteidl.core.identifier_pb2 import WorkflowExecutionIdentifier
 from flyteidl.service.admin_pb2_grpc import AdminServiceStub
+from flytekit import Annotations
+from flytekit.core.options import Options
 from flytekit.remote import FlyteRemote
 
 from flightlog_blobs import BlobSettings, BlobStore
@@ -52,10 +54,11 @@ Key = tuple[str, str, str]
 
 @dataclass
 class Story:
-    """What ran: one that failed with a child of its, and one that was told a number."""
+    """What ran: one that failed with a child of its, one that was told a number, one that needed a place to run."""
 
     failed: str
     told: str
+    limited: str
     waiting: Path
     """The latter, exported before it was told."""
 
@@ -70,14 +73,18 @@ def story(
 ) -> Story:
     failing = remote.execute(register(workflow_module("launching").failing_late), inputs={"x": 7})
     asking = remote.execute(register(workflow_module("explained").asking), inputs={"x": 1})
+    key = Annotations({"flightlog.concurrency/key": "files", "flightlog.concurrency/key-max": "1"})
+    limited = remote.execute(
+        register(workflow_module("launching").breaking), inputs={"x": -1}, options=Options(annotations=key)
+    )
     while not remote.list_signals(asking.id.name):
         remote.sync(asking)
     waiting = tmp_path_factory.mktemp("waiting") / "waiting.history.gz"
     asyncio.run(exported_to(waiting, stack, asking.id.name))
     remote.set_signal("sure", asking.id.name, VALUE)
-    for execution in (failing, asking):
+    for execution in (failing, asking, limited):
         remote.wait(execution, timeout=timedelta(seconds=120), poll_interval=POLL)
-    return Story(failing.id.name, asking.id.name, waiting)
+    return Story(failing.id.name, asking.id.name, limited.id.name, waiting)
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +167,14 @@ async def test_execution_is_decided_again(
     assert capsys.readouterr().out.endswith("decisions: all the same.\n")
     with pytest.raises(StackError, match="There is no execution nobody"):
         await replayed("nobody", stack)
+
+
+async def test_what_a_queue_decided_is_among_the_causes(stack: StackProcess, story: Story, tmp_path: Path) -> None:
+    path = await exported_to(tmp_path / "limited.gz", stack, story.limited)
+    (given,) = [one for one in content(path).envelopes if one.subject.startswith("admission.")]
+    assert given.role == CAUSE
+    assert "PlaceGiven" in given.facts
+    assert await replayed(path) == 0
 
 
 async def test_changed_rule_is_caught_and_named(

@@ -93,6 +93,8 @@ def told(facts: Iterable[Message]) -> Iterator[engine.Command]:
                 yield engine.AwaitPlace()
             case facts_pb2.ExecutionStateChanged():
                 yield engine.ChangeState(fact.state, fact.principal)
+            case facts_pb2.ExecutionDeleted():
+                yield engine.DeleteExecution(fact.reason, fact.principal)
             case facts_pb2.SignalAwaited():
                 yield engine.AwaitSignal(fact.signal_id, fact.type)
             case facts_pb2.SignalSet():
