@@ -30,8 +30,16 @@ async def erase(connection: Connection, reader: Reader, blobs: BlobStore, subjec
     while batch := await reader.messages_after(stream, subject, after, _BATCH):
         found += [(raw.sequence, _offloaded(raw)) for raw in batch if before is None or raw.sequence < before]
         after = batch[-1].sequence
+    first = await reader.first_after(subject, 0)
+    begins = int((first.headers or {})["Nats-Sequence"]) if first is not None else 0
+    # Facts of messages that were trimmed: the archive tells of these for as long as the server has what came after.
+    for sequence, uri in found:
+        if uri and sequence < begins:
+            await _delete(blobs, uri)
     # The newest first: whoever reads meanwhile finds the beginning, and nothing that lacks what it follows from.
     for sequence, uri in reversed(found):
+        if sequence < begins:
+            break
         if uri:
             # Before the message: when this is cut off between the two, the message tells of it the next time.
             await _delete(blobs, uri)

@@ -8,7 +8,7 @@ way: first the data, for which the history is needed, then the history, from its
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -119,7 +119,15 @@ class Erasing:
             await asyncio.gather(*(self._blobs.delete(uri) for uri in uris[start : start + _DELETES_AT_ONCE]))
 
     async def _belongings(self, subject: str) -> Belongings:
-        return belongings(_facts(await self._log.load(subject)))
+        """What an execution has, by all of its history that can be read: facts may be gone when this comes again."""
+        history: list[Message] = []
+        async for raw in self._log.stored(subject):
+            found = await self._log.decoded(raw)
+            if isinstance(found, Recorded):
+                history += found.facts
+            else:
+                _log.warning("erasing.unreadable", subject=subject, sequence=raw.sequence, reason=found.reason)
+        return belongings(history)
 
     async def _others(self, key: ExecutionKey, own: str) -> list[str]:
         """Subjects of executions that may have folders of the same names.
@@ -133,7 +141,3 @@ class Erasing:
             if subject is not None and await self._log.last_sequence(subject):
                 found.add(str(subject))
         return sorted(found - {own})
-
-
-def _facts(records: Iterable[Recorded]) -> Iterable[Message]:
-    return (fact for record in records for fact in record.facts)
