@@ -7,6 +7,7 @@ output, so the shapes clients get are tested by folding hand-made histories. The
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from google.protobuf.message import Message
@@ -62,6 +63,7 @@ class Needs:
     elements: frozenset[NodeKey]
 
 
+@lru_cache(maxsize=4096)
 def execution_key(subject: str) -> ExecutionKey:
     """Project, domain and name out of an execution's subject."""
     project, domain, name = Subject.parse(subject).parts

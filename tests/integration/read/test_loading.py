@@ -17,7 +17,16 @@ import pytest_asyncio
 from nats.aio.client import Client
 
 from flightlog_log import Cause, Head, Log, LogSettings, Raw, Subject
-from flightlog_read import Database, LoadFailed, Loading, Projector, RebuildProgress, rebuild, rebuild_together
+from flightlog_read import (
+    Database,
+    DatabaseUnavailable,
+    LoadFailed,
+    Loading,
+    Projector,
+    RebuildProgress,
+    rebuild,
+    rebuild_together,
+)
 from flightlog_read.loading import Source
 from services.catalog.lineage.projection import LineageProjection
 from services.execution.history.replay.encoding import from_bytes
@@ -192,6 +201,28 @@ async def test_a_process_that_is_killed_ends_the_rebuild_and_nothing_else(
     assert not any(process.is_running() for process in others)
     assert (await speeches(database, schema))[str(subject)] == ["1", "2"]
     assert (await rebuild(database, log, projection, loading=SEVERAL)).identical
+
+
+async def test_postgres_that_goes_away_is_told_as_that(
+    log: Log, database: Database, schema: str, subject: Subject
+) -> None:
+    await say(log, subject, f"{schema}-1", f"{schema}-2")
+    projection = Speeches(schema, prefix=schema)
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    loading = Loading(processes=1, from_messages=0, source=held_up(log, begun, go_on))
+    rebuilding = asyncio.create_task(rebuild(database, log, projection, loading=loading))
+    await begun.wait()
+    ended = 0
+    while not ended:  # the process connects before it takes anything in
+        ended = await database.pool.fetchval(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = $1",
+            f"flightlog {schema}__new load",
+        )
+    go_on.set()
+    with pytest.raises(DatabaseUnavailable):
+        await rebuilding
+    assert (await rebuild(database, log, projection, loading=SEVERAL)).compared_at is None
+    assert (await speeches(database, schema))[str(subject)] == ["1", "2"]
 
 
 async def test_a_rebuild_that_is_given_up_leaves_the_live_tables_and_no_process(
