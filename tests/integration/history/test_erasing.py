@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -20,6 +21,8 @@ from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
 from services.execution import subjects
 from services.execution.deletion.erasing import Erasing
 from services.execution.subjects import ExecutionKey
+from services.history.archiving.settings import ArchiveSettings
+from tests.integration.history.archives import AT_ONCE, archiving, connected, nats_server, store_in, until
 
 CAUSE = Cause.service("test")
 DOMAINS = ("development",)
@@ -214,6 +217,45 @@ async def test_what_others_have_yet_to_read_is_waited_for_but_not_for_ever(world
     late = tombstone.recorded_at + timedelta(hours=2)
     await world.erasing(wait=timedelta(hours=1), now=late).take(tombstone)
     await world.is_erased(key, uris, tombstone)
+
+
+async def test_one_that_was_trimmed_goes_from_the_archive_too(tmp_path: Path, database: Any) -> None:
+    """Most of its history, and facts that were too large for the log, are in the archive alone when it is deleted."""
+    trimming = {"after_days": 0, "pause_seconds": 0.05}
+    settings = ArchiveSettings.model_validate({**AT_ONCE.model_dump(), "trimming": trimming})
+    blobs = store_in(tmp_path)
+    async with nats_server(tmp_path / "nats") as server, connected(server, blobs) as log:
+        world, key = World(log, blobs), named()
+        uris = await world.ran(key, large=True)
+        subject = str(Subject.of("EXECUTION", *key))
+        last = await log.last_sequence(subject)
+        async with archiving(log, blobs, database, settings) as archive:
+
+            async def trimmed() -> bool:
+                return (await log.trimming("EXECUTION")).done >= last
+
+            await until(trimmed, "it is trimmed")
+            assert len([raw async for raw in log.hot().stored(subject)]) == 1
+            tombstone = await world.deleted(key)
+
+            async def archived() -> bool:
+                manifest = await archive.manifest("EXECUTION")
+                return manifest.sequence >= tombstone.sequence and bool(manifest.erasing)
+
+            # The archive keeps what is to be read once more.
+            await until(archived, "its deletion is archived")
+            assert len(await log.load(subject)) == 4
+            await world.erasing().take(tombstone)
+
+            async def erased() -> bool:
+                return not (await archive.manifest("EXECUTION")).erasing
+
+            await until(erased, "it is erased in the archive")
+            rows = await archive.subject(subject, "EXECUTION")
+        assert [row.data is None for row in rows] == [True, True, True, False]
+        assert await world.there(uris) == []
+        (left,) = await log.load(subject)
+        assert left.event_id == tombstone.event_id
 
 
 async def test_an_object_store_that_is_away_is_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
