@@ -15,7 +15,7 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from flightlog_log import Recorded
+from flightlog_log import Recorded, stream_of
 from flightlog_protos.catalog.v1.cache_pb2 import CacheAnswer, CacheKey
 from flightlog_protos.execution.v1 import facts_pb2
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved, Usage
@@ -136,6 +136,24 @@ def document_of(record: Recorded) -> dict[str, Any]:
             for fact in record.facts
         ],
     }
+
+
+def raw_document_of(record: Recorded) -> dict[str, Any]:
+    """The whole envelope with what ties it to the log: its hashes, its trace, where large facts lie."""
+    envelope = record.envelope
+    document = document_of(record)
+    facts = document.pop("facts")
+    document |= {
+        "stream": stream_of(record.subject),
+        "schema_version": envelope.schema_version,
+        "traceparent": envelope.traceparent,
+        "previous_hash": envelope.previous_hash.hex(),
+        "hash": record.head.hash.hex(),
+        "erased": record.erased,
+    }
+    if envelope.HasField("offloaded"):
+        document["offloaded"] = MessageToDict(envelope.offloaded, preserving_proto_field_name=True)
+    return {**document, "facts": facts}
 
 
 def place(fact: Message) -> tuple[str, int | None]:

@@ -64,15 +64,28 @@ def status(data: Data = _DEFAULT_DATA, as_json: AsJson = False) -> None:
 
 @app.command()
 def events(
-    execution: Annotated[str, typer.Argument(help="Execution as `name` or `project/domain/name`.")],
+    execution: Annotated[str, typer.Argument(help="Execution as `name` or `project/domain/name`; none: all.")] = "",
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the execution ends.")] = False,
+    view: Annotated[
+        str, typer.Option(help="`compact`; `timeline`: bars of nodes and attempts; `raw`: whole envelopes with hashes.")
+    ] = "compact",
+    stream: Annotated[str, typer.Option(help="Another stream: REGISTRY, LAUNCHER, CATALOG, AUDIT, …")] = "",
+    project: Annotated[str, typer.Option(help="Only of this project.")] = "",
+    domain: Annotated[str, typer.Option(help="Only of this domain.")] = "",
+    fact: Annotated[list[str] | None, typer.Option(help="Only events with this fact; may be repeated.")] = None,
     data: Data = _DEFAULT_DATA,
     as_json: AsJson = False,
 ) -> None:
-    """Everything that happened to an execution, from the log: when, what, to which node, and because of what."""
+    """Everything that happened to an execution, from the log: when, what, to which node, and because of what.
+
+    Without an execution: what happened in a project, or on a whole stream.
+    """
+    from flightlog_protos.history.v1.events_pb2 import EventFilter
+
     from .commands.events import events as run
 
-    _run(run(data, execution, follow=follow, as_json=as_json))
+    asked = EventFilter(stream=stream, project=project, domain=domain, facts=fact or ())
+    _run(run(data, execution, asked, view=view, follow=follow, as_json=as_json))
 
 
 @app.command()

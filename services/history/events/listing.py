@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from flightlog_log import Log, Recorded
+from flightlog_log import Log, Raw, Recorded
 from flightlog_protos.history.v1.events_pb2 import ListEventsRequest, ListEventsResponse
 from flightlog_rpc import CallContext, invalid, invalid_value
 from services.history.events.selection import Selection
@@ -45,28 +47,46 @@ class Listing:
         page = ListEventsResponse()
         sequence = max(request.after, begin)
         read = size = 0
-        while sequence < end and read < MOST_READ:
-            found = await self._log.stored_after(selection.stream, selection.subjects, sequence, _BATCH)
-            if not found or found[0].sequence > end:
-                return page
-            for raw in found:
-                if raw.sequence > end:
-                    return page
-                sequence = raw.sequence
-                read += 1
-                if not selection.may_have(raw):
-                    continue
-                entry = await self._log.decoded(raw)
-                if not selection.has(entry) or (isinstance(entry, Recorded) and not within.has(entry)):
-                    continue
-                event = event_of(selection.stream, entry, json=request.json)
-                page.events.append(event)
-                size += event.ByteSize()
-                if len(page.events) == limit or size >= _ENOUGH_BYTES:
+        async with aclosing(self._stored(selection, sequence, end)) as batches:
+            async for found in batches:
+                for raw in found:
+                    sequence = raw.sequence
+                    read += 1
+                    if not selection.may_have(raw):
+                        continue
+                    entry = await self._log.decoded(raw)
+                    if not selection.has(entry) or (isinstance(entry, Recorded) and not within.has(entry)):
+                        continue
+                    event = event_of(selection.stream, entry, json=request.json)
+                    page.events.append(event)
+                    size += event.ByteSize()
+                    if len(page.events) == limit or size >= _ENOUGH_BYTES:
+                        page.next_after = sequence if sequence < end else 0
+                        return page
+                if read >= MOST_READ:
                     page.next_after = sequence if sequence < end else 0
                     return page
-        page.next_after = sequence if sequence < end else 0
         return page
+
+    async def _stored(self, selection: Selection, after: int, end: int) -> AsyncGenerator[list[Raw]]:
+        """Messages behind one sequence and up to another, some at a time; what is trimmed comes from the archive."""
+        if after < (await self._log.trimming(selection.stream)).announced:
+            followed = self._log.follow_stored(
+                selection.stream, after=after, subjects=selection.subjects, live=False, on_demand=True, batch=_BATCH
+            )
+            async with aclosing(followed) as batches:
+                async for batch in batches:
+                    if found := [raw for raw in batch if raw.sequence <= end]:
+                        yield found
+            return
+        while after < end:
+            # Unlike a follower it leaves nothing behind on the server: pages are asked for often.
+            batch = await self._log.stored_after(selection.stream, selection.subjects, after, _BATCH)
+            found = [raw for raw in batch if raw.sequence <= end]
+            if not found:
+                return
+            yield found
+            after = found[-1].sequence
 
     async def _range(self, stream: str, request: ListEventsRequest) -> tuple[int, int]:
         """Sequences behind which, and up to which, everything lies that may be in the times asked for."""

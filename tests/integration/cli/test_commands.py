@@ -64,6 +64,79 @@ def test_following_ends_with_the_execution(stack: StackProcess, execution: str) 
     assert documents(followed.stdout)[-1]["facts"][-1]["fact"] == "ExecutionSucceeded"
 
 
+def test_raw_view_has_everything_that_ties_an_envelope_to_the_log(stack: StackProcess, execution: str) -> None:
+    raw = documents(stack.cli("events", execution, "--view", "raw", "--json").stdout)
+    plain = documents(stack.cli("events", execution, "--json").stdout)
+    for envelope, before, short in zip(raw[1:], raw, plain[1:], strict=False):
+        assert envelope["previous_hash"] == before["hash"]
+        assert short.items() <= envelope.items()
+    first, _ = json.JSONDecoder().raw_decode(stack.cli("events", execution, "--view", "raw").stdout)
+    assert first == raw[0]
+
+
+def test_timeline_view_has_a_bar_for_each_node(stack: StackProcess, execution: str) -> None:
+    shown = stack.cli("events", execution, "--view", "timeline")
+    assert shown.returncode == 0, shown.stderr
+    _, whole, *nodes, legend = shown.stdout.splitlines()
+    assert whole.startswith("execution")
+    assert whole.endswith("succeeded")
+    assert [line.split()[0] for line in nodes if line.startswith("  n")] == ["n0", "n1", "n2"]
+    assert "runs" in legend
+
+
+def test_events_of_a_project_and_of_other_streams_are_told_too(stack: StackProcess, execution: str) -> None:
+    narrow = ("--project", "flytesnacks", "--fact", "ExecutionSucceeded")
+    ends = documents(stack.cli("events", *narrow, "--json").stdout)
+    (own,) = [envelope for envelope in ends if envelope["subject"].endswith(f".flytesnacks.development.{execution}")]
+    assert all("ExecutionSucceeded" in [fact["fact"] for fact in envelope["facts"]] for envelope in ends)
+    lines = stack.cli("events", *narrow).stdout.splitlines()
+    (first,) = [line for line in lines if f"  flytesnacks/development/{execution}  " in line]
+    assert first.split()[0] == str(own["sequence"])
+    assert any(line.strip().startswith("ExecutionSucceeded") for line in lines)
+    # The engine runs these tasks itself.
+    assert documents(stack.cli("events", execution, "--stream", "LAUNCHER", "--json").stdout) == []
+    registered = documents(stack.cli("events", "--stream", "REGISTRY", "--project", "flytesnacks", "--json").stdout)
+    assert registered[0]["facts"][0]["fact"] == "ProjectRegistered"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "Name an execution"),
+        (("x", "--view", "nonsense"), "compact, timeline, raw"),
+        (("--stream", "NOWHERE"), "NOWHERE"),
+        (("--project", "flytesnacks", "--view", "timeline"), "name one"),
+    ],
+)
+def test_events_that_cannot_be_told_are_a_clear_error(
+    stack: StackProcess, arguments: tuple[str, ...], said: str
+) -> None:
+    result = stack.cli("events", *arguments)
+    assert result.returncode == 1
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_audit_tells_who_did_what_and_what_was_refused(stack: StackProcess, execution: str) -> None:
+    assert stack.cli("terminate", execution, "--cause", "audited").returncode == 1
+    made, refused = (
+        documents(stack.cli("audit", "--name", execution, *more, "--json").stdout) for more in ((), ("--refused",))
+    )
+    assert [entry["allowed"] for entry in made] == [False, True]
+    assert made[0]["action"] == "AdminService/TerminateExecution"
+    assert "ExecutionCreated" in made[1]["action"]
+    assert refused == made[:1]
+    assert refused[0]["actor"]["client"].startswith("flightlog-cli/")
+    (found,) = documents(
+        stack.cli("audit", "--name", execution, "--actor", "flightlog-cli", "--since", "1h", "--json").stdout
+    )
+    assert found == refused[0]
+    table = stack.cli("audit", "--name", execution).stdout
+    assert refused[0]["code"] in table
+    assert "done" in table
+    assert stack.cli("audit", "--since", "yesterday").returncode == 1
+
+
 @pytest.mark.parametrize("name", ["nobody", "flytesnacks/development/nobody", "a/b"])
 def test_unknown_execution_is_a_clear_error(name: str, stack: StackProcess) -> None:
     result = stack.cli("events", name)

@@ -7,7 +7,10 @@ from pathlib import Path
 
 from flightlog_log import Log, Recorded, Subject, Trimming
 from flightlog_protos.execution.v1.facts_pb2 import TimerSet
+from flightlog_protos.history.v1.events_pb2 import Event, ListEventsRequest
 from flightlog_read import Database
+from flightlog_rpc import CallContext
+from services.history.events.listing import Listing
 from tests.integration.history.archives import appended, archived_up_to, archiving, connected, nats_server, store_in
 
 
@@ -24,6 +27,7 @@ async def test_moments_and_aggregates_of_the_past_survive_trimming(database: Dat
                 await archived_up_to(archive, "EXECUTION", last)
             extent = await log.extent("EXECUTION")
             before = await past(log, records)
+            told = await listed(log)
             assert [at for at, _ in before] == [record.sequence for record in records]
             await log.note_trimming("EXECUTION", Trimming(last, last))
         async with connected(settings, blobs) as log:
@@ -31,6 +35,8 @@ async def test_moments_and_aggregates_of_the_past_survive_trimming(database: Dat
             assert min(trimmed) > 2
             assert await log.extent("EXECUTION") == extent
             assert await past(log, records) == before
+            assert await listed(log) == told
+            assert [event.sequence for event in told] == sorted(record.sequence for record in records)
     await blobs.close()
 
 
@@ -42,3 +48,16 @@ async def past(log: Log, records: Sequence[Recorded]) -> list[tuple[int, list[st
         loaded = await log.load(record.subject, until=record.sequence)
         found.append((at, [one.event_id for one in loaded]))
     return found
+
+
+async def listed(log: Log) -> list[Event]:
+    """All events, as clients get them page by page."""
+    listing = Listing(log)
+    found: list[Event] = []
+    request = ListEventsRequest(limit=4)
+    while True:
+        page = await listing.list_events(request, CallContext({}, "", ""))
+        found += page.events
+        if not page.next_after:
+            return found
+        request.after = page.next_after
