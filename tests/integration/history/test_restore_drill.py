@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import grpc
@@ -14,10 +15,10 @@ from flyteidl.admin import execution_pb2, launch_plan_pb2
 from flyteidl.core import execution_pb2 as core_execution_pb2
 from flyteidl.core import identifier_pb2
 
-from flightlog_archive import Archive
+from flightlog_archive import Archive, ArchivedEvents
 from flightlog_blobs import BlobSettings, BlobStore
 from flightlog_cli.stack_process import StackProcess
-from flightlog_log import Subject
+from flightlog_log import Log, LogSettings, Subject
 from tests.integration.crash.conftest import Client as Waiting
 from tests.integration.history.drilling import DOMAIN, PROJECT, Reads, Workflows
 
@@ -28,8 +29,13 @@ wait_until = Waiting.wait_until
 
 @pytest.fixture
 def archiving_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackProcess]:
-    """A stack whose archive is never far behind."""
-    environment = {f"{ARCHIVE}CLOSE_SECONDS": "0.2", f"{ARCHIVE}LOOK_SECONDS": "0.2"}
+    """A stack whose archive is never far behind, and whose log forgets what is over at once."""
+    environment = {
+        f"{ARCHIVE}CLOSE_SECONDS": "0.2",
+        f"{ARCHIVE}LOOK_SECONDS": "0.2",
+        f"{ARCHIVE}TRIMMING__AFTER_DAYS": "0",
+        f"{ARCHIVE}TRIMMING__PAUSE_SECONDS": "0.2",
+    }
     with StackProcess(tmp_path_factory.mktemp("drill"), environment=environment) as stack:
         yield stack
 
@@ -108,7 +114,7 @@ def test_an_empty_stack_is_restored_from_the_archive_alone(
     create(reads, "late", "drill.failing")
     stack.kill_all()
     reads.close()
-    late = asyncio.run(archived(stack.data / "objects", "late"))
+    late = asyncio.run(archived(stack, "late"))
     published = json.loads((stack.data / "objects/flightlog/flightlog/archive/EXECUTION/manifest.json").read_text())
     for part in ("nats", "postgres"):
         shutil.rmtree(stack.data / part)
@@ -135,10 +141,60 @@ def test_an_empty_stack_is_restored_from_the_archive_alone(
         ended(reads, again, Phase.SUCCEEDED)
         attempts = [line for line in started.read_text().splitlines() if "-late/" not in line]
         assert len(attempts) == len(set(attempts)) == 3 + 4 + 2 + 2, "nothing ran twice, and what was cached still is"
+        assert_trimmed_executions_are_read_as_before(stack, reads, finished[0], failed)
         for one in stack.cli_json("rebuild"):
             assert one["equal"], one
+        told = {one["stream"]: one for one in stack.cli_json("archive")}
+        assert int(told["EXECUTION"]["sequence"]) > published["sequence"]
     finally:
         reads.close()
+
+
+def assert_trimmed_executions_are_read_as_before(stack: StackProcess, reads: Reads, finished: str, failed: str) -> None:
+    wait_until(lambda: asyncio.run(on_server(stack, finished)) == 1, 60, "its end alone is left on the server")
+    events = [json.loads(line) for line in stack.cli("events", finished, "--json").stdout.splitlines()]
+    assert [event["position"] for event in events] == list(range(1, len(events) + 1))
+    assert "ExecutionCreated" in json.dumps(events[0])
+    assert "ExecutionSucceeded" in json.dumps(events[-1])
+    begun = execution_pb2.WorkflowExecutionGetRequest(id={"project": PROJECT, "domain": DOMAIN, "name": finished})
+    (sequence,) = asyncio.run(sequences(stack, finished))[:1]
+    past = reads.admin.GetExecution(begun, metadata=(("flightlog-as-of", str(sequence)),))
+    assert past.closure.phase == Phase.UNDEFINED
+    wait_until(lambda: asyncio.run(on_server(stack, failed)) == 1, 60, "of the failed one too")
+    recovered = execution_pb2.ExecutionRecoverRequest(
+        id={"project": PROJECT, "domain": DOMAIN, "name": failed}, name="recovered"
+    )
+    reads.admin.RecoverExecution(recovered)
+    ended(reads, "recovered", Phase.FAILED)
+
+
+@asynccontextmanager
+async def log_of(stack: StackProcess) -> AsyncIterator[Log]:
+    credentials = stack.endpoints["credentials"]
+    settings = {
+        "nats_url": stack.endpoints["nats"],
+        "user": credentials["nats_user"],
+        "password": credentials["nats_password"],
+    }
+    blobs = objects_of(stack)
+    log = await Log.connect(LogSettings.model_validate(settings), blobs, name="drill", cold=ArchivedEvents(blobs))
+    try:
+        yield log
+    finally:
+        await log.close()
+
+
+async def on_server(stack: StackProcess, name: str) -> int:
+    """How many messages of an execution the server itself has."""
+    subject = str(Subject.of("EXECUTION", PROJECT, DOMAIN, name))
+    async with log_of(stack) as log:
+        info = await log._connection.api("STREAM.INFO.EXECUTION", {"subjects_filter": subject})
+    return info["state"]["subjects"][subject]
+
+
+async def sequences(stack: StackProcess, name: str) -> list[int]:
+    async with log_of(stack) as log:
+        return [one.sequence for one in await log.load(Subject.of("EXECUTION", PROJECT, DOMAIN, name))]
 
 
 def is_there(reads: Reads, name: str) -> bool:
@@ -151,9 +207,13 @@ def is_there(reads: Reads, name: str) -> bool:
         return False
 
 
-async def archived(objects: Path, name: str) -> bool:
-    """Whether an execution is in the archive."""
+def objects_of(stack: StackProcess) -> BlobStore:
     settings = {"bucket": "flightlog", "endpoint": "http://127.0.0.1:1", "access_key": "a", "secret_key": "s"}
-    blobs = BlobStore.open(BlobSettings.model_validate({"driver": "directory", "directory": objects, **settings}))
+    folder = stack.data / "objects"
+    return BlobStore.open(BlobSettings.model_validate({"driver": "directory", "directory": folder, **settings}))
+
+
+async def archived(stack: StackProcess, name: str) -> bool:
+    """Whether an execution is in the archive."""
     subject = Subject.of("EXECUTION", PROJECT, DOMAIN, name)
-    return bool(await Archive(blobs).subject(str(subject), "EXECUTION"))
+    return bool(await Archive(objects_of(stack)).subject(str(subject), "EXECUTION"))
