@@ -184,7 +184,7 @@ async def test_a_client_that_reads_nothing_is_waited_for(way: str) -> None:
             still = made
             for _ in range(40):
                 await _other_call(place)
-        assert made < 1_000
+        assert made < 300
         count = 1
         async for _ in messages:
             count += 1
