@@ -63,9 +63,9 @@ class Historian:
             if one.command is None or one.differences or one.undecided:
                 raise NotRedecided(f"{one.record.subject}\n" + "\n".join(one.lines()))
             steps.append(Step(one.position, one.now, one.command, one.record.facts))
-            for ref in references(one.record.facts):
-                if ref.sha256 in replaying.decider.programs and ref.sha256 not in closures:
-                    closures[ref.sha256] = CompiledWorkflowClosure.FromString(await self._blobs.verified(ref))
+        for ref in references(fact for step in steps for fact in step.facts):
+            if ref.sha256 in replaying.decider.programs:
+                closures[ref.sha256] = CompiledWorkflowClosure.FromString(await self._blobs.verified(ref))
         created = steps[0].facts[0]
         assert isinstance(created, facts_pb2.ExecutionCreated)
         recovery = None
@@ -103,6 +103,17 @@ def neutral(history: History, places: Mapping[str, str]) -> History:
     return replace(given, steps=tuple(steps))
 
 
+async def all_pasts(log: Log) -> list[Past]:
+    """The executions on the log, the oldest first."""
+    found: list[Past] = []
+    for subject in await log.subjects("EXECUTION", ">"):
+        project, domain, name = Subject.parse(subject).parts
+        past = await past_of(log, (project, domain, name))
+        assert past is not None
+        found.append(past)
+    return sorted(found, key=lambda past: past.records[0].sequence)
+
+
 async def keep(data: Path, folder: Path) -> list[str]:
     """Writes the histories of all executions of the stack on a data folder that have ended.
 
@@ -122,10 +133,7 @@ async def keep(data: Path, folder: Path) -> list[str]:
     try:
         async with open_log(access) as log:
             historian = Historian(log, blobs)
-            for subject in await log.subjects("EXECUTION", ">"):
-                project, domain, name = Subject.parse(subject).parts
-                past = await past_of(log, (project, domain, name))
-                assert past is not None
+            for past in await all_pasts(log):
                 if not engine.fold(fact for record in past.records for fact in record.facts).phase.terminal:
                     continue
                 created = past.records[0].facts[0]

@@ -17,12 +17,14 @@ import pytest_asyncio
 from flightlog_blobs import BlobStore
 from flightlog_cli.access import Access, open_log
 from flightlog_log import Log, Subject
+from flightlog_protos.execution.v1.facts_pb2 import ExecutionCreated
 from services.execution.history.files.exporting import Exporting
 from services.execution.history.files.format import read
 from services.execution.history.files.reading import HistoryFile
 from services.execution.history.replay.replaying import Replayed
 from services.execution.settings import ExecutionSettings
 from services.execution.subjects import ExecutionKey
+from tests.conformance.client import Backend
 
 
 @dataclass
@@ -45,21 +47,25 @@ class Written:
 async def written(request: pytest.FixtureRequest) -> AsyncIterator[Written]:
     if request.config.getoption("--endpoint"):
         pytest.skip("another Flyte has no such log")
-    request.getfixturevalue("backend")
+    backend: Backend = request.getfixturevalue("backend")
     access = Access.of(request.getfixturevalue("stack").data)
     blobs = BlobStore.open(access.blobs)
     try:
         async with open_log(access) as log:
-            yield Written(Exporting(log, blobs, ExecutionSettings()), await keys(log))
+            yield Written(Exporting(log, blobs, ExecutionSettings()), await keys(log, backend.version))
     finally:
         await blobs.close()
 
 
-async def keys(log: Log) -> list[ExecutionKey]:
+async def keys(log: Log, version: str) -> list[ExecutionKey]:
+    """The executions of what the suite registered: other tests may have left theirs on the same log."""
     found: list[ExecutionKey] = []
     for subject in await log.subjects("EXECUTION", ">"):
-        project, domain, name = Subject.parse(subject).parts
-        found.append((project, domain, name))
+        first = await log.first(subject)
+        created = first.facts[0] if first is not None else None
+        if isinstance(created, ExecutionCreated) and created.workflow_id.version == version:
+            project, domain, name = Subject.parse(subject).parts
+            found.append((project, domain, name))
     return found
 
 
@@ -72,7 +78,7 @@ async def test_every_decision_follows_again_from_its_cause(written: Written) -> 
             commands[type(one.command).__name__] += 1
             otherwise += ["\n".join(("/".join(key), *one.lines()))] if one.differences or one.undecided else []
     assert not otherwise, "\n\n".join(otherwise[:3])
-    assert {"CreateExecution", "StartExecution", "ObserveAttempt"} <= commands.keys()
+    assert {"CreateExecution", "StartExecution"} <= commands.keys()
 
 
 async def test_without_data_the_other_decisions_follow_all_the_same(written: Written) -> None:
@@ -84,5 +90,4 @@ async def test_without_data_the_other_decisions_follow_all_the_same(written: Wri
             undecided += bool(one.undecided)
             otherwise += ["\n".join(("/".join(key), *one.lines()))] if one.differences else []
     assert not otherwise, "\n\n".join(otherwise[:3])
-    print(decided, undecided)
-    assert decided > undecided
+    assert decided > undecided > 0
