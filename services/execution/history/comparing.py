@@ -9,6 +9,7 @@ from google.protobuf.message import DecodeError
 
 from flightlog_blobs import BlobMissing, BlobStore, BlobTooLarge
 from flightlog_log import Log
+from flightlog_protos.execution.v1.facts_pb2 import ExecutionDeleted
 from flightlog_protos.history.v1.differences_pb2 import DiffExecutionsRequest, DiffExecutionsResponse
 from flightlog_protos.log.v1.envelope_pb2 import DataRef
 from flightlog_rpc import CallContext
@@ -54,7 +55,8 @@ class Comparing:
     async def _run(self, key: ExecutionKey) -> Run:
         subject = subjects.execution(key)
         records = [] if subject is None else await self._log.load(subject)
-        if not records:
+        # Of one that was deleted that may be all there is.
+        if not records or any(isinstance(fact, ExecutionDeleted) for fact in records[-1].facts):
             raise answers.missing_execution(subjects.identifier_of(key))
         return run_of([fact for record in records for fact in record.facts])
 

@@ -87,6 +87,14 @@ def test_two_versions(stack: StackProcess, runs: list[str]) -> None:
     assert found[0]["after"].endswith("@again")
 
 
+def test_deleted_execution_is_an_unknown_one(stack: StackProcess, runs: list[str]) -> None:
+    deleted = stack.cli("delete", f"flytesnacks/development/{runs[1]}")
+    assert deleted.returncode == 0, deleted.stderr
+    result = stack.cli("diff", *(f"flytesnacks/development/{name}" for name in runs[:2]))
+    assert result.returncode == 1
+    assert "NOT_FOUND" in result.stderr
+
+
 def test_unknown_execution_is_a_clear_error(stack: StackProcess, runs: list[str]) -> None:
     result = stack.cli("diff", runs[0], "flytesnacks/development/nobody")
     assert result.returncode == 1
