@@ -144,7 +144,7 @@ class Archive:
         uri = self.uri(stream, index_key(segment.key))
         if uri not in self._indexes:
             data = await self.blobs.get_or_none(uri)
-            self._indexes[uri] = None if data is None else SubjectIndex(data)
+            self._indexes[uri] = None if data is None else SubjectIndex.of(data)
             if len(self._indexes) > _REMEMBERED:
                 self._indexes.popitem(last=False)
         index = self._indexes[uri]

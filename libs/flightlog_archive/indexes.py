@@ -25,6 +25,14 @@ class SubjectIndex:
         self._hashes = array("Q")
         self._hashes.frombytes(zlib.decompress(data))
 
+    @classmethod
+    def of(cls, data: bytes) -> SubjectIndex | None:
+        """None for what is no index: it is as good as missing."""
+        try:
+            return cls(data)
+        except (zlib.error, ValueError):
+            return None
+
     def __len__(self) -> int:
         return len(self._hashes)
 

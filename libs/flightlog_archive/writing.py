@@ -24,7 +24,7 @@ from flightlog_protos.log.v1.envelope_pb2 import DataRef
 
 from .archive import MANIFEST, Archive
 from .erasing import erased_rows, erasings_of
-from .errors import ArchiveTaken, SegmentDamaged
+from .errors import ArchiveTaken, ManifestDamaged, SegmentDamaged
 from .manifest import Erasing, Manifest, Segment, index_key, name_of, next_revision, noted
 from .segments import Closed, close, tables_of
 
@@ -55,8 +55,13 @@ class StreamWriter:
 
     @classmethod
     async def open(cls, archive: Archive, stream: str, guard: Callable[[], Awaitable[None]]) -> StreamWriter:
-        """Goes on behind what is archived, and deletes what a former writer left unfinished."""
+        """Goes on behind what is archived, and deletes what a former writer left unfinished.
+
+        Raises `ManifestDamaged` too when the manifest is lost: its segments are no leftovers.
+        """
         manifest, found = await archive.manifest_and_hash(stream)
+        if not found and (lost := await archive.segments_without_manifest(stream)) > 1:
+            raise ManifestDamaged(f"{archive.uri(stream)} is missing, and {lost} segments are there")
         writer = cls(archive, manifest, found, guard)
         await writer._clean()
         return writer

@@ -92,12 +92,14 @@ class Rows:
 
         stream = self._manifest.stream
         uri = self._archive.uri(stream, segment.key)
+        subjects: set[str] = set()
         checked = check_messages(segment, self._manifest.chain_before(segment), data, uri)
         while (found := await asyncio.to_thread(next, checked, None)) is not None:
             if isinstance(found, Problem):
                 yield self._finding(segment, found.sequence, found.subject, found.reason, repair=REPAIR)
                 continue
             for row in found:
+                subjects.add(row.subject)
                 if self._subject not in ("", row.subject) or not self._given < row.sequence <= self._end:
                     continue
                 self._given = row.sequence
@@ -110,6 +112,11 @@ class Rows:
                         fault.kind, stream, fault.message, row.subject, row.sequence, uri=where, repair=repair
                     )
                 yield message
+
+        hidden = [one for one in subjects if not await self._archive.may_have(stream, segment, one)]
+        if hidden:
+            text = f"the list of its subjects lacks {len(hidden)} of {len(subjects)}"
+            yield self._finding(segment, 0, min(hidden), text, repair=REPAIR)
 
     def _damaged_at(self, sequence: int) -> _Damaged | None:
         place = bisect_left(self._ends, sequence)

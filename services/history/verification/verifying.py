@@ -5,6 +5,7 @@ The log may be written and the archive go on meanwhile: what counts is what both
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ Vouchers = Callable[[str], Awaitable[Sequence[Voucher]]]
 """Who has seen a stream, and up to which sequence."""
 
 _BATCH = 500
+_MOST_OF_A_KIND = 200
+"""Findings of one stream: where a whole stream is gone, each further one says nothing new."""
 _Item = TypeVar("_Item")
 
 
@@ -60,8 +63,16 @@ class Verification:
             if name not in STREAMS:
                 raise ValueError(f"{name} is no stream that is kept; those are {', '.join(STREAMS)}")
         for name in names or STREAMS:
+            told: Counter[str] = Counter()
             async with aclosing(self._stream(name, compare=archive)) as found:
                 async for one in found:
+                    if isinstance(one, Finding):
+                        told[one.kind] += 1
+                        if told[one.kind] > _MOST_OF_A_KIND:
+                            continue
+                    elif one.stream_done:
+                        for finding in _untold(name, told):
+                            yield finding
                     yield one
 
     async def subject(self, subject: str, *, archive: bool = False) -> AsyncGenerator[Finding | Progress]:
@@ -183,6 +194,14 @@ class _Ahead(Generic[_Item]):
         item, self._next = self._next, None
         assert item is not None, "it was looked at"
         return item
+
+
+def _untold(stream: str, told: Counter[str]) -> list[Finding]:
+    return [
+        Finding(kind, stream, f"{count - _MOST_OF_A_KIND} more of this kind")
+        for kind, count in told.items()
+        if count > _MOST_OF_A_KIND
+    ]
 
 
 def _done(check: StreamCheck, stream: str, end: int) -> Progress:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from flightlog_archive import Archive, ArchiveTaken, ManifestDamaged, SegmentDamaged, SegmentMissing, link
+from flightlog_archive.manifest import index_key
 from flightlog_archive.writing import FAN_IN, StreamWriter, mergeable
 from flightlog_blobs import BlobError, BlobStore
 from flightlog_protos.execution.v1.facts_pb2 import ExecutionStarted, ExecutionSucceeded
@@ -192,3 +193,35 @@ async def test_altered_and_foreign_objects_are_named(
     await blobs.put(archive.uri("EXECUTION"), b"{}")
     with pytest.raises(ManifestDamaged):
         await read(archive)
+
+
+async def test_segments_whose_manifest_is_lost_are_no_leftovers(
+    archive: Archive, blobs: BlobStore, stream: Callable[[str], Any]
+) -> None:
+    source, writer = stream("EXECUTION"), await opened(archive)
+    for _ in range(2):
+        await writer.append([source.say("a", ExecutionStarted())])
+    await blobs.delete(archive.uri("EXECUTION"))
+    assert await archive.segments_without_manifest("EXECUTION") == 2
+    with pytest.raises(ManifestDamaged, match="2 segments"):
+        await opened(archive)
+    assert await archive.segments_without_manifest("EXECUTION") == 2
+
+
+async def test_a_segment_is_made_again_from_the_same_messages_and_no_others(
+    archive: Archive, blobs: BlobStore, stream: Callable[[str], Any]
+) -> None:
+    source, writer = stream("EXECUTION"), await opened(archive)
+    messages = [source.say(name, ExecutionStarted()) for name in "aba"]
+    await writer.append(messages[:2])
+    await writer.append(messages[2:])
+    first = writer.manifest.segments[0]
+    await blobs.delete(archive.uri("EXECUTION", first.key))
+    await blobs.put(archive.uri("EXECUTION", index_key(first.key)), b"not an index")
+    with pytest.raises(SegmentMissing):
+        await archive.subject(messages[0].subject, "EXECUTION")
+    with pytest.raises(SegmentDamaged, match="not the messages"):
+        await writer.remake(first, [messages[0], messages[2]])
+    made = await writer.remake(first, messages[:2])
+    assert (made.chain, made.count) == (first.chain, first.count)
+    assert [one.data for one in await read(archive)] == [one.data for one in messages]

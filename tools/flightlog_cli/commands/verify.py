@@ -45,6 +45,18 @@ class Report:
 
 async def verify(data: Path, *, execution: str, tables: bool, archive: bool, repair: bool, as_json: bool) -> int:
     """Check the log, and with it what is asked for; 0 when nothing is wrong, or nothing is left to be repaired."""
+    report = await examine(data, execution=execution, tables=tables, archive=archive, repair=repair)
+    if as_json:
+        typer.echo(json.dumps(_document(report)))
+    else:
+        _print(report)
+    return 0 if report.clean else 1
+
+
+async def examine(
+    data: Path, *, execution: str = "", tables: bool = False, archive: bool = False, repair: bool = False
+) -> Report:
+    """What is wrong, and what became of it. Raises `StackError` when there is no such execution."""
     access = Access.of(data)
     report = Report()
     console = Console(stderr=True)
@@ -61,11 +73,7 @@ async def verify(data: Path, *, execution: str, tables: bool, archive: bool, rep
                 report.repaired = await Repairs(log, blobs, kept, database).repair(report.findings)
         finally:
             await blobs.close()
-    if as_json:
-        typer.echo(json.dumps(_document(report)))
-    else:
-        _print(report)
-    return 0 if report.clean else 1
+    return report
 
 
 async def _check(
