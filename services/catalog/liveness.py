@@ -8,7 +8,12 @@ from collections.abc import Iterable
 import structlog
 
 from flightlog_log import Head, Log, LogError, LogUnavailable, Recorded
-from flightlog_protos.execution.v1.facts_pb2 import ExecutionAborted, ExecutionFailed, ExecutionSucceeded
+from flightlog_protos.execution.v1.facts_pb2 import (
+    ExecutionAborted,
+    ExecutionDeleted,
+    ExecutionFailed,
+    ExecutionSucceeded,
+)
 from services.catalog import subjects
 from services.catalog.subjects import ExecutionKey
 
@@ -54,7 +59,7 @@ class Executions:
 
 def _ended(records: Iterable[Recorded]) -> bool:
     return any(
-        isinstance(fact, ExecutionSucceeded | ExecutionFailed | ExecutionAborted)
+        isinstance(fact, ExecutionSucceeded | ExecutionFailed | ExecutionAborted | ExecutionDeleted)
         for record in records
         for fact in record.facts
     )

@@ -10,7 +10,12 @@ from datetime import datetime
 import structlog
 
 from flightlog_log import Log, PayloadMissing, Subject, Undecodable
-from flightlog_protos.execution.v1.facts_pb2 import ExecutionAborted, ExecutionFailed, ExecutionSucceeded
+from flightlog_protos.execution.v1.facts_pb2 import (
+    ExecutionAborted,
+    ExecutionDeleted,
+    ExecutionFailed,
+    ExecutionSucceeded,
+)
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
 from services.k8s_launcher.orders import Order
 from services.k8s_launcher.runtime import Execution, execution_of
@@ -79,9 +84,9 @@ class History:
         return told
 
     async def ended_at(self, execution: Execution) -> datetime | None:
-        """When an execution ended; None: it has not. Raises what `Log.load` does."""
+        """When an execution ended, or was deleted; None: it has not. Raises what `Log.load` does."""
         for record in reversed(await self._log.load(Subject.of("EXECUTION", *execution))):
             for fact in record.facts:
-                if isinstance(fact, ExecutionSucceeded | ExecutionFailed | ExecutionAborted):
+                if isinstance(fact, ExecutionSucceeded | ExecutionFailed | ExecutionAborted | ExecutionDeleted):
                     return record.occurred_at
         return None

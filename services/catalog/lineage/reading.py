@@ -15,6 +15,7 @@ from flightlog_log import Log, Subject
 from flightlog_protos.log.v1.envelope_pb2 import DataRef
 from services.catalog import subjects
 from services.catalog.lineage.index import Index
+from services.catalog.lineage.mentions import is_deleted
 from services.catalog.lineage.programs import Program
 from services.catalog.lineage.runs import Run, fold
 from services.catalog.lineage.sources import Makers, Mention, Reuse
@@ -139,7 +140,7 @@ class Reading:
 async def load_run(log: Log, execution: ExecutionKey) -> Run | None:
     """The fold of an execution's history; None when there is none of that name. Raises as `Log.load`."""
     records = await log.load(Subject.of(subjects.EXECUTION, *execution))
-    if not records:
+    if not records or is_deleted(records[-1].facts):
         return None
     return fold((fact for record in records for fact in record.facts), records[0].sequence)
 

@@ -14,6 +14,7 @@ from flightlog_blobs import BlobMissing, BlobStore, BlobTooLarge
 from flightlog_log import Log
 from flightlog_protos.catalog.v1.cache_pb2 import CachedResult
 from flightlog_protos.catalog.v1.catalog_service_pb2 import NodeOrElement
+from flightlog_protos.execution.v1.facts_pb2 import ExecutionDeleted
 from flightlog_protos.log.v1.envelope_pb2 import DataRef
 from flightlog_rpc import invalid, missing, not_found
 from services.catalog import subjects
@@ -119,7 +120,9 @@ class Nodes:
         subject = subjects.execution(parts)
         if subject is None:
             return []
-        return [fact for record in await self._log.load(subject) for fact in record.facts]
+        history = [fact for record in await self._log.load(subject) for fact in record.facts]
+        # Of one that was deleted nothing is told, though it may take a moment until all of it is erased.
+        return [] if history and isinstance(history[-1], ExecutionDeleted) else history
 
 
 def _shown(execution: WorkflowExecutionIdentifier) -> str:

@@ -11,7 +11,7 @@ from typing import Final, cast
 from uuid import UUID
 
 from flightlog_log import Log, Recorded, Subject, Unreadable
-from flightlog_protos.execution.v1.facts_pb2 import ExecutionCreated
+from flightlog_protos.execution.v1.facts_pb2 import ExecutionCreated, ExecutionDeleted
 from services.execution import subjects
 from services.execution.history.replay import given
 from services.execution.subjects import ExecutionKey
@@ -44,7 +44,7 @@ async def past_of(log: Log, key: ExecutionKey) -> Past | None:
     """An execution and what led to its envelopes; None when there is none of this name. Raises as `Log.load`."""
     subject = subjects.execution(key)
     records = await log.load(subject) if subject is not None else []
-    if not records:
+    if not records or isinstance(records[-1].facts[-1], ExecutionDeleted):
         return None
     own = {record.event_id for record in records}
     wanted = {
