@@ -9,12 +9,13 @@ the live projector would, which also says which of them are to be set aside. Not
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from flightlog_log import Recorded
+from flightlog_log import Raw, Recorded
 from flightlog_read.projection import Aggregate, BulkProjection
 
 Row = Sequence[object]
+FACTS: Final = "Flightlog-Facts"
 
 
 class Stored(NamedTuple):
@@ -23,6 +24,13 @@ class Stored(NamedTuple):
     subject: str
     sequence: int
     data: bytes
+    facts: str = ""
+    """The names of its facts, as its header has them."""
+
+    @property
+    def raw(self) -> Raw:
+        """As the log has it, without its other headers."""
+        return Raw(self.subject, self.sequence, self.data, {FACTS: self.facts})
 
 
 @dataclass(slots=True)

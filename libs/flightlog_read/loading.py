@@ -31,7 +31,7 @@ from flightlog_read import indexes
 from flightlog_read.batches import BatchWriter, Entry
 from flightlog_read.database import Database, DatabaseSettings
 from flightlog_read.errors import DatabaseUnavailable, ReadError
-from flightlog_read.folding import Stored
+from flightlog_read.folding import FACTS, Stored
 from flightlog_read.loading_process import (
     HEADER,
     Answer,
@@ -159,7 +159,7 @@ class _Run:
         batches: list[list[Entry]] = [[] for _ in self.fillings]
         for _ in range(self.late):
             number, message = cast("tuple[int, Stored]", pickle.load(self.spool))
-            entry = await self.log.decoded(Raw(message.subject, message.sequence, message.data, {}))
+            entry = await self.log.decoded(message.raw)
             batches[number].append(entry)
             if len(batches[number]) >= _LATE_BATCH:
                 await self._apply(number, batches[number])
@@ -184,7 +184,7 @@ class _Run:
                 for raw in batch:
                     if raw.sequence <= until:
                         shares[_partition(raw.subject) % len(shares)].append(
-                            Stored(raw.subject, raw.sequence, raw.data)
+                            Stored(raw.subject, raw.sequence, raw.data, raw.headers.get(FACTS, ""))
                         )
                 for worker, share in zip(self.workers, shares, strict=True):
                     await _send(worker, (min(end, until), share))

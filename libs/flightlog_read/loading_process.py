@@ -12,7 +12,7 @@ import os
 import pickle
 import struct
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from flightlog_read.batches import SESSION
 from flightlog_read.copying import copy
 from flightlog_read.database import Database, DatabaseSettings, is_unavailable
 from flightlog_read.folding import Share, Stored
-from flightlog_read.projection import BulkProjection
+from flightlog_read.projection import BulkProjection, ChoosingProjection
 
 HEADER = struct.Struct("<I")
 _BLOCK_BYTES = 8 * 1024 * 1024
@@ -110,6 +110,7 @@ class _Loader:
         self._log = log
         self._answers = answers
         self._shares = [Share(target.projection, order.most_bytes) for target in order.targets]
+        self._wanted = [(target.until, _choice(target.projection)) for target in order.targets]
         self._connections: list[asyncpg.Connection] = []
 
     async def run(self, order: Order, commands: BinaryIO) -> None:
@@ -137,14 +138,20 @@ class _Loader:
 
     async def _take(self, end: int, messages: Sequence[Stored]) -> None:
         for message in messages:
-            recorded = await self._log.decoded(Raw(message.subject, message.sequence, message.data, {}))
-            for number, (target, share) in enumerate(zip(self._targets, self._shares, strict=True)):
-                if message.sequence > target.until:
-                    continue
+            raw = message.raw
+            wanting = [
+                number
+                for number, (until, looks_at) in enumerate(self._wanted)
+                if message.sequence <= until and looks_at(raw)
+            ]
+            if not wanting:
+                continue
+            recorded = await self._log.decoded(raw)
+            for number in wanting:
                 if isinstance(recorded, Unreadable):
                     self._say(SetAside(number, message.sequence, recorded.reason))
                 else:
-                    share.take(recorded, message)
+                    self._shares[number].take(recorded, message)
         for number, share in enumerate(self._shares):
             if share.over_bytes >= _BLOCK_BYTES or share.late:
                 await self._write(number, share)
@@ -159,6 +166,11 @@ class _Loader:
     def _say(self, answer: Answer) -> None:
         self._answers.write(frame(answer))
         self._answers.flush()
+
+
+def _choice(projection: BulkProjection) -> Callable[[Raw], bool]:
+    """Whether a message may become a row."""
+    return projection.looks_at if isinstance(projection, ChoosingProjection) else lambda _: True
 
 
 def _receive(commands: BinaryIO) -> Batch | None:

@@ -60,6 +60,8 @@ COLUMNS: Final[Mapping[str, str]] = {
     "code": "text",
     "message": "text",
 }
+COPIED: Final[Mapping[str, Sequence[str]]] = {"entries": tuple(COLUMNS)}
+"""All columns, by table."""
 _INSERT: Final = (
     f"INSERT INTO entries ({', '.join(COLUMNS)}) SELECT * FROM unnest("
     + ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(COLUMNS.values(), start=1))
@@ -101,6 +103,8 @@ class AuditProjection:
     """Follows one stream into the schema `audit_<stream>`."""
 
     version = 1
+    copied = COPIED
+    rows_stand_alone = True
 
     def __init__(self, stream: str) -> None:
         self.stream = stream
@@ -109,6 +113,10 @@ class AuditProjection:
     def ddl(self) -> str:
         """The table, with unqualified names."""
         return DDL
+
+    def aggregate(self, subject: str) -> Asked:
+        """What one envelope of an aggregate says."""
+        return Asked(self.stream)
 
     def looks_at(self, raw: Raw) -> bool:
         """Whether a message may become a row. Nearly none does: what services do by themselves is not decoded."""
@@ -127,6 +135,31 @@ class AuditProjection:
                 rows.append(_row(self.stream, recorded))
         if rows:
             await connection.execute(_INSERT, *zip(*rows, strict=True))
+
+
+class Forgetting(Exception):
+    """Rows are to go, which other envelopes have made."""
+
+
+class Asked:
+    """The row of one envelope, for tables that are filled from the start of the log."""
+
+    over = True
+
+    def __init__(self, stream: str) -> None:
+        self._stream = stream
+        self._rows: list[tuple[str, Row]] = []
+
+    def apply(self, recorded: Recorded) -> None:
+        """Takes the envelope in. Raises `Forgetting` for one that takes rows away: this is done the long way."""
+        if any(isinstance(fact, _FORGETTING) for fact in recorded.facts):
+            raise Forgetting(recorded.subject)
+        if recorded.envelope.actor.method != "service":
+            self._rows.append(("entries", _row(self._stream, recorded)))
+
+    def rows(self) -> Sequence[tuple[str, Row]]:
+        """By table."""
+        return self._rows
 
 
 of_registry = partial(AuditProjection, "REGISTRY")

@@ -17,6 +17,7 @@ import pytest_asyncio
 from nats.aio.client import Client
 
 from flightlog_log import Cause, Head, Log, LogSettings, Raw, Subject
+from flightlog_protos.execution.v1.facts_pb2 import ExecutionDeleted
 from flightlog_read import (
     Database,
     DatabaseUnavailable,
@@ -31,6 +32,7 @@ from flightlog_read.loading import Source
 from services.catalog.lineage.projection import LineageProjection
 from services.execution.history.replay.encoding import from_bytes
 from services.execution.projection.projection import ExecutionProjection
+from services.history.audit.projection import of_execution
 from tests.integration.read.toy_projection import Speeches, running, say, speeches
 
 SEVERAL = Loading(processes=2, from_messages=0)
@@ -52,7 +54,7 @@ async def nats_client(settings: LogSettings) -> AsyncGenerator[Client]:
 @pytest_asyncio.fixture
 async def schemas(database: Database) -> AsyncIterator[None]:
     yield
-    for name in ("execution", "lineage"):
+    for name in ("execution", "lineage", "audit_execution"):
         for schema in (name, f"{name}__old", f"{name}__new"):
             await database.pool.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
 
@@ -72,17 +74,20 @@ async def definitions(database: Database, schema: str) -> list[tuple[str, str]]:
 async def test_all_golden_histories_give_the_rows_that_the_projector_writes(
     log: Log, database: Database, schemas: None
 ) -> None:
-    """Interleaved, an envelope of each at a time; some are gone on with when they were over already."""
+    """Interleaved, an envelope of each at a time; some are gone on with when they were over, one is deleted."""
     names = [(path, Subject.of("EXECUTION", "golden", "loading", f"h{uuid4().hex}")) for path in HISTORIES.iterdir()]
     waiting = [(subject, [step.facts for step in from_bytes(path.read_bytes()).steps]) for path, subject in names]
     heads: dict[str, Head] = {}
     while waiting:
         for subject, steps in waiting:
             head = heads.get(str(subject), Head.EMPTY)
-            recorded = await log.append(subject, steps.pop(0), head=head, cause=Cause.service("test"))
+            cause = Cause.service("test") if head.position else Cause.request("somebody", "test", "::1")
+            recorded = await log.append(subject, steps.pop(0), head=head, cause=cause)
             heads[str(subject)] = recorded.head
         waiting = [(subject, steps) for subject, steps in waiting if steps]
-    projections = ExecutionProjection(), LineageProjection()
+    gone = names[0][1]
+    await log.append(gone, [ExecutionDeleted()], head=heads[str(gone)], cause=Cause.request("somebody", "test", "::1"))
+    projections = ExecutionProjection(), LineageProjection(), of_execution()
     before = await rebuild_together(database, log, projections, loading=ALONE)
     indexes = await definitions(database, "execution")
     progress: list[RebuildProgress] = []
@@ -92,7 +97,9 @@ async def test_all_golden_histories_give_the_rows_that_the_projector_writes(
         assert second.compared_at == first.sequence
         assert second.skipped == first.skipped
     rows = {table.table: table.rebuilt.rows for result in after for table in result.tables if table.rebuilt}
-    assert rows["executions"] >= len(names)
+    assert rows["executions"] >= len(names) - 1
+    (name,) = gone.parts[2:]
+    assert not await database.pool.fetchval("SELECT count(*) FROM execution.executions WHERE execution_name = $1", name)
     assert min(rows.values()) > 0, rows
     assert indexes == await definitions(database, "execution")
     steps = [one.step for one in progress]
