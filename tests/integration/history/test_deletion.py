@@ -23,8 +23,13 @@ from flightlog_cli.access import Access, open_log
 from flightlog_cli.admin import ServiceCalls
 from flightlog_cli.stack_process import StackProcess
 from flightlog_log import Log, Subject
+from flightlog_protos.catalog.v1.catalog_service_pb2 import ExplainNodeRequest, NodeOrElement
 from flightlog_protos.execution.v1.facts_pb2 import ExecutionDeleted
 from flightlog_protos.history.v1.deletion_pb2 import DeleteExecutionRequest
+from flightlog_protos.history.v1.differences_pb2 import DiffExecutionsRequest
+from flightlog_protos.history.v1.explanation_pb2 import ExplainWaitingRequest
+from flightlog_protos.history.v1.export_pb2 import ExportHistoryRequest
+from flightlog_protos.history.v1.state_pb2 import GetStateAtRequest
 from services.execution import subjects
 from tests.integration.history.searching import Places
 
@@ -51,6 +56,7 @@ class Runs:
     stack: StackProcess
     admin: Any
     history: ServiceCalls
+    catalog: ServiceCalls
     log: Log
 
     def request(self, name: str, launch_plan: str, inputs: dict[str, str], note: str) -> Any:
@@ -97,6 +103,26 @@ class Runs:
         found = await self.admin.GetNodeExecution(node_execution_pb2.NodeExecutionGetRequest(id=node))
         return CatalogCacheStatus.Name(found.closure.task_node_metadata.cache_status)
 
+    async def answers_about(self, name: str) -> dict[str, grpc.StatusCode]:
+        """What calls that need an execution answer."""
+        one = identifier(name)
+        node = identifier_pb2.NodeExecutionIdentifier(execution_id=one, node_id="n0")
+        calls = {
+            "GetExecution": self.admin.GetExecution(execution_pb2.WorkflowExecutionGetRequest(id=one)),
+            "GetExecutionData": self.admin.GetExecutionData(execution_pb2.WorkflowExecutionGetDataRequest(id=one)),
+            "GetNodeExecution": self.admin.GetNodeExecution(node_execution_pb2.NodeExecutionGetRequest(id=node)),
+            "UpdateExecution": self.admin.UpdateExecution(execution_pb2.ExecutionUpdateRequest(id=one)),
+            "TerminateExecution": self.admin.TerminateExecution(execution_pb2.ExecutionTerminateRequest(id=one)),
+            "RelaunchExecution": self.admin.RelaunchExecution(execution_pb2.ExecutionRelaunchRequest(id=one)),
+            "RecoverExecution": self.admin.RecoverExecution(execution_pb2.ExecutionRecoverRequest(id=one)),
+            "GetStateAt": self.history.GetStateAt(GetStateAtRequest(id=one)),
+            "DiffExecutions": self.history.DiffExecutions(DiffExecutionsRequest(before=one, after=one)),
+            "ExplainWaiting": self.history.ExplainWaiting(ExplainWaitingRequest(id=one)),
+            "ExportHistory": first_of(self.history.ExportHistory(ExportHistoryRequest(id=one))),
+            "ExplainNode": self.catalog.ExplainNode(ExplainNodeRequest(node=NodeOrElement(node=node))),
+        }
+        return {method: await status(call) for method, call in calls.items()}
+
     async def delete(self, name: str) -> grpc.StatusCode:
         """The status that DeleteExecution answers."""
         try:
@@ -115,7 +141,12 @@ async def runs(
     await asyncio.to_thread(register, module.waiting)
     async with grpc.aio.insecure_channel(stack.grpc) as channel, open_log(Access.of(stack.data)) as log:
         history = ServiceCalls(channel, "flightlog.history.v1.HistoryService")
-        yield Runs(stack, admin_pb2_grpc.AdminServiceStub(channel), history, log)
+        catalog = ServiceCalls(channel, "flightlog.catalog.v1.CatalogService")
+        yield Runs(stack, admin_pb2_grpc.AdminServiceStub(channel), history, catalog, log)
+
+
+async def first_of(answers: AsyncIterator[Any]) -> Any:
+    return await anext(aiter(answers))
 
 
 async def status(call: Awaitable[Any]) -> grpc.StatusCode:
@@ -153,6 +184,9 @@ async def test_a_deleted_execution_leaves_nothing_but_that_it_was(runs: Runs) ->
     )
     assert name not in {one.id.name for one in (await runs.admin.ListExecutions(listing)).executions}
 
+    answers = await runs.answers_about(name)
+    assert answers == dict.fromkeys(answers, grpc.StatusCode.NOT_FOUND)
+
     async def erased() -> bool:
         return len(await runs.log.load(subject)) == 1 and not any((await places.of(marker)).values())
 
@@ -168,6 +202,8 @@ async def test_a_deleted_execution_leaves_nothing_but_that_it_was(runs: Runs) ->
     shown = await asyncio.to_thread(runs.stack.cli, "events", name, "--json")
     (line,) = shown.stdout.splitlines()
     assert [one["fact"] for one in json.loads(line)["facts"]] == ["ExecutionDeleted"]
+
+    assert await runs.answers_about(name) == answers
 
     # Its result is nobody's any more, and what others run is as it was.
     other = await runs.run(f"d{uuid4().hex[:18]}", marker)
