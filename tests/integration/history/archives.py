@@ -19,6 +19,9 @@ from flightlog_log import Cause, Head, Log, LogSettings, Raw, Subject
 from flightlog_read import Database
 from services.history.archiving.archiver import Archiver
 from services.history.archiving.settings import ArchiveSettings
+from services.history.verification.findings import Finding
+from services.history.verification.stream import Voucher
+from services.history.verification.verifying import Verification
 
 CAUSE = Cause.request("somebody", "pyflyte", "127.0.0.1")
 AT_ONCE = ArchiveSettings(close_seconds=0.01, look_seconds=0.01)
@@ -104,3 +107,14 @@ async def everything(log: Log) -> dict[str, list[tuple[int, str, bytes]]]:
         batches: list[list[Raw]] = [batch async for batch in log.follow_stored(stream, after=0, live=False)]
         found[stream] = [(one.sequence, one.subject, one.data) for batch in batches for one in batch]
     return found
+
+
+async def wrong(log: Log, blobs: BlobStore) -> list[Finding]:
+    """What a check finds, of the log alone and compared with the archive."""
+
+    async def nobody(_stream: str) -> list[Voucher]:
+        return []
+
+    verification = Verification(log, blobs, Archive(blobs), nobody)
+    checks = [verification.streams(archive=compared) for compared in (False, True)]
+    return [one for check in checks async for one in check if isinstance(one, Finding)]

@@ -31,6 +31,7 @@ from tests.integration.history.archives import (
     nats_server,
     store_in,
     until,
+    wrong,
 )
 
 
@@ -202,12 +203,14 @@ async def test_what_a_deleted_execution_said_leaves_the_archive(tmp_path: Path, 
         assert [one.data for one in observed] == [None]
         assert [one.erased for one in await archive.subject(str(execution("b")), "EXECUTION")] == [""] * 3
         before = await everything(log)
+        assert await wrong(log, blobs) == []
     async with nats_server(tmp_path / "two") as settings:
         restoration = await Restoration.open(settings, name="restore")
         await restore(archive, restoration, blobs)
         await restoration.close()
         async with connected(settings, blobs) as log:
             assert (await everything(log))["EXECUTION"] == before["EXECUTION"]
+            assert await wrong(log, blobs) == []
             async with archiving(log, blobs, database) as archive:
                 await archived_up_to(archive, "EXECUTION", await ran(log, "c"))
 
@@ -248,6 +251,7 @@ async def test_trimmed_executions_are_read_as_before(tmp_path: Path, database: A
         assert [one.sequence async for one in log.stored(execution("a"))] == [one.sequence for one in loaded]
         followed = [one async for batch in log.follow("EXECUTION", after=0, live=False) for one in batch]
         assert [one.sequence for one in followed] == paged
+        assert await wrong(log, blobs) == []
         # Its end is still there to be followed by more.
         await appended(log, execution("a"), ExecutionDeleted(reason="asked for"))
         assert [type(one.facts[0]).__name__ for one in await log.load(execution("a"))] == [
