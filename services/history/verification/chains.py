@@ -107,6 +107,8 @@ class Chains:
         self._last: dict[bytes, bytes] = {}
         self._troubles: dict[str, _Trouble] = {}
         self._away: dict[bytes, _Away] = {}
+        self.closed = 0
+        """How many aggregates were deleted."""
         self.unordered = False
         """Whether there are subjects without order."""
         self.archived = 0
@@ -128,6 +130,7 @@ class Chains:
             return [self._finding(MISPLACED, link, f"the envelope belongs to {link.belongs_to}")]
         key = blake2b(link.subject.encode(), digest_size=_KEY_BYTES).digest()
         packed = self._last.get(key)
+        self.closed += link.closes
         found = self._present(key, link, known=packed is not None)
         if packed is None:
             return found + self._first(key, link)

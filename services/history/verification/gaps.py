@@ -53,10 +53,12 @@ class Gaps:
         if sum(last - first + 1 for first, last in between) == count:
             self._ranges = [one for one in self._ranges if one not in between]
 
-    def finish(self, end: int, *, uncounted: bool = False) -> list[Finding]:
+    def finish(self, end: int, *, uncounted: bool = False, deletions: bool = False) -> list[Finding]:
         """What is absent up to the stream's last sequence and nobody accounts for.
 
         `uncounted`: there are subjects without order, of which nobody can say how many messages were removed.
+        `deletions`: executions were deleted, perhaps before what was said of them had been archived. Then nobody knows
+        what is missing of such a stream, and nothing is said.
         """
         if end > self._last:
             self._missing(self._last + 1, end)
@@ -64,6 +66,9 @@ class Gaps:
             self.trimmed = self._trimmable
             self._accounted += min(self._erased, self.absent - self._trimmable)
         left = self.absent - self.trimmed - self._accounted
+        if left > 0 and uncounted and deletions:
+            self.trimmed += left
+            return []
         if left <= 0:
             return []
         shown = ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in self._ranges[:_SHOWN])

@@ -99,8 +99,13 @@ class StreamCheck:
 
     @property
     def trimmed(self) -> int:
-        """How many messages were taken for trimmed, although the archive was not looked at."""
+        """How many messages are nowhere, and were taken for trimmed or erased."""
         return self._gaps.trimmed
+
+    @property
+    def deleted(self) -> int:
+        """How many aggregates say that they were deleted."""
+        return self._chains.closed
 
     @property
     def subjects(self) -> int:
@@ -135,8 +140,8 @@ class StreamCheck:
             return found
         return found + [replace(one, repair=self._repair_of(one, row)) for one in self._chains.take(link)]
 
-    def finish(self, end: int, vouchers: Sequence[Voucher] = ()) -> list[Finding]:
-        """What the whole shows. `end` is the last sequence that the stream has given out."""
+    def finish(self, end: int, vouchers: Sequence[Voucher] = (), *, deletions: bool = False) -> list[Finding]:
+        """What the whole shows. `end` is the last sequence that the stream has given out; see `Gaps.finish`."""
         found = [replace(one, repair=self._repair_of(one, None)) for one in self._chains.finish()]
         if self._behind_the_end:
             what = "1 message" if self._behind_the_end == 1 else f"{self._behind_the_end} messages"
@@ -147,7 +152,8 @@ class StreamCheck:
                 text = f"the log ends at {end}; {voucher.who} has seen it up to {voucher.sequence}"
                 found.append(Finding(TRUNCATED, self._stream, text, sequence=end, repair=voucher.repair))
         if self._numbered and self._whole:
-            gaps = self._gaps.finish(end, uncounted=self._chains.unordered or self._stream not in _ORDERED)
+            uncounted = self._chains.unordered or self._stream not in _ORDERED
+            gaps = self._gaps.finish(end, uncounted=uncounted, deletions=deletions)
             found += [replace(one, repair=self._repair_of(one, None)) for one in gaps]
         return found
 

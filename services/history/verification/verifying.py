@@ -22,6 +22,7 @@ from services.history.verification.stream import Message, StreamCheck, Voucher
 Vouchers = Callable[[str], Awaitable[Sequence[Voucher]]]
 """Who has seen a stream, and up to which sequence."""
 
+_EXECUTION = "EXECUTION"
 _BATCH = 500
 _MOST_OF_A_KIND = 200
 """Findings of one stream: where a whole stream is gone, each further one says nothing new."""
@@ -42,7 +43,9 @@ class Progress:
     archived: int = 0
     """How many are in the archive alone, because the log was trimmed."""
     trimmed: int = 0
-    """How many are on the log no more and were taken for trimmed, because the archive was not looked at."""
+    """How many are nowhere, and were taken for trimmed or erased."""
+    deleted: int = 0
+    """How many aggregates were deleted."""
 
 
 class Verification:
@@ -62,15 +65,17 @@ class Verification:
         for name in names:
             if name not in STREAMS:
                 raise ValueError(f"{name} is no stream that is kept; those are {', '.join(STREAMS)}")
+        deletions = bool((await self._manifest(_EXECUTION))[0].erased)
         for name in names or STREAMS:
             told: Counter[str] = Counter()
-            async with aclosing(self._stream(name, compare=archive)) as found:
+            async with aclosing(self._stream(name, compare=archive, deletions=deletions)) as found:
                 async for one in found:
                     if isinstance(one, Finding):
                         told[one.kind] += 1
                         if told[one.kind] > _MOST_OF_A_KIND:
                             continue
                     elif one.stream_done:
+                        deletions = deletions or one.deleted > 0
                         for finding in _untold(name, told):
                             yield finding
                     yield one
@@ -116,7 +121,7 @@ class Verification:
             yield finding
         yield _done(check, stream, end)
 
-    async def _stream(self, stream: str, *, compare: bool) -> AsyncGenerator[Finding | Progress]:
+    async def _stream(self, stream: str, *, compare: bool, deletions: bool) -> AsyncGenerator[Finding | Progress]:
         manifest, finding = await self._manifest(stream)
         if finding is not None:
             yield finding
@@ -154,7 +159,7 @@ class Verification:
                 taken += 1
                 if taken % _BATCH == 0:
                     yield Progress(stream, sequence, max(end, manifest.sequence))
-        for finding in [*rows.damaged(), *check.finish(end, vouchers)]:
+        for finding in [*rows.damaged(), *check.finish(end, vouchers, deletions=deletions)]:
             yield finding
         yield _done(check, stream, end)
 
@@ -206,5 +211,13 @@ def _untold(stream: str, told: Counter[str]) -> list[Finding]:
 
 def _done(check: StreamCheck, stream: str, end: int) -> Progress:
     return Progress(
-        stream, end, end, True, check.checked, check.subjects, archived=check.archived_only, trimmed=check.trimmed
+        stream,
+        end,
+        end,
+        True,
+        check.checked,
+        check.subjects,
+        archived=check.archived_only,
+        trimmed=check.trimmed,
+        deleted=check.deleted,
     )

@@ -206,6 +206,15 @@ def test_what_was_erased_is_not_missed_and_its_chain_goes_on() -> None:
     assert check_.finish(4) == []
 
 
+def test_where_executions_were_deleted_observations_may_be_missing() -> None:
+    messages = stream([UNORDERED, A, UNORDERED, A])
+    gone = StreamCheck(STREAM, last=4)
+    for message in (messages[1], messages[3]):
+        gone.take(read(STREAM, message.subject, message.sequence, message.data)[0], None)
+    assert gone.finish(4, deletions=True) == []
+    assert gone.trimmed == 2
+
+
 def test_a_second_message_in_the_same_place_is_found() -> None:
     messages = stream([A, A, A])
     found = check([*messages, Stored(4, A, messages[1].data)], end=4)
