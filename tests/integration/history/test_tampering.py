@@ -22,12 +22,14 @@ from flightlog_bench.workflows import DOMAIN, PROJECT, chain
 from flightlog_blobs import BlobStore
 from flightlog_cli.access import Access
 from flightlog_cli.admin import open_service
+from flightlog_cli.commands.verify import examine
 from flightlog_cli.stack_process import StackProcess
 from flightlog_log import Cause, Log, Recorded, Subject
 from flightlog_log.envelopes import parse_envelope
 from flightlog_protos.history.v1.audit_pb2 import CallRefused
 from flightlog_protos.history.v1.verification_pb2 import VerifyChainRequest
 from flightlog_read import Database
+from services.history.verification.findings import Finding
 from tests.integration.history.archives import archived_up_to, archiving
 
 REFUSED = Subject.of("AUDIT", "AdminService", "CreateTask")
@@ -41,10 +43,9 @@ class Victim:
         self.access = Access.of(stack.data)
         self.executions = [Subject.of("EXECUTION", PROJECT, DOMAIN, name) for name in names]
 
-    def verify(self, *options: str) -> list[dict[str, Any]]:
-        """The findings; and that the exit code says whether there are any."""
-        result = self.stack.cli_json("verify", *options)
-        return result["findings"]
+    async def verify(self, **options: Any) -> list[Finding]:
+        """What the command finds."""
+        return (await examine(self.stack.data, **options)).findings
 
     @asynccontextmanager
     async def log(self, **changed: Any) -> AsyncIterator[tuple[Log, BlobStore]]:
@@ -131,7 +132,9 @@ async def test_what_nobody_touched_is_clean(victim: Victim) -> None:
     assert "Nothing is wrong." in shown.stdout
     assert "EXECUTION: " in shown.stdout
     assert "execution: " in shown.stdout
-    assert victim.verify("--execution", "/".join(victim.executions[0].parts), "--archive") == []
+    one = victim.stack.cli_json("verify", "--execution", "/".join(victim.executions[0].parts), "--archive")
+    assert one["findings"] == []
+    assert {stream["stream"]: stream["messages"] for stream in one["streams"]} == {"EXECUTION": 3, "LAUNCHER": 0}
     async with open_service(victim.stack.data, "flightlog.history.v1.HistoryService") as history:
         answers = [answer async for answer in history.VerifyChain(VerifyChainRequest(archive=True))]
     assert not any(answer.HasField("finding") for answer in answers)
@@ -149,16 +152,16 @@ async def test_tables_that_were_changed_are_named_and_rebuilt(victim: Victim) ->
         await database.pool.execute("DROP TABLE execution.signals")
     finally:
         await database.close()
-    found = victim.verify("--tables")
-    assert {finding["kind"] for finding in found} == {"table"}
-    said = "\n".join(finding["message"] for finding in found)
+    found = await victim.verify(tables=True)
+    assert {finding.kind for finding in found} == {"table"}
+    said = "\n".join(finding.message for finding in found)
     assert "registry.tasks has 0 rows" in said
     assert "missing {" in said
     assert "the table execution.signals is missing" in said
     assert f'"{victim.executions[0].parts[2]}"' in said
-    assert {finding["repair"] for finding in found} == {"flightlog rebuild registry", "flightlog rebuild execution"}
+    assert {finding.repair for finding in found} == {"flightlog rebuild registry", "flightlog rebuild execution"}
     assert victim.stack.cli("rebuild").returncode == 1
-    assert victim.verify("--tables") == []
+    assert await victim.verify(tables=True) == []
 
 
 async def test_an_archive_that_was_changed_is_named_and_made_again(victim: Victim) -> None:
@@ -173,16 +176,16 @@ async def test_an_archive_that_was_changed_is_named_and_made_again(victim: Victi
     flip(victim.path(flipped), 2000)
     flip(victim.path(first), 20)
     victim.path(second).unlink()
-    alone = victim.verify()
-    assert {(finding["kind"], finding["uri"]) for finding in alone} == {("payload", first), ("payload", second)}
+    alone = await victim.verify()
+    assert {(finding.kind, finding.uri) for finding in alone} == {("payload", first), ("payload", second)}
     expected = {("segment", deleted), ("segment", flipped), ("payload", first), ("payload", second)}
-    found = victim.verify("--archive")
-    assert {(finding["kind"], finding["uri"]) for finding in found} == expected
-    assert {finding["repair"] for finding in found} == {"flightlog verify --repair"}
+    found = await victim.verify(archive=True)
+    assert {(finding.kind, finding.uri) for finding in found} == expected
+    assert {finding.repair for finding in found} == {"flightlog verify --repair"}
     repaired = victim.stack.cli("verify", "--repair")
     assert repaired.returncode == 0, repaired.stdout
     assert repaired.stdout.count("repaired") == len(expected)
-    assert victim.verify("--archive") == []
+    assert await victim.verify(archive=True) == []
     assert victim.path(third).exists()
 
 
@@ -199,14 +202,14 @@ async def test_a_log_that_was_changed_is_named_and_restored(victim: Victim) -> N
         await server._jsm.delete_msg("AUDIT", last)
     victim.flip_stored("EXECUTION", altered.event_id.encode())
 
-    found = {(finding["kind"], finding["subject"], finding["position"]) for finding in victim.verify()}
+    found = {(finding.kind, finding.subject, finding.position) for finding in await victim.verify()}
     named = {("gap", str(one), 2), ("order", str(other), 2), ("gap", str(third), 2), ("gap", "", 0)}
     assert found == named
-    of_one = victim.verify("--execution", "/".join(one.parts))
-    assert [(finding["kind"], finding["position"]) for finding in of_one] == [("gap", 2)]
+    of_one = await victim.verify(execution="/".join(one.parts))
+    assert [(finding.kind, finding.position) for finding in of_one] == [("gap", 2)]
 
     with_archive = {
-        (finding["kind"], finding["subject"], finding["sequence"]): finding for finding in victim.verify("--archive")
+        (finding.kind, finding.subject, finding.sequence): finding for finding in await victim.verify(archive=True)
     }
     for kind, subject, sequence in (
         ("gap", str(one), dropped.sequence),
@@ -216,19 +219,19 @@ async def test_a_log_that_was_changed_is_named_and_restored(victim: Victim) -> N
         ("truncated", "", last - 1),
     ):
         assert (kind, subject, sequence) in with_archive
-    assert all(finding["repair"] == "flightlog restore" for key, finding in with_archive.items() if key[0] != "order")
+    assert all(finding.repair == "flightlog restore" for key, finding in with_archive.items() if key[0] != "order")
 
     async with victim.server() as server:
         await server._jsm.delete_stream("REGISTRY")
-    lost = [finding for finding in victim.verify() if finding["stream"] == "REGISTRY"]
-    assert "truncated" in {finding["kind"] for finding in lost}, lost
-    assert any("the archive has seen it up to" in finding["message"] for finding in lost), lost
+    lost = [finding for finding in await victim.verify() if finding.stream == "REGISTRY"]
+    assert "truncated" in {finding.kind for finding in lost}, lost
+    assert any("the archive has seen it up to" in finding.message for finding in lost), lost
 
     victim.stack.stop()
     shutil.rmtree(victim.stack.data / "nats")
     assert victim.stack.cli("restore").returncode == 0
     victim.stack.start()
-    assert victim.verify("--archive") == []
+    assert await victim.verify(archive=True) == []
     # The tables have rows of what was put on the empty stream meanwhile.
     victim.stack.cli("rebuild")
-    assert victim.verify("--tables", "--archive") == []
+    assert await victim.verify(tables=True, archive=True) == []
