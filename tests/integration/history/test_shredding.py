@@ -241,6 +241,17 @@ async def test_a_project_goes_on_with_another_key(project: Project) -> None:
     assert json.loads(shown.stdout.splitlines()[0])["facts"][0]["fact"] == "ExecutionCreated"
     assert "of" in await project.shred()
 
+    # Neither that nor a deletion is anything that is wrong with the log.
+    deleted = await asyncio.to_thread(project.stack.cli, "delete", f"{project.name}/{DOMAIN}/{second.name}")
+    assert deleted.returncode == 0, deleted.stderr
+
+    async def erased() -> bool:
+        return len(await project.log.load(subjects[1])) == 1
+
+    await until(erased)
+    verified = await asyncio.to_thread(project.stack.cli, "verify")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+
 
 async def test_keys_of_a_project_that_is_not_there_are_not_found(project: Project) -> None:
     done = await asyncio.to_thread(project.stack.cli, "shred", "nobody-has-it", "--reason", "a test")
