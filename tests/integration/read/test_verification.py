@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flightlog_log import Log, Subject
-from flightlog_read import Database, Projector, verify_tables
+from flightlog_read import Database, Projector, checkpoints, verify_tables
 from tests.integration.read.toy_projection import Words, running, said, say
 
 
@@ -26,6 +26,11 @@ async def test_what_was_done_to_tables_is_named_row_by_row(
             }
 
         assert await verified() == {}
+        async with database.reading() as connection:
+            known = await checkpoints.find_all(connection)
+        assert known[schema].stream == words.stream
+        assert known[schema].sequence == projector.applied
+        assert not any("__" in name for name in known)
         await database.pool.execute(f"UPDATE {schema}.words SET said = 9 WHERE word LIKE '%-a'")
         await database.pool.execute(f"DELETE FROM {schema}.words WHERE word LIKE '%-b'")
         await database.pool.execute(f"INSERT INTO {schema}.words (word, said, sequence) VALUES ('z', 1, 1)")
