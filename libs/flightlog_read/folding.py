@@ -65,10 +65,13 @@ class Share:
 
     def take(self, recorded: Recorded, message: Stored) -> None:
         """Folds the next envelope in."""
+        if self._alone:
+            self._take_alone(recorded, message)
+            return
         subject = message.subject
         folded = self._held.get(subject)
         if folded is None:
-            if recorded.envelope.position != 1 and not self._alone:
+            if recorded.envelope.position != 1:
                 self.late.append(message)
                 return
             try:
@@ -76,8 +79,7 @@ class Share:
             except Exception:  # noqa: BLE001  # whatever it is, the long way meets it too, and says it
                 self.late.append(message)
                 return
-            if not self._alone:
-                self._held[subject] = folded
+            self._held[subject] = folded
         folded.messages.append(message)
         try:
             folded.aggregate.apply(recorded)
@@ -88,9 +90,6 @@ class Share:
             return
         size = len(message.data)
         folded.bytes += size
-        if self._alone:
-            self._end(folded)
-            return
         self._held_bytes += size
         if over:
             self._forget(subject, folded)
@@ -111,6 +110,18 @@ class Share:
             self._end(folded)
         self._held.clear()
         self._held_bytes = 0
+
+    def _take_alone(self, recorded: Recorded, message: Stored) -> None:
+        try:
+            aggregate = self._projection.aggregate(message.subject)
+            aggregate.apply(recorded)
+            rows = list(aggregate.rows())
+        except Exception:  # noqa: BLE001  # likewise
+            self.late.append(message)
+            return
+        if rows:
+            self._over.append(Folded(aggregate, [message], len(message.data), rows))
+            self.over_bytes += len(message.data)
 
     def _forget(self, subject: str, folded: Folded) -> None:
         if self._held.pop(subject, None) is not None:

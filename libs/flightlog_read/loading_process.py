@@ -110,7 +110,8 @@ class _Loader:
         self._log = log
         self._answers = answers
         self._shares = [Share(target.projection, order.most_bytes) for target in order.targets]
-        self._wanted = [(target.until, _choice(target.projection)) for target in order.targets]
+        self._choices = [_choice(target.projection) for target in order.targets]
+        self._all_choose = all(isinstance(target.projection, ChoosingProjection) for target in order.targets)
         self._connections: list[asyncpg.Connection] = []
 
     async def run(self, order: Order, commands: BinaryIO) -> None:
@@ -139,19 +140,20 @@ class _Loader:
     async def _take(self, end: int, messages: Sequence[Stored]) -> None:
         for message in messages:
             raw = message.raw
-            wanting = [
-                number
-                for number, (until, looks_at) in enumerate(self._wanted)
-                if message.sequence <= until and looks_at(raw)
-            ]
+            wanting = [number for number, target in enumerate(self._targets) if message.sequence <= target.until]
+            if self._all_choose:
+                wanting = [number for number in wanting if self._choices[number](raw)]
             if not wanting:
                 continue
             recorded = await self._log.decoded(raw)
+            if isinstance(recorded, Unreadable):
+                for number in wanting:
+                    if self._choices[number](raw):
+                        self._say(SetAside(number, message.sequence, recorded.reason))
+                continue
+            # What was decoded for one is given to all: to choose is to save decoding, and makes no other rows.
             for number in wanting:
-                if isinstance(recorded, Unreadable):
-                    self._say(SetAside(number, message.sequence, recorded.reason))
-                else:
-                    self._shares[number].take(recorded, message)
+                self._shares[number].take(recorded, message)
         for number, share in enumerate(self._shares):
             if share.over_bytes >= _BLOCK_BYTES or share.late:
                 await self._write(number, share)

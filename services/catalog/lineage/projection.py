@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from flightlog_log import Recorded, Subject
@@ -123,10 +124,15 @@ class Mentioned:
 
 
 def _rows(recorded: Recorded) -> Iterable[tuple[str, tuple[Any, ...]]]:
-    project, domain, name = Subject.parse(recorded.subject).parts
-    for number, row in enumerate(rows_of((project, domain, name), recorded.sequence, recorded.facts)):
+    for number, row in enumerate(rows_of(_execution(recorded.subject), recorded.sequence, recorded.facts)):
         place = (row.sequence, number)
         if not isinstance(row, AddressRow):
             yield "reuses", (*place, *row.source, row.source_node, *row.execution, row.node_id)
         elif "\0" not in row.address:
             yield "addresses", (*place, row.address, int(row.role), *row.execution, row.node_id)
+
+
+@lru_cache(maxsize=4096)
+def _execution(subject: str) -> tuple[str, str, str]:
+    project, domain, name = Subject.parse(subject).parts
+    return project, domain, name
