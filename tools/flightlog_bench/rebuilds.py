@@ -1,7 +1,7 @@
 """How long the tables of a long log take: filled for the first time, and rebuilt beside the live ones with comparison.
 
 The log is made of real executions (`long_log`), on servers of its own, which nothing else uses. It holds what the
-stream EXECUTION holds after some tens of thousands of small workflows of Python tasks; both projections of that stream
+stream EXECUTION holds after some tens of thousands of small workflows of Python tasks; all projections of that stream
 are measured, as `flightlog rebuild` treats them.
 """
 
@@ -26,6 +26,7 @@ from flightlog_log import Log, LogSettings, Recorded
 from flightlog_read import Database, DatabaseSettings, Projection, RebuildResult, rebuild_together
 from services.catalog.lineage.projection import LineageProjection
 from services.execution.projection.projection import ExecutionProjection
+from services.history.audit.projection import of_execution
 
 _WORKFLOWS = ("one_task", "five_tasks", "ten_elements")
 _TARGET_ENVELOPES = 1_000_000
@@ -81,7 +82,7 @@ async def measure(made_of: list[Template], count: int, say: Say) -> list[Measure
 
 
 async def _measured(database: Database, log: Log, count: int, say: Say) -> list[Measure]:
-    projections: list[Projection] = [ExecutionProjection(), LineageProjection()]
+    projections: list[Projection] = [ExecutionProjection(), LineageProjection(), of_execution()]
     first = await rebuild_together(database, log, projections)
     say(f"  filled in {first[0].seconds:.1f} s")
     again = await rebuild_together(database, log, projections)
