@@ -11,7 +11,7 @@ from flightlog_rpc.methods import Method
 from flightlog_types.aggregates import Aggregate
 
 _CHANGING: Final = (
-    *("Create", "Register", "Update", "Delete", "Set", "Put", "Add", "Release", "GetOrExtend"),
+    *("Create", "Register", "Update", "Delete", "Set", "Put", "Add", "Release", "GetOr"),
     *("Relaunch", "Recover", "Terminate", "Evict", "Pin", "Pause", "Resume", "Cancel", "Retry", "Replay"),
     *("Import", "Destroy"),
 )

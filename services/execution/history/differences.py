@@ -51,14 +51,15 @@ class Data:
 
 
 def unlike_data(before: Run, after: Run) -> Iterator[tuple[DataRef, DataRef]]:
-    """Inputs and outputs that differ by hash: what is to be read to say how."""
+    """Inputs and outputs that differ by hash, the earliest first: what is to be read to say how."""
     pairs: list[tuple[DataRef | None, DataRef | None]] = [
         (before.created.inputs, after.created.inputs),
         (before.outputs, after.outputs),
     ]
-    for path in before.nodes.keys() & after.nodes.keys():
-        ours, theirs = before.nodes[path], after.nodes[path]
-        pairs += [(ours.inputs, theirs.inputs), (ours.outputs, theirs.outputs)]
+    for path, ours in before.nodes.items():
+        theirs = after.nodes.get(path)
+        if theirs is not None:
+            pairs += [(ours.inputs, theirs.inputs), (ours.outputs, theirs.outputs)]
     for one, other in pairs:
         if one is not None and other is not None and not _same(one, other):
             yield one, other
@@ -186,6 +187,7 @@ def _mark(
 def _parted(by_node: Mapping[str, list[Difference]], before: Run, after: Run) -> list[str]:
     """The nodes of which nothing else explains what differs, neither what they were given nor a node inside them."""
     others = {node for node, found in by_node.items() if any(difference.kind == "input" for difference in found)}
+    ours_stopped, theirs_stopped = _stopped(before), _stopped(after)
     parted: set[str] = set()
     around: set[str] = set()
     for node in sorted(by_node, key=lambda path: path.count("/"), reverse=True):
@@ -195,7 +197,8 @@ def _parted(by_node: Mapping[str, list[Difference]], before: Run, after: Run) ->
             continue
         # An element reads the inputs of its array.
         given = {node, *_above(node)}
-        if not given & others and not _unfinished(ours, before) and not _unfinished(theirs, after):
+        finished = not _unfinished(ours, stopped=ours_stopped) and not _unfinished(theirs, stopped=theirs_stopped)
+        if finished and not given & others:
             parted.add(node)
             around.update(_above(node))
     return [node for node in by_node if node in parted]
@@ -207,10 +210,15 @@ def _above(path: str) -> Iterator[str]:
         yield path
 
 
-def _unfinished(node: NodeRun, run: Run) -> bool:
-    """Whether a node did not end by itself: another failed, or somebody ended the execution, or it still runs."""
+def _stopped(run: Run) -> bool:
+    """Whether there is a reason for nodes not to end by themselves: one failed, or somebody ended the execution."""
+    return run.abort is not None or any(node.phase in _FAILED for node in run.nodes.values())
+
+
+def _unfinished(node: NodeRun, *, stopped: bool) -> bool:
+    """Whether a node did not end by itself, or still runs. `stopped`: see `_stopped`."""
     if node.phase in _UNFINISHED:
-        return run.abort is not None or any(other.phase in _FAILED for other in run.nodes.values())
+        return stopped
     return not node.phase.terminal and node.phase is not NodePhase.FAILING
 
 

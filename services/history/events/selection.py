@@ -16,6 +16,8 @@ _FACTS: Final = "Flightlog-Facts"
 _NAMED_AFTER_EXECUTIONS: Final = frozenset({"EXECUTION", "LAUNCHER"})
 _KIND_FIRST: Final = frozenset({"CATALOG", "ADMISSION"})
 """Streams where a project comes behind the kind of aggregate, and nowhere else."""
+_LONGEST: Final = 2000
+"""Bytes of a NATS filter: it is part of a protocol line, and the server ends a connection that sends more than 4096."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class Selection:
             raise invalid(f"{stream} is no stream of events; these are: {', '.join(EVENT_STREAMS)}")
         facts = frozenset(asked.facts)
         if not asked.subject:
-            subjects = _subjects(stream, asked.project, asked.domain, asked.name)
+            subjects = _fitting(_subjects(stream, asked.project, asked.domain, asked.name))
             return Selection(stream, subjects, asked.project, asked.domain, asked.name, facts)
         try:
             subject = Subject.parse(asked.subject)
@@ -46,7 +48,7 @@ class Selection:
             raise invalid(f"invalid value for subject: {error}") from None
         if subject.stream != stream:
             raise _elsewhere(subject, stream)
-        return Selection(stream, str(subject), asked.project, asked.domain, asked.name, facts)
+        return Selection(stream, _fitting(str(subject)), asked.project, asked.domain, asked.name, facts)
 
     def may_have(self, raw: Raw) -> bool:
         """Whether a message is worth decoding: its header and its subject do not say otherwise."""
@@ -96,6 +98,12 @@ def _subjects(stream: str, project: str, domain: str, name: str) -> str:
     if stream in _KIND_FIRST and project:
         return f"{first}.*.*.{encode_token(project)}.>"
     return ">"
+
+
+def _fitting(subjects: str) -> str:
+    if len(subjects) > _LONGEST:
+        raise invalid(f"invalid value for filter: no aggregate has names that are {len(subjects)} bytes long")
+    return subjects
 
 
 def _elsewhere(subject: Subject, stream: str) -> RpcError:

@@ -117,6 +117,23 @@ def test_what_was_too_large_to_read_is_told_by_its_hash() -> None:
     assert "SHA-256 " + runs[1].created.inputs.sha256.hex() in first.after
 
 
+def test_what_came_first_is_read_first() -> None:
+    """Only so much is read for one answer: the rest is told by its hash."""
+    flow = Flow()
+    for number in range(30):
+        flow.task(f"t{number}", {"i": INPUT} if number == 0 else {"i": From(f"t{number - 1}")})
+    runs: list[Story] = []
+    for name, given in (("one", 0), ("other", 100)):
+        story = begun(flow, name)
+        for number in range(30):
+            story.succeeds(f"t{number}", outputs={"o0": given + number})
+        runs.append(story)
+    ours, theirs = (run_of(story.history) for story in runs)
+    outputs = [run.outputs.uri for run in ours.nodes.values() if run.outputs is not None]
+    assert len(outputs) == 30
+    assert [before.uri for before, _ in unlike_data(ours, theirs) if before.uri in outputs] == outputs
+
+
 def test_settings_and_versions() -> None:
     def change(created: facts.ExecutionCreated) -> None:
         created.config.envs["A"] = "1"

@@ -50,6 +50,10 @@ def test_the_server_is_asked_for_as_little_as_possible(asked: dict[str, str], su
         {"subject": "execution.99.p.d.n"},
         {"subject": "execution"},
         {"subject": str(RUN), "stream": "LAUNCHER"},
+        # A connection that sends such a filter is ended by the server, and all other calls with it.
+        {"project": "p" * 3000},
+        {"name": "é" * 400},
+        {"subject": str(Subject.of("EXECUTION", "p" * 3000, "d", "n"))},
     ],
 )
 def test_what_there_cannot_be_is_refused(asked: dict[str, str]) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 from flyteidl.admin import execution_pb2, node_execution_pb2, project_domain_attributes_pb2, project_pb2, task_pb2
+from flyteidl.admin.signal_pb2 import SignalGetOrCreateRequest
 from flyteidl.admin.workflow_attributes_pb2 import WorkflowAttributesUpdateRequest
-from flyteidl.core.identifier_pb2 import TASK, Identifier, WorkflowExecutionIdentifier
+from flyteidl.core.identifier_pb2 import TASK, Identifier, SignalIdentifier, WorkflowExecutionIdentifier
 from flyteidl.datacatalog import datacatalog_pb2
 from google.protobuf.message import Message
 
@@ -34,7 +35,7 @@ READING = (
 def test_every_method_either_reads_or_changes() -> None:
     """A new method whose name says neither has to be thought about in `targets.py`."""
     for method in METHODS.values():
-        reads = method.name.startswith(READING) and not method.name.startswith("GetOrExtend")
+        reads = method.name.startswith(READING) and not method.name.startswith("GetOr")
         assert changes(method) is not reads, method.full_name
 
 
@@ -104,6 +105,13 @@ def test_what_calls_of_other_services_were_about() -> None:
     cancelled = CancelBackfillRequest(project="p", domain="d", id="b1")
     method = METHODS["/flightlog.scheduler.v1.ScheduleService/CancelBackfill"]
     assert target_of(method, cancelled) == Aggregate("backfill", "p", "d", "b1")
+
+
+def test_a_signal_is_its_executions_and_asking_for_one_makes_it() -> None:
+    method = METHODS["/flyteidl.service.SignalService/GetOrCreateSignal"]
+    request = SignalGetOrCreateRequest(id=SignalIdentifier(signal_id="go", execution_id=RUN))
+    assert changes(method)
+    assert target_of(method, request) == Aggregate("execution", "p", "d", "f1")
 
 
 def test_names_that_are_too_long_are_cut() -> None:
