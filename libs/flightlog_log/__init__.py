@@ -28,7 +28,7 @@ from .reading import Raw
 from .restoring import Restoration
 from .settings import LogSettings, PersonalDataSettings
 from .subjects import PARTITIONS, Subject, decode_token, encode_token, stream_of
-from .verbatim import recorded_of
+from .verbatim import came_at, recorded_of
 
 __all__ = [
     "KNOWN_SECONDS",
@@ -58,6 +58,7 @@ __all__ = [
     "Trimming",
     "Undecodable",
     "Unreadable",
+    "came_at",
     "decode_token",
     "encode_token",
     "new_id",

@@ -57,11 +57,12 @@ async def follow_stored(
     live: bool,
     since: datetime | None = None,
     on_demand: bool = False,
+    until: int | None = None,
     batch: int = _BATCH,
     max_bytes: int = _MAX_BYTES,
 ) -> AsyncGenerator[list[Raw]]:
     """See `Log.follow_stored`."""
-    end = None if live else await reader.stream_sequence(stream)
+    end = until if until is not None or live else await reader.stream_sequence(stream)
     if end is not None and end <= after:
         return
     if since is None and after < (trimmed := await reader.trimmed.up_to(stream)):

@@ -226,12 +226,14 @@ class Log:
         subjects: str = ">",
         live: bool = True,
         on_demand: bool = False,
+        until: int | None = None,
         batch: int = 1000,
         max_bytes: int = 16 * 1024 * 1024,
     ) -> AsyncGenerator[list[Raw]]:
         """As `follow`, with messages as they are stored: for who wants only some of them decoded, or the bytes alone.
 
-        No more than `batch` messages of `max_bytes` together are held at a time.
+        With `until` it ends behind that sequence. No more than `batch` messages of `max_bytes` together are held at a
+        time.
         """
         return following.follow_stored(
             self._connection,
@@ -241,6 +243,7 @@ class Log:
             subjects=subjects,
             live=live,
             on_demand=on_demand,
+            until=until,
             batch=batch,
             max_bytes=max_bytes,
         )

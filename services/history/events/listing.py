@@ -8,7 +8,7 @@ from typing import Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from flightlog_log import Log, Raw, Recorded
+from flightlog_log import Log, Raw, Recorded, came_at
 from flightlog_protos.history.v1.events_pb2 import ListEventsRequest, ListEventsResponse
 from flightlog_rpc import CallContext, invalid, invalid_value
 from services.history.events.selection import Selection
@@ -55,7 +55,7 @@ class Listing:
                     if not selection.may_have(raw):
                         continue
                     entry = await self._log.decoded(raw)
-                    if not selection.has(entry) or (isinstance(entry, Recorded) and not within.has(entry)):
+                    if not selection.has(entry) or (isinstance(entry, Recorded) and not within.has(entry, raw)):
                         continue
                     event = event_of(selection.stream, entry, json=request.json)
                     page.events.append(event)
@@ -72,12 +72,11 @@ class Listing:
         """Messages behind one sequence and up to another, some at a time; what is trimmed comes from the archive."""
         if after < (await self._log.trimming(selection.stream)).announced:
             followed = self._log.follow_stored(
-                selection.stream, after=after, subjects=selection.subjects, live=False, on_demand=True, batch=_BATCH
+                selection.stream, after=after, subjects=selection.subjects, until=end, on_demand=True, batch=_BATCH
             )
             async with aclosing(followed) as batches:
-                async for batch in batches:
-                    if found := [raw for raw in batch if raw.sequence <= end]:
-                        yield found
+                async for found in batches:
+                    yield found
             return
         while after < end:
             # Unlike a follower it leaves nothing behind on the server: pages are asked for often.
@@ -99,15 +98,18 @@ class Listing:
 
 
 class _Within:
-    """Whether an event was recorded in the times asked for: at or after `since`, and before `until`."""
+    """Whether an event is on the log since a time that was asked for: at or after `since`, and before `until`.
+
+    One that was imported says of itself when it was recorded elsewhere; that is not meant, as in reads of the past.
+    """
 
     def __init__(self, request: ListEventsRequest) -> None:
         self._since = _nanoseconds(request.since, "since") if request.HasField("since") else None
         self._until = _nanoseconds(request.until, "until") if request.HasField("until") else None
 
-    def has(self, entry: Recorded) -> bool:
-        recorded = entry.envelope.recorded_at.ToNanoseconds()
-        return (self._since is None or recorded >= self._since) and (self._until is None or recorded < self._until)
+    def has(self, entry: Recorded, raw: Raw) -> bool:
+        came = came_at(entry.envelope, raw.headers).ToNanoseconds()
+        return (self._since is None or came >= self._since) and (self._until is None or came < self._until)
 
 
 def _nanoseconds(moment: Timestamp, name: str) -> int:

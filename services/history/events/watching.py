@@ -75,8 +75,6 @@ class _Watch:
         self._selection = selection
         self._sign_seconds = sign_seconds
         self._json = json
-        self._followed = after
-        """What follows was not given to us yet."""
         self._passed = after
         """Nothing up to here is still to be told."""
         self._told_at = 0.0
@@ -85,7 +83,7 @@ class _Watch:
         yield self._sign()
         followed = self._log.follow_stored(
             self._selection.stream,
-            after=self._followed,
+            after=self._passed,
             subjects=self._selection.subjects,
             on_demand=True,
             batch=_BATCH,
@@ -114,7 +112,6 @@ class _Watch:
 
     async def _response(self, raw: Raw) -> WatchEventsResponse | None:
         """The event, if it is meant; else a sign of life when it is time for one."""
-        self._followed = raw.sequence
         entry = await self._log.decoded(raw) if self._selection.may_have(raw) else None
         self._passed = max(self._passed, raw.sequence)
         if entry is not None and self._selection.has(entry):
@@ -130,12 +127,13 @@ class _Watch:
     async def _look(self) -> None:
         """Finds out how far there is nothing for us: a client that goes on from there need not look through it again.
 
-        The end comes first: what is stored by then, and was not given to us, would be found.
+        Nor need we, so each time only what has come since is looked through. The end comes first: what is stored by
+        then, and was not given to us, would be found.
         """
         stream = self._selection.stream
         try:
             end = await self._log.stream_sequence(stream)
-            if not await self._log.stored_after(stream, self._selection.subjects, self._followed, 1):
+            if not await self._log.stored_after(stream, self._selection.subjects, self._passed, 1):
                 self._passed = max(self._passed, end)
         except LogUnavailable:
             # It will be back; until then nobody knows more than before.

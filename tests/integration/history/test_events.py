@@ -17,7 +17,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from flightlog_blobs import BlobSettings, BlobStore
 from flightlog_cli.embedded.servers import Servers
-from flightlog_log import Cause, Log, LogSettings, Recorded, Subject
+from flightlog_log import Cause, Head, Log, LogSettings, Raw, Recorded, Subject, new_id
 from flightlog_protos.execution.v1.facts_pb2 import NodeQueued, TimerSet
 from flightlog_protos.history.v1.events_pb2 import (
     EventFilter,
@@ -26,6 +26,7 @@ from flightlog_protos.history.v1.events_pb2 import (
     WatchEventsRequest,
     WatchEventsResponse,
 )
+from flightlog_protos.log.v1.envelope_pb2 import Envelope
 from flightlog_rpc import RpcServer, RpcSettings
 from services.history import events
 from services.history.events import listing
@@ -199,6 +200,18 @@ async def test_times_select_what_was_recorded_from_one_to_another(calls: Calls) 
     assert await calls.all(filter=own, until=after_all) == sequences(records)
 
 
+async def test_what_was_imported_is_found_by_the_time_of_its_import(calls: Calls) -> None:
+    subject = calls.run()
+    long_ago = Timestamp(seconds=1_500_000_000)
+    begun = Timestamp()
+    begun.GetCurrentTime()
+    envelope = Envelope(event_id=new_id(), subject=str(subject), position=1, recorded_at=long_ago)
+    head = await calls.log.put_back(subject, envelope.SerializeToString(), head=Head.EMPTY)
+    own = EventFilter(subject=str(subject))
+    assert await calls.all(filter=own, since=begun) == [head.sequence]
+    assert await calls.all(filter=own, until=begun) == []
+
+
 async def test_what_is_rare_comes_on_pages_that_may_be_empty(calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listing, "MOST_READ", 10)
     subject = calls.run()
@@ -265,6 +278,26 @@ async def test_signs_of_life_tell_how_far_there_is_nothing(calls: Calls, narrow:
     await watched.sign(records[-1].sequence)
     wanted = await calls.append(calls.run(), NodeQueued(node_id="n0"))
     assert await watched.events(1) == sequences(wanted)
+
+
+async def test_a_watch_that_finds_nothing_looks_through_nothing_twice(
+    calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[int] = []
+    stored_after = calls.log.stored_after
+
+    async def noted(stream: str, subjects: str, sequence: int, count: int) -> list[Raw]:
+        looked.append(sequence)
+        return await stored_after(stream, subjects, sequence, count)
+
+    monkeypatch.setattr(calls.log, "stored_after", noted)
+    watched = Watched(calls.watch(filter=EventFilter(project=calls.project), only_new=True))
+    noise = Subject.of("EXECUTION", "others", "development", uuid4().hex)
+    first = await calls.append(noise, count=3)
+    await watched.sign(first[-1].sequence)
+    second = await calls.append(noise, count=3)
+    await watched.sign(second[-1].sequence)
+    assert looked[-1] >= first[-1].sequence
 
 
 async def test_a_watch_outlives_a_restart_of_the_log(calls: Calls, servers: Servers) -> None:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
-from flightlog_log import Log, Recorded, Subject, Trimming
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from flightlog_log import Log, Raw, Recorded, Subject, Trimming
 from flightlog_protos.execution.v1.facts_pb2 import TimerSet
 from flightlog_protos.history.v1.events_pb2 import Event, ListEventsRequest
 from flightlog_read import Database
 from flightlog_rpc import CallContext
-from services.history.events.listing import Listing
+from services.history.events import listing
 from tests.integration.history.archives import appended, archived_up_to, archiving, connected, nats_server, store_in
 
 
-async def test_moments_and_aggregates_of_the_past_survive_trimming(database: Database, tmp_path: Path) -> None:
+async def test_moments_and_aggregates_of_the_past_survive_trimming(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     blobs = store_in(tmp_path / "objects")
     subjects = [Subject.of("EXECUTION", "tests", "development", f"past{number}") for number in range(3)]
     async with nats_server(tmp_path / "nats") as settings:
@@ -37,6 +44,11 @@ async def test_moments_and_aggregates_of_the_past_survive_trimming(database: Dat
             assert await past(log, records) == before
             assert await listed(log) == told
             assert [event.sequence for event in told] == sorted(record.sequence for record in records)
+            # Of a log in the archive, no more is read than the times asked for.
+            monkeypatch.setattr(listing, "_CLOCKS_DIFFER_SECONDS", 0)
+            read = noted(log, monkeypatch)
+            assert await listed(log, until=told[5].recorded_at) == told[:5]
+            assert 0 < max(read) <= told[5].sequence
     await blobs.close()
 
 
@@ -50,13 +62,28 @@ async def past(log: Log, records: Sequence[Recorded]) -> list[tuple[int, list[st
     return found
 
 
-async def listed(log: Log) -> list[Event]:
+def noted(log: Log, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The sequences that are followed from now on."""
+    read: list[int] = []
+    follow = log.follow_stored
+
+    async def following(stream: str, **options: Any) -> AsyncGenerator[list[Raw]]:
+        async with aclosing(follow(stream, **options)) as batches:
+            async for batch in batches:
+                read.extend(raw.sequence for raw in batch)
+                yield batch
+
+    monkeypatch.setattr(log, "follow_stored", following)
+    return read
+
+
+async def listed(log: Log, until: Timestamp | None = None) -> list[Event]:
     """All events, as clients get them page by page."""
-    listing = Listing(log)
+    calls = listing.Listing(log)
     found: list[Event] = []
-    request = ListEventsRequest(limit=4)
+    request = ListEventsRequest(limit=4, until=until)
     while True:
-        page = await listing.list_events(request, CallContext({}, "", ""))
+        page = await calls.list_events(request, CallContext({}, "", ""))
         found += page.events
         if not page.next_after:
             return found
