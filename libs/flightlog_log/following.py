@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -74,8 +74,10 @@ async def follow_stored(
         after = max(after, trimmed)
         if end is not None and end <= after:
             return
-    position = _Position(connection, stream, subjects, after, since)
-    async with Pull(connection, stream, position.set_up, batch=batch, max_bytes=max_bytes, on_demand=on_demand) as pull:
+    async with (
+        _Position(connection, stream, subjects, after, since) as position,
+        Pull(connection, stream, position.set_up, batch=batch, max_bytes=max_bytes, on_demand=on_demand) as pull,
+    ):
         while True:
             messages = await pull.next() if end is None else await _unless_over(pull, position)
             if messages is None:
@@ -118,8 +120,15 @@ class _Position:
         self.pending = -1
         """How many messages the server still has for us; -1 when unknown."""
 
+    async def __aenter__(self) -> _Position:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._drop()
+
     async def set_up(self) -> str:
         """A new consumer that starts behind the last message."""
+        await self._drop()
         name = f"follow_{new_id().replace('-', '')}"
         config: dict[str, Any] = {
             "name": name,
@@ -140,6 +149,15 @@ class _Position:
         self._delivered = 0
         self._name = name
         return name
+
+    async def _drop(self) -> None:
+        """Has the server forget the consumer at once. It would by itself, but who comes and goes leaves many behind,
+        and each holds up whoever trims the stream."""
+        name, self._name = self._name, ""
+        if name:
+            # Nobody waits for an answer: the server may be away, and then it is all the same.
+            with suppress(LogUnavailable):
+                await self._connection.publish(f"$JS.API.CONSUMER.DELETE.{self._stream}.{name}")
 
     async def is_over(self) -> bool:
         """Whether the consumer has nothing more to give, and all that it gave has arrived."""

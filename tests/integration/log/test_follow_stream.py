@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -115,6 +116,25 @@ async def test_follower_misses_and_repeats_nothing_when_the_server_is_killed(
     await asyncio.wait_for(seen[600].wait(), 20)
 
     assert sequences == list(range(before + 1, before + 601))
+
+
+async def test_whoever_leaves_takes_the_consumer_along(log: Log, subject: Subject) -> None:
+    """Each of those that come and go would otherwise be one more for a minute, and hold up whoever trims."""
+    await append_many(log, subject, 2)
+    following = log.follow_stored("EXECUTION", after=0, subjects=str(subject))
+    async with aclosing(following) as batches:
+        assert len(await anext(batches)) == 2
+        assert len(await consumers_of(log, subject)) == 1
+    async with asyncio.timeout(30):
+        # It is told to go, and nobody waits for that.
+        while await consumers_of(log, subject):
+            pass
+
+
+async def consumers_of(log: Log, subject: Subject) -> list[str]:
+    api = log._connection.api  # pyright: ignore[reportPrivateUsage]
+    found = (await api("CONSUMER.LIST.EXECUTION"))["consumers"]
+    return [info["name"] for info in found if info["config"].get("filter_subject") == str(subject)]
 
 
 async def test_follower_goes_on_when_its_consumer_is_removed(
