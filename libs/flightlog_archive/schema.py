@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 from google.protobuf.json_format import MessageToJson
+from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from flightlog_log import Raw, Subject, Undecodable
@@ -21,6 +22,9 @@ from flightlog_protos.log.v1.envelope_pb2 import Parked
 from flightlog_types.aggregates import aggregate_of
 
 _TIME = pa.timestamp("us", tz="UTC")
+_SECONDS: Final = range(-62135596800, 253402300800)
+"""The years 1 to 9999: what a protobuf timestamp may say, and what readers of a segment have dates for."""
+_LARGEST: Final = (1 << 63) - 1
 
 SCHEMA = pa.schema(
     [
@@ -111,9 +115,16 @@ def subjects_of(table: pa.Table) -> list[str]:
     if not subjects or table["stream"][0].as_py() != "PARKED":
         return subjects
     return [
-        subject if message is None else Parked.FromString(message).subject or subject
+        subject if message is None else _parked_subject(message) or subject
         for subject, message in zip(subjects, table["message"].to_pylist(), strict=True)
     ]
+
+
+def _parked_subject(message: bytes) -> str:
+    try:
+        return Parked.FromString(message).subject
+    except DecodeError:
+        return ""  # nothing that we parked; it is archived as it is
 
 
 def _said(data: bytes, payload: bytes | str | None) -> dict[str, Any]:
@@ -122,7 +133,7 @@ def _said(data: bytes, payload: bytes | str | None) -> dict[str, Any]:
     actor = envelope.actor
     said: dict[str, Any] = {
         "event_id": envelope.event_id,
-        "position": envelope.position,
+        "position": envelope.position if envelope.position <= _LARGEST else None,
         "occurred_at": _microseconds(envelope.occurred_at),
         "recorded_at": _microseconds(envelope.recorded_at),
         "actor_subject": actor.subject,
@@ -152,5 +163,8 @@ def _said(data: bytes, payload: bytes | str | None) -> dict[str, Any]:
     return said
 
 
-def _microseconds(stamp: Timestamp) -> int:
+def _microseconds(stamp: Timestamp) -> int | None:
+    """None for what is no time: one envelope that says nonsense must not keep all others from the archive."""
+    if stamp.seconds not in _SECONDS or not 0 <= stamp.nanos < 1_000_000_000:
+        return None
     return stamp.seconds * 1_000_000 + stamp.nanos // 1000

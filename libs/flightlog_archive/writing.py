@@ -79,12 +79,13 @@ class StreamWriter:
         erasing = [one for batch in batches for one in erasings_of(batch)]
         return close(batches, self.manifest.chain), erasing
 
-    async def merge(self, most: int) -> bool:
-        """Makes one segment of small neighbours, if there are enough of them and it has not more than `most` messages.
+    async def merge(self, most: int, most_bytes: int) -> bool:
+        """Makes one segment of small neighbours, if there are enough of them.
 
+        It has not more than `most` messages, and they have no more than `most_bytes` as files: all are in memory.
         Returns whether there was something to merge; there may be more then.
         """
-        chosen = mergeable(self.manifest.segments, most)
+        chosen = mergeable(self.manifest.segments, most, most_bytes)
         if not chosen:
             return False
         stream = self.manifest.stream
@@ -214,25 +215,29 @@ async def _payloads(blobs: BlobStore, messages: Sequence[Raw]) -> dict[int, byte
     return found
 
 
+def size_of(message: Raw) -> int:
+    """Bytes that a message brings into its segment: facts that lie in the object store come with it."""
+    reference = _reference(message)
+    return len(message.data) + (reference.size_bytes if reference is not None else 0)
+
+
 def _offloaded(messages: Sequence[Raw]) -> list[tuple[int, DataRef]]:
-    found: list[tuple[int, DataRef]] = []
-    for message in messages:
-        try:
-            envelope = parse_envelope(message.data)
-        except Undecodable:
-            continue
-        if envelope.HasField("offloaded"):
-            reference = envelope.offloaded
-            found.append(
-                (
-                    message.sequence,
-                    DataRef(uri=reference.uri, sha256=reference.sha256, size_bytes=reference.size_bytes),
-                )
-            )
-    return found
+    found = ((message.sequence, _reference(message)) for message in messages)
+    return [(sequence, reference) for sequence, reference in found if reference is not None]
 
 
-def mergeable(segments: Sequence[Segment], most: int) -> Sequence[Segment]:
+def _reference(message: Raw) -> DataRef | None:
+    try:
+        envelope = parse_envelope(message.data)
+    except Undecodable:
+        return None
+    if not envelope.HasField("offloaded"):
+        return None
+    offloaded = envelope.offloaded
+    return DataRef(uri=offloaded.uri, sha256=offloaded.sha256, size_bytes=offloaded.size_bytes)
+
+
+def mergeable(segments: Sequence[Segment], most: int, most_bytes: int) -> Sequence[Segment]:
     """The newest neighbours that should become one segment; none when there are not enough of them.
 
     Sizes are told apart by powers of `FAN_IN`: as many of one power become one of the next, with what is smaller among
@@ -240,10 +245,16 @@ def mergeable(segments: Sequence[Segment], most: int) -> Sequence[Segment]:
     """
     limit = FAN_IN
     while limit // FAN_IN <= most:
-        start, count, of_this_power = len(segments), 0, 0
-        while start and segments[start - 1].count < limit and count + segments[start - 1].count <= most:
+        start, count, size, of_this_power = len(segments), 0, 0, 0
+        while (
+            start
+            and segments[start - 1].count < limit
+            and count + segments[start - 1].count <= most
+            and size + segments[start - 1].size <= most_bytes
+        ):
             start -= 1
             count += segments[start].count
+            size += segments[start].size
             of_this_power += segments[start].count * FAN_IN >= limit
         if of_this_power >= FAN_IN:
             return segments[start:]

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from google.protobuf.message import DecodeError
+
 from flightlog_blobs import BlobError, BlobStore
 from flightlog_protos.log.v1.envelope_pb2 import Parked
 
@@ -53,7 +55,7 @@ async def erase_parked(connection: Connection, reader: Reader, subjects: Sequenc
     while batch := await reader.messages_after("PARKED", "parked.>", after, _BATCH):
         for raw in batch:
             after = raw.sequence
-            if Parked.FromString(raw.data).subject in wanted:
+            if _parked_subject(raw) in wanted:
                 await _erase_one(connection, "PARKED", raw.sequence)
                 count += 1
     return count
@@ -86,6 +88,14 @@ def _offloaded(raw: Raw) -> str:
     except Undecodable:
         return ""
     return envelope.offloaded.uri if envelope.HasField("offloaded") else ""
+
+
+def _parked_subject(raw: Raw) -> str:
+    """Whose message an entry is; "" for what is no entry."""
+    try:
+        return Parked.FromString(raw.data).subject
+    except DecodeError:
+        return ""
 
 
 async def _delete(blobs: BlobStore, uri: str) -> None:

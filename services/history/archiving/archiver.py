@@ -17,7 +17,7 @@ import structlog
 from flightlog_archive import STREAMS, Archive, ArchiveError, ArchiveTaken
 from flightlog_archive.erasing import elsewhere
 from flightlog_archive.manifest import Erasing
-from flightlog_archive.writing import StreamWriter
+from flightlog_archive.writing import StreamWriter, size_of
 from flightlog_blobs import BlobError
 from flightlog_log import Log, LogUnavailable, Raw
 from flightlog_read import Database
@@ -28,7 +28,8 @@ from services.history.archiving.settings import ArchiveSettings
 from services.history.archiving.trimming import Trimmer
 
 _RETRY_SECONDS = (0.5, 15.0)
-"""The stream whose facts say that executions were deleted."""
+_COMPRESSION = 4
+"""What is read from files to be merged is larger in memory, at least so many times."""
 _log = structlog.get_logger(__name__)
 
 
@@ -156,6 +157,9 @@ class _Stream:
     async def look(self, *, at_once: bool = False) -> None:
         """Closes what has waited for long enough, or is enough for a segment; all there is with `at_once`."""
         head = await self._log.stream_sequence(self._name)
+        if head < self.writer.manifest.sequence:
+            # Somebody has emptied the server under us; what comes now is another log's.
+            await self.check_log()
         if head <= self._read:
             self._since = None
             self._measure(head)
@@ -179,14 +183,14 @@ class _Stream:
             async for batch in batches:
                 for message in batch:
                     messages.append(message)
-                    size += len(message.data)
+                    size += size_of(message)
                     if len(messages) >= self._settings.close_messages or size >= self._settings.close_bytes:
                         await self._append(messages)
                         messages, size = [], 0
         if messages:
             await self._append(messages)
         self._read = max(head, self.writer.manifest.sequence)
-        while await self.writer.merge(self._settings.close_messages):
+        while await self.writer.merge(self._settings.close_messages, self._settings.close_bytes // _COMPRESSION):
             pass
 
     async def _append(self, messages: list[Raw]) -> None:

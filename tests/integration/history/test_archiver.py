@@ -9,8 +9,10 @@ import pytest
 
 from flightlog_archive import Archive
 from flightlog_archive.restoring import NothingArchived, restore
+from flightlog_archive.writing import StreamWriter
 from flightlog_blobs import BlobError
 from flightlog_log import Log, LogNotEmpty, LogRestoring, Restoration, Subject
+from flightlog_log.streams import ensure_streams
 from flightlog_protos.execution.v1.facts_pb2 import (
     ExecutionCreated,
     ExecutionDeleted,
@@ -19,6 +21,7 @@ from flightlog_protos.execution.v1.facts_pb2 import (
 )
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
 from services.history.archiving import metrics
+from services.history.archiving.archiver import ArchiveOfAnotherLog, _Stream
 from services.history.archiving.settings import ArchiveSettings
 from tests.integration.history.archives import (
     AT_ONCE,
@@ -257,3 +260,35 @@ async def test_trimmed_executions_are_read_as_before(tmp_path: Path, database: A
         assert [type(one.facts[0]).__name__ for one in await log.load(execution("a"))] == [
             *("ExecutionCreated", "ExecutionStarted", "ExecutionSucceeded", "ExecutionDeleted"),
         ]
+
+
+async def test_facts_in_the_object_store_count_for_the_size_of_a_segment(tmp_path: Path, database: Any) -> None:
+    blobs = store_in(tmp_path / "objects")
+    (tmp_path / "objects").mkdir()
+    async with nats_server(tmp_path / "nats") as settings, connected(settings, blobs) as log:
+        for name in ("a", "b", "c"):
+            last = await appended(log, execution(name), ExecutionStarted(addresses=["x" * 300_000]))
+        small = AT_ONCE.model_copy(update={"close_bytes": 400_000})
+        async with archiving(log, blobs, database, small) as archive:
+            await archived_up_to(archive, "EXECUTION", last)
+        manifest = await archive.manifest("EXECUTION")
+    assert [one.count for one in manifest.segments] == [2, 1]
+
+
+async def test_a_log_that_is_emptied_under_the_archiver_is_another_one(tmp_path: Path) -> None:
+    async def alone() -> None:
+        """Nobody else writes."""
+
+    blobs = store_in(tmp_path / "objects")
+    async with nats_server(tmp_path / "nats") as settings, connected(settings, blobs) as log:
+        for name in ("a", "b"):
+            await appended(log, execution(name), ExecutionCreated())
+        writer = await StreamWriter.open(Archive(blobs), "EXECUTION", alone)
+        following = _Stream(log, writer, AT_ONCE)
+        await following.look(at_once=True)
+        assert writer.manifest.sequence == 2
+        await log._connection.api("STREAM.DELETE.EXECUTION")
+        await ensure_streams(log._connection)
+        await appended(log, execution("other"), ExecutionCreated())
+        with pytest.raises(ArchiveOfAnotherLog):
+            await following.look(at_once=True)

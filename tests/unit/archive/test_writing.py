@@ -79,8 +79,8 @@ async def test_small_neighbours_become_one_and_the_chain_stays(archive: Archive,
         messages.append(source.say("a", ExecutionStarted()))
         await writer.append(messages[-1:])
     before = writer.manifest.chain
-    assert await writer.merge(1_000)
-    assert not await writer.merge(1_000)
+    assert await writer.merge(1_000, 1_000_000)
+    assert not await writer.merge(1_000, 1_000_000)
     manifest = await archive.manifest("EXECUTION")
     assert [(one.first, one.last) for one in manifest.segments] == [(1, FAN_IN)]
     assert manifest.chain == before
@@ -94,17 +94,21 @@ def test_what_is_merged_grows_by_powers() -> None:
     rewritten = 0
 
     class Sized:
-        def __init__(self, count: int) -> None:
+        def __init__(self, count: int, size: int = 1) -> None:
             self.count = count
+            self.size = size
 
     for _ in range(4_096):
         sizes.append(1)
-        while chosen := mergeable([Sized(size) for size in sizes], 100_000):  # pyright: ignore[reportArgumentType]
+        while chosen := mergeable([Sized(size) for size in sizes], 100_000, 10_000):  # pyright: ignore[reportArgumentType]
             rewritten += sum(one.count for one in chosen)
             sizes = [*sizes[: len(sizes) - len(chosen)], sum(one.count for one in chosen)]
     assert len(sizes) < 5 * FAN_IN
     assert rewritten <= 4 * 4_096, "each message is rewritten once for every power"
-    assert mergeable([Sized(10) for _ in range(FAN_IN)], 40) == ()  # pyright: ignore[reportArgumentType]
+    assert mergeable([Sized(10) for _ in range(FAN_IN)], 40, 100) == ()  # pyright: ignore[reportArgumentType]
+    large = [Sized(10, 1_000) for _ in range(2 * FAN_IN)]
+    assert mergeable(large, 10_000, FAN_IN * 1_000 - 1) == (), "all that is merged is in memory"  # pyright: ignore[reportArgumentType]
+    assert len(mergeable(large, 10_000, FAN_IN * 1_000)) == FAN_IN  # pyright: ignore[reportArgumentType]
 
 
 class Away(BlobStore):
