@@ -15,6 +15,7 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from flightlog_cli.why import printable
 from flightlog_log import Recorded, stream_of
 from flightlog_protos.catalog.v1.cache_pb2 import CacheAnswer, CacheKey
 from flightlog_protos.execution.v1 import facts_pb2
@@ -167,7 +168,7 @@ def detail(fact: Message) -> str:
     """What the fact says beyond its name, node and attempt, on one line."""
     describe = _DETAILS.get(fact.DESCRIPTOR.name)
     text = describe(fact) if describe is not None else _plain(fact)
-    text = " ".join(text.split())
+    text = printable(" ".join(text.split()))
     return text if len(text) <= _TEXT_LIMIT else text[: _TEXT_LIMIT - 1] + "…"
 
 

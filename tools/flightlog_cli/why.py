@@ -64,8 +64,12 @@ def _line(explanation: Explanation, now: datetime) -> str:
 
 def one_line(text: str) -> str:
     """Messages have lines of their own, which would break the tree, and what commands a terminal."""
-    shown = " ⏎ ".join(line for line in (part.strip() for part in text.splitlines()) if line)
-    return "".join(character if character.isprintable() else "�" for character in shown)
+    return printable(" ⏎ ".join(line for line in (part.strip() for part in text.splitlines()) if line))
+
+
+def printable(text: str) -> str:
+    """Without what commands a terminal: users' words are shown, not obeyed."""
+    return "".join(character if character.isprintable() else "�" for character in text)
 
 
 def _time(at: Timestamp) -> datetime:

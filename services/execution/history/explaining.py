@@ -27,6 +27,8 @@ from services.execution.subjects import ExecutionKey
 _MOST_NODES: Final = 20
 _LAST_REASONS: Final = 4
 _DEEPEST: Final = 16
+MOST_EXECUTIONS: Final = 100
+"""Executions that are looked into for one answer: each is read from the log, and children may have many of theirs."""
 
 _OVER: Final = frozenset(
     {
@@ -75,11 +77,19 @@ class Explanations:
     async def of(self, key: ExecutionKey) -> Explanation | None:
         """What holds for an execution now; None when there is none of this name.
 
-        Children that run deeper than 16 levels down are only named.
+        Children that run deeper than 16 levels down are only named, and so are those behind the first 100.
         """
-        return await self._of(key, 0)
+        return await _Explaining(self._known).of(key, 0)
 
-    async def _of(self, key: ExecutionKey, depth: int) -> Explanation | None:
+
+class _Explaining:
+    """One answer."""
+
+    def __init__(self, known: Known) -> None:
+        self._known = known
+        self._looked_into = 0
+
+    async def of(self, key: ExecutionKey, depth: int) -> Explanation | None:
         execution = await self._known.execution(key)
         if execution is None:
             return None
@@ -94,8 +104,9 @@ class Explanations:
             found.why = _error(closure.error)
         elif closure.phase == WorkflowExecution.QUEUED:
             found.why = await self._known.place(key)
-        if depth >= _DEEPEST or closure.phase == WorkflowExecution.SUCCEEDED:
+        if depth >= _DEEPEST or self._looked_into >= MOST_EXECUTIONS or closure.phase == WorkflowExecution.SUCCEEDED:
             return found
+        self._looked_into += 1
         causes = await self._known.causes(key)
         found.event_id = causes.end()
         found.behind.extend(causes.of_abort())
@@ -182,7 +193,7 @@ class Explanations:
 
     async def _child(self, key: ExecutionKey, depth: int) -> Explanation:
         """A child execution. It may have been asked for and not be made yet, or have been refused."""
-        child = await self._of(key, depth + 1)
+        child = await self.of(key, depth + 1)
         if child is not None:
             return child
         return Explanation(what="execution", name="/".join(key), why="there is none of this name yet")

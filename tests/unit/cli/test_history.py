@@ -159,6 +159,11 @@ def test_plan_of_a_dynamic_task_tells_its_workflow() -> None:
     assert place(fact) == ("n0", 1)
 
 
+def test_what_users_wrote_does_not_command_the_terminal() -> None:
+    said = detail(facts_pb2.NodeFailed(node_id="n0", error=error("\x1b[2Jgone\x07 \x9b2J")))
+    assert said == "USER ValueError: �[2Jgone� �2J"
+
+
 def test_long_detail_is_cut_and_stays_on_one_line() -> None:
     text = detail(facts_pb2.NodeFailed(error=error("x" * 5000)))
     assert len(text) == 300

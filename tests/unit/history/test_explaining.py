@@ -21,7 +21,7 @@ from flightlog_protos.history.v1.explanation_pb2 import Explanation
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved, Exit
 from flightlog_protos.log.v1.envelope_pb2 import Actor, Envelope
 from services.execution.history.causes import Causes
-from services.execution.history.explaining import Explanations
+from services.execution.history.explaining import MOST_EXECUTIONS, Explanations
 from services.execution.subjects import ExecutionKey
 
 KEY = ("p", "d", "run")
@@ -141,6 +141,27 @@ async def test_elements_whose_children_are_many() -> None:
     assert elements.why == "wait for executions of their own"
     assert len(elements.behind) == 21
     assert elements.behind[-1].why == "and 10 more executions"
+
+
+class Endless(Told):
+    """Every execution waits for twenty others."""
+
+    looked_into = 0
+
+    async def execution(self, key: ExecutionKey) -> Execution | None:
+        return self.found
+
+    async def waits(self, key: ExecutionKey) -> list[Wait]:
+        self.looked_into += 1
+        return [Wait(node_id=f"n{n}", kind=Wait.CHILD_EXECUTION, name=f"{key[2]}-{n}") for n in range(20)]
+
+
+async def test_only_so_many_executions_are_looked_into() -> None:
+    endless = Endless(running())
+    finding = await why(endless)
+    assert endless.looked_into == MOST_EXECUTIONS
+    named = finding.behind[-1].behind[0]
+    assert (named.name, named.phase, len(named.behind)) == ("p/d/run-19", "RUNNING", 0)
 
 
 async def test_last_attempt_of_many() -> None:

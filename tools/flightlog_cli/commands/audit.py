@@ -17,6 +17,7 @@ from rich.text import Text
 
 from flightlog_cli.admin import open_service
 from flightlog_cli.embedded.child import StackError
+from flightlog_cli.why import one_line
 from flightlog_protos.history.v1.audit_pb2 import AuditEntry, ListAuditRequest, ListAuditResponse
 from flightlog_rpc.moments import moment_of
 
@@ -39,7 +40,7 @@ async def audit(data: Path, request: ListAuditRequest, *, limit: int, as_json: b
                     document: dict[str, Any] = MessageToDict(entry, preserving_proto_field_name=True)
                     typer.echo(json.dumps({"allowed": entry.allowed, **document}, ensure_ascii=False))
             elif page.entries:
-                console.print(_table(page))
+                console.print(table_of(page))
             shown += len(page.entries)
             request.token = page.token
             if not page.token or (limit and shown >= limit):
@@ -57,7 +58,10 @@ def moment(text: str) -> Timestamp | None:
         return None
     found = Timestamp()
     if (ago := _AGO.fullmatch(text)) is not None:
-        found.FromDatetime(datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])}))
+        try:
+            found.FromDatetime(datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])}))
+        except OverflowError:
+            raise StackError(f"{text!r} ago there was no time yet.") from None
         return found
     asked = moment_of(text)
     if asked is None or asked.time is None:
@@ -65,12 +69,14 @@ def moment(text: str) -> Timestamp | None:
     return asked.time
 
 
-def _table(page: ListAuditResponse) -> Table:
+def table_of(page: ListAuditResponse) -> Table:
+    """Entries for people, one a row."""
     table = Table(box=None, show_header=False, padding=(0, 1), pad_edge=False)
     for entry in page.entries:
         at = f"{entry.at.ToDatetime(UTC).astimezone():%Y-%m-%d %H:%M:%S}"
         outcome = Text("done", "green") if entry.allowed else Text(entry.code, "red")
-        table.add_row(at, Text(_who(entry)), outcome, Text(entry.action), Text(_what(entry)), Text(entry.message))
+        who, what, message = (Text(one_line(text)) for text in (_who(entry), _what(entry), entry.message))
+        table.add_row(at, who, outcome, Text(entry.action), what, message)
     return table
 
 
