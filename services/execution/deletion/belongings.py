@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 
 from flightlog_protos.execution.v1.facts_pb2 import AttemptScheduled, ExecutionCreated
 from flightlog_protos.log.v1.envelope_pb2 import DataRef
+from services.execution.engine.names import generated_name
 from services.execution.subjects import ExecutionKey
 
 
@@ -27,17 +28,25 @@ class Belongings:
         return Belongings(self.folders - others.folders, self.objects - others.objects)
 
 
-def belongings(history: Iterable[Message]) -> Belongings:
-    """What a history says that an execution has: its inputs, the data of its nodes, and what its tasks wrote."""
+def belongings(key: ExecutionKey, history: Iterable[Message]) -> Belongings:
+    """What a history says that an execution has: its inputs, the data of its nodes, and what its tasks wrote.
+
+    Only places with names that are made of its own: a history that was made by others, and put on this log, is not
+    believed that the rest of the bucket is the execution's.
+    """
     found = Belongings()
+    folder = "-".join(key)
     for fact in history:
         match fact:
             case ExecutionCreated():
-                _add(found.folders, fact.config.metadata_prefix)
+                _add(found.folders, fact.config.metadata_prefix, folder)
                 for reference in _given(fact):
-                    _add(found.objects, reference.uri)
+                    parent, _, name = reference.uri.rpartition("/")
+                    if parent.endswith("/" + "/".join(key)):
+                        _add(found.objects, reference.uri, name)
             case AttemptScheduled():
-                _add(found.folders, fact.raw_output_prefix)
+                name = generated_name(key[2], fact.node_id, fact.attempt)
+                _add(found.folders, fact.raw_output_prefix, name)
             case _:
                 pass
     return found
@@ -50,12 +59,13 @@ def _given(created: ExecutionCreated) -> Iterator[DataRef]:
         yield created.recovery
 
 
-def _add(places: set[str], uri: str) -> None:
+def _add(places: set[str], uri: str, name: str) -> None:
+    """Adds a place, if it is an object store's and has this name."""
     # Tasks may write elsewhere than to an object store: what lies there is their authors' business.
     uri = uri.rstrip("/")
     scheme, _, rest = uri.partition("://")
     bucket, _, key = rest.partition("/")
-    if scheme in ("s3", "s3a") and bucket and key:
+    if scheme in ("s3", "s3a") and bucket and key and key.rpartition("/")[2] == name:
         places.add(uri)
 
 

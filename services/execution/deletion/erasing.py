@@ -19,7 +19,7 @@ from flightlog_blobs import BlobError, BlobRefused, BlobStore
 from flightlog_log import Log, LogUnavailable, Recorded, Subject, encode_token
 from flightlog_protos.execution.v1.facts_pb2 import ExecutionDeleted
 from services.execution import subjects
-from services.execution.deletion.belongings import Belongings, belongings, namesakes
+from services.execution.deletion.belongings import belongings, namesakes
 from services.execution.subjects import ExecutionKey
 
 DURABLE = "deletion-execution"
@@ -69,8 +69,7 @@ class Erasing:
         Raises `LogUnavailable` as long as others need it, or while the object store cannot be reached: it comes again.
         """
         await self._await_others(recorded)
-        project, domain, name = Subject.parse(recorded.subject).parts
-        key = (project, domain, name)
+        key = _key(recorded.subject)
         try:
             await self._erase_data(key, recorded)
         except BlobError as error:
@@ -101,11 +100,14 @@ class Erasing:
             return self._seen[sequence]
 
     async def _erase_data(self, key: ExecutionKey, recorded: Recorded) -> None:
-        own = await self._belongings(recorded.subject)
+        own = belongings(key, await self._history(recorded.subject))
         if not own.folders and not own.objects:
             return
         for other in await self._others(key, recorded.subject):
-            own = own.without(await self._belongings(other))
+            history = await self._history(other)
+            # One that is deleted too needs nothing, and may wait for this one as this one would for it.
+            if history and not isinstance(history[-1], ExecutionDeleted):
+                own = own.without(belongings(_key(other), history))
         uris = sorted(own.objects)
         for folder in sorted(own.folders):
             try:
@@ -118,8 +120,8 @@ class Erasing:
         for start in range(0, len(uris), _DELETES_AT_ONCE):
             await asyncio.gather(*(self._blobs.delete(uri) for uri in uris[start : start + _DELETES_AT_ONCE]))
 
-    async def _belongings(self, subject: str) -> Belongings:
-        """What an execution has, by all of its history that can be read: facts may be gone when this comes again."""
+    async def _history(self, subject: str) -> list[Message]:
+        """All that can be read of what an execution was: facts may be gone when this comes again."""
         history: list[Message] = []
         async for raw in self._log.stored(subject):
             found = await self._log.decoded(raw)
@@ -127,7 +129,7 @@ class Erasing:
                 history += found.facts
             else:
                 _log.warning("erasing.unreadable", subject=subject, sequence=raw.sequence, reason=found.reason)
-        return belongings(history)
+        return history
 
     async def _others(self, key: ExecutionKey, own: str) -> list[str]:
         """Subjects of executions that may have folders of the same names.
@@ -141,3 +143,8 @@ class Erasing:
             if subject is not None and await self._log.last_sequence(subject):
                 found.add(str(subject))
         return sorted(found - {own})
+
+
+def _key(subject: str) -> ExecutionKey:
+    project, domain, name = Subject.parse(subject).parts
+    return project, domain, name

@@ -180,6 +180,16 @@ async def test_data_of_another_execution_with_the_same_folder_stays(world: World
     assert await world.there(theirs) == theirs
 
 
+async def test_two_with_the_same_folder_that_go_at_once_leave_nothing(world: World) -> None:
+    key = named()
+    other = (f"other{uuid4().hex[:8]}", *key[1:])
+    uris = {one: await world.ran(one) for one in (key, other)}
+    tombstones = {one: await world.deleted(one) for one in (key, other)}
+    await asyncio.gather(*(world.erasing().take(tombstone) for tombstone in tombstones.values()))
+    for one in (key, other):
+        await world.is_erased(one, uris[one], tombstones[one])
+
+
 async def until_behind(log: Log, durable: str, sequence: int, *, behind: bool) -> None:
     """Waits for what the server knows of a consumer."""
     async with asyncio.timeout(30):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
@@ -131,6 +132,9 @@ def test_what_is_not_whole_is_refused(alter: Callable[[bytes], bytes], why: str)
         (1, {"role": "witness"}, "an envelope of an unknown role"),
         (1, {"kind": "rumour"}, "a line of an unknown kind"),
         (1, {"sha256": None}, "a line of the file lacks something"),
+        (1, {"sha256": "no hash"}, "a line of the file lacks something"),
+        (1, {"subject": 7}, "a line of the file is damaged: its subject is 7"),
+        (5, {"uri": None}, "a line of the file is damaged: its uri is None"),
         (5, {"data": "dHdv"}, "the object s3://b/full is not what was written"),
     ],
 )
@@ -157,6 +161,21 @@ def test_file_that_is_too_large_unpacked_is_refused() -> None:
 )
 def test_other_files_are_told_apart(data: bytes) -> None:
     assert not is_file(data)
+
+
+def test_file_of_nothing_but_lines_is_refused_before_it_is_in_memory() -> None:
+    data = gzip.compress(b"\n" * 10_000_000, 1)
+    tracemalloc.start()
+    with pytest.raises(BadFile, match="a line of the file is no JSON"):
+        read(data, 10**9)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 200 << 20
+
+
+def test_file_that_is_too_deep_is_refused() -> None:
+    with pytest.raises(BadFile, match="a line of the file is no JSON"):
+        read(gzip.compress(b"[" * 100_000 + b"\n{}\n"), LIMIT)
 
 
 def test_values_become_their_hashes() -> None:

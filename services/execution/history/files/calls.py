@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -22,7 +23,7 @@ from services.execution.history.files.exporting import Exporting, NoSuchExecutio
 from services.execution.history.files.importing import Importing
 from services.execution.settings import ExecutionSettings
 
-_UNPACKED: Final = 1 << 30
+_UNPACKED: Final = 512 << 20
 """Most bytes that a file may have when it is unpacked, all of which are in memory then."""
 _log = structlog.get_logger(__name__)
 
@@ -33,6 +34,7 @@ class FileCalls:
     def __init__(self, log: Log, blobs: BlobStore, settings: ExecutionSettings) -> None:
         self._exporting = Exporting(log, blobs, settings)
         self._importing = Importing(log, blobs, _UNPACKED)
+        self._one_at_a_time = asyncio.Lock()
 
     async def export_history(
         self, request: ExportHistoryRequest, _call: CallContext
@@ -58,6 +60,7 @@ class FileCalls:
         """Puts an exported history on this log. Raises as `Importing.put`."""
         if not request.content:
             raise missing("content")
-        done = await self._importing.put(request.content)
+        async with self._one_at_a_time:
+            done = await self._importing.put(request.content)
         _log.info("history.imported", executions=["/".join(key) for key in done.keys], envelopes=done.envelopes)
         return ImportHistoryResponse(ids=map(subjects.identifier_of, done.keys), envelopes=done.envelopes)

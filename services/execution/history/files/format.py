@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Final, cast
@@ -22,6 +22,8 @@ REGISTERED: Final = "registered"
 _ROLES: Final = frozenset({EXECUTION, CAUSE, REGISTERED})
 _GZIP: Final = zlib.MAX_WBITS | 16
 _LINE_FEED: Final = b"\n"
+_UNPACKED_AT_ONCE: Final = 1 << 20
+_MOST_LINES: Final = 2_000_000
 
 
 class BadFile(ValueError):
@@ -167,44 +169,62 @@ def read(data: bytes, limit: int) -> Exported:
     Raises:
         BadFile: it is not whole, was altered, or is of another kind or of a later format.
     """
-    lines = _unpacked(data, limit).splitlines(keepends=True)
-    if len(lines) < 2:
+    exported: Exported | None = None
+    digest, count, last = sha256(), 0, b""
+    try:
+        for line in _lines(data, limit):
+            if count == 1:
+                exported = Exported(_manifest(_document(last)))
+            elif exported is not None:
+                _take(exported, _document(last))
+            digest.update(last)
+            last, count = line, count + 1
+    except BadFile:
+        raise
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise BadFile(f"a line of the file lacks something: {error!r}") from error
+    if exported is None:
         raise BadFile("this is no exported history")
-    *body, last = lines
     end = _document(last)
-    digest = sha256()
-    for line in body:
-        digest.update(line)
     if end.get("kind") != "end":
         raise BadFile("the end of the file is missing")
-    if end.get("lines") != len(body) or end.get("sha256") != digest.hexdigest():
+    if end.get("lines") != count - 1 or end.get("sha256") != digest.hexdigest():
         raise BadFile("the file is not what was written: its hash is another one")
-    try:
-        exported = Exported(_manifest(_document(body[0])))
-        for line in body[1:]:
-            _take(exported, _document(line))
-    except (KeyError, TypeError, AttributeError) as error:
-        raise BadFile(f"a line of the file lacks something: {error!r}") from error
     return exported
 
 
-def _unpacked(data: bytes, limit: int) -> bytes:
+def _lines(data: bytes, limit: int) -> Iterator[bytes]:
+    """The lines of the file, one after the other: what it holds may be a thousand times as large as the file."""
     unzip = zlib.decompressobj(_GZIP)
-    try:
-        whole = unzip.decompress(data, limit)
-    except zlib.error as error:
-        raise BadFile(f"this is no gzip file: {error}") from error
-    if unzip.unconsumed_tail:
-        raise BadFile(f"the file has more than {limit} bytes unpacked")
+    begun: list[bytes] = []
+    size = count = 0
+    while data and not unzip.eof:
+        try:
+            piece = unzip.decompress(data, _UNPACKED_AT_ONCE)
+        except zlib.error as error:
+            raise BadFile(f"this is no gzip file: {error}") from error
+        data = unzip.unconsumed_tail
+        size += len(piece)
+        if size > limit:
+            raise BadFile(f"the file has more than {limit} bytes unpacked")
+        *whole, rest = piece.split(_LINE_FEED)
+        for line in whole:
+            yield b"".join((*begun, line, _LINE_FEED))
+            begun.clear()
+        count += len(whole)
+        if count > _MOST_LINES:
+            raise BadFile(f"the file has more than {_MOST_LINES} lines")
+        begun.append(rest)
     if not unzip.eof:
         raise BadFile("the end of the file is missing")
-    return whole
+    if any(begun):
+        yield b"".join(begun)
 
 
 def _document(line: bytes) -> dict[str, Any]:
     try:
         document = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadFile(f"a line of the file is no JSON: {error}") from error
     if not isinstance(document, dict):
         raise BadFile("a line of the file is no JSON object")
@@ -253,7 +273,9 @@ def _envelope(document: dict[str, Any]) -> StoredEnvelope:
         raise BadFile(f"an envelope of an unknown role: {document['role']}")
     if not redacted and sha256(data).digest() != digest:
         raise BadFile(f"an envelope of {document['subject']} is not what was written")
-    return StoredEnvelope(document["role"], document["subject"], digest, data, redacted, tuple(document["facts"]))
+    return StoredEnvelope(
+        document["role"], _name(document, "subject"), digest, data, redacted, tuple(document["facts"])
+    )
 
 
 def _object(document: dict[str, Any]) -> StoredObject:
@@ -261,7 +283,14 @@ def _object(document: dict[str, Any]) -> StoredObject:
     data = _bytes(document["data"]) if "data" in document else None
     if data is not None and sha256(data).digest() != digest:
         raise BadFile(f"the object {document['uri']} is not what was written")
-    return StoredObject(document["uri"], document["size"], digest, data)
+    return StoredObject(_name(document, "uri"), int(document["size"]), digest, data)
+
+
+def _name(document: dict[str, Any], key: str) -> str:
+    name = document[key]
+    if not isinstance(name, str):
+        raise BadFile(f"a line of the file is damaged: its {key} is {name!r}")
+    return name
 
 
 def _text(data: bytes) -> str:

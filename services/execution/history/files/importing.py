@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from flightlog_blobs import BlobError, BlobRefused, BlobStore, split
+from flightlog_blobs import BlobError, BlobRefused, BlobStore, BlobTooLarge
 from flightlog_log import Conflict, Head, Log, Subject
 from flightlog_protos.log.v1.envelope_pb2 import Envelope
 from flightlog_rpc import RpcError, already_exists, failed_precondition, internal, invalid
-from services.execution import engine, subjects
+from services.execution import subjects
+from services.execution.history.files.checking import check, object_key, state_of
 from services.execution.history.files.format import CAUSE, EXECUTION, BadFile, StoredEnvelope, StoredObject, read
 from services.execution.history.files.reading import HistoryFile
 from services.execution.subjects import ExecutionKey
 
-_OURS: Final = "flightlog/"
 _OBSERVING: Final = frozenset({subjects.LAUNCHER, subjects.CATALOG})
 """Streams of what others told an execution, in subjects of its own."""
+_HASH: Final = re.compile(r"[0-9a-f]{64}")
 _AT_ONCE: Final = 32
 _RACES: Final = 20
 
@@ -52,12 +55,9 @@ class Importing:
                 history, or another object, by a name in it.
             LogUnavailable, BlobError: the log or the object store cannot be reached.
         """
-        try:
-            file = HistoryFile(read(data, self._limit))
-        except BadFile as error:
-            raise invalid(f"this cannot be imported: {error}") from None
+        # Others are served meanwhile.
+        file = await asyncio.to_thread(self._read, data)
         exported = file.exported
-        self._check(file)
         by_subject: dict[str, list[StoredEnvelope]] = {}
         for stored in exported.envelopes:
             if stored.role == EXECUTION:
@@ -71,20 +71,22 @@ class Importing:
         written += await self._put_observations(exported.envelopes, {past.key for past in file.pasts.values()})
         return Imported(tuple(file.pasts), written)
 
-    def _check(self, file: HistoryFile) -> None:
-        manifest = file.exported.manifest
-        if manifest.without_data:
-            raise failed_precondition("this was exported without its data: it can be replayed, but not imported")
-        for past in file.pasts.values():
-            name = "/".join(past.key)
-            try:
-                state = engine.fold(fact for record in past.records for fact in record.facts)
-            except engine.BrokenHistory as error:
-                raise invalid(f"this cannot be imported: {name}: {error}") from None
-            if not state.phase.terminal:
-                raise failed_precondition(
-                    f"execution {name} was not over when it was exported: it could only go on where it runs"
-                )
+    def _read(self, data: bytes) -> HistoryFile:
+        """A file that may be put on this log. Raises `RpcError`."""
+        try:
+            file = HistoryFile(read(data, self._limit))
+            if file.exported.manifest.without_data:
+                raise failed_precondition("this was exported without its data: it can be replayed, but not imported")
+            check(file)
+            for past in file.pasts.values():
+                if not state_of(past).phase.terminal:
+                    name = "/".join(past.key)
+                    raise failed_precondition(
+                        f"execution {name} was not over when it was exported: it could only go on where it runs"
+                    )
+        except BadFile as error:
+            raise invalid(f"this cannot be imported: {error}") from None
+        return file
 
     async def _place(self, subject: str, envelopes: Sequence[StoredEnvelope]) -> tuple[Head, int]:
         """The end of what is there of an execution, and how many envelopes that is. Raises `RpcError`."""
@@ -119,11 +121,9 @@ class Importing:
         """What the launcher saw and the catalog answered, so that whoever asks for reasons finds them here, too."""
         written = 0
         there: dict[str, set[bytes]] = {}
+        told = {str(subject) for key in keys for subject in subjects.told_of(key) if subject.stream in _OBSERVING}
         for stored in envelopes:
-            if stored.role != CAUSE or Envelope.FromString(stored.data).position:
-                continue
-            subject = Subject.parse(stored.subject)
-            if subject.stream not in _OBSERVING or subject.parts[-3:] not in keys:
+            if stored.role != CAUSE or stored.subject not in told or Envelope.FromString(stored.data).position:
                 continue
             if stored.subject not in there:
                 there[stored.subject] = {raw.data async for raw in self._log.stored(stored.subject)}
@@ -138,33 +138,35 @@ class Importing:
         for uri, found in objects.items():
             if found.data is None:
                 continue
-            self._allow(uri)
-            there = await self._there(uri)
-            if there is None:
+            self._allow(uri, found.sha256)
+            if await self._is_missing(uri, found.data):
                 missing.append((uri, found.data))
-            elif there != found.data:
-                raise already_exists(f"there is another object {uri} in this object store")
         for start in range(0, len(missing), _AT_ONCE):
             try:
                 await self._blobs.put_many(missing[start : start + _AT_ONCE])
             except BlobRefused as error:
                 raise _no_place(error) from None
 
-    def _allow(self, uri: str) -> None:
+    def _allow(self, uri: str, digest: bytes) -> None:
         try:
-            _, key = split(uri)
-        except BlobRefused as error:
+            name = object_key(uri).rpartition("/")[2]
+        except BadFile as error:
             raise invalid(f"this cannot be imported: {error}") from None
-        # Keys, archives: what is ours is not for others to write. Facts that were too large for the log are.
-        foreign = key.startswith(_OURS) and not key.startswith(_OURS + "facts/")
-        if foreign or any(part in ("", ".", "..") for part in key.split("/")):
-            raise invalid(f"this cannot be imported: {uri} is no object of an execution")
+        # Whoever is about to write something under its hash takes for it what is there.
+        if _HASH.fullmatch(name) and name != digest.hex():
+            raise invalid(f"this cannot be imported: {uri} is named by the hash of something else")
 
-    async def _there(self, uri: str) -> bytes | None:
+    async def _is_missing(self, uri: str, data: bytes) -> bool:
+        """Raises `RpcError` when something else is there."""
         try:
-            return await self._blobs.get_or_none(uri)
+            there = await self._blobs.get_or_none(uri, limit=len(data))
         except BlobRefused as error:
             raise _no_place(error) from None
+        except BlobTooLarge:
+            there = b""
+        if there is not None and there != data:
+            raise already_exists(f"there is another object {uri} in this object store")
+        return there is None
 
 
 def _no_place(error: BlobError) -> RpcError:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from google.protobuf.json_format import ParseError
+from google.protobuf.message import DecodeError
+
 from flightlog_blobs import BlobEntry, BlobSettings, BlobStat, BlobStore, BlobTooLarge, ReadOnlyDriver
 from flightlog_log import BrokenChain, Head, LogError, Recorded, Subject, recorded_of
 from flightlog_protos.log.v1.envelope_pb2 import DataRef, Envelope
@@ -88,13 +91,13 @@ class HistoryFile:
     def __init__(self, exported: Exported) -> None:
         self.exported = exported
         self._settings = _settings(exported)
-        self._engine = decoded(exported.manifest.settings)
-        if not isinstance(self._engine, EngineSettings):
-            raise BadFile("the file has no settings of the engine")
+        self._engine = _engine(exported)
         try:
             self.pasts = {past.key: past for past in _pasts(exported)}
             self._subjects = FileSubjects(exported)
-        except LogError as error:
+        except BadFile:
+            raise
+        except (LogError, DecodeError, ValueError) as error:
             raise BadFile(str(error)) from error
 
     def replaying(self, *, settings: ExecutionSettings | None = None) -> Replaying:
@@ -110,6 +113,16 @@ class HistoryFile:
         return Replaying(blobs, Lookup(self._subjects, chosen.domains), chosen, looked, engine)
 
 
+def _engine(exported: Exported) -> EngineSettings:
+    try:
+        found = decoded(exported.manifest.settings)
+    except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError, ParseError) as error:
+        raise BadFile(f"the file has no settings of the engine: {error!r}") from error
+    if not isinstance(found, EngineSettings):
+        raise BadFile("the file has no settings of the engine")
+    return found
+
+
 def _settings(exported: Exported) -> ExecutionSettings:
     limits = exported.manifest.limits
     try:
@@ -117,7 +130,7 @@ def _settings(exported: Exported) -> ExecutionSettings:
         return ExecutionSettings(
             read_bytes=limits["read_bytes"], futures_bytes=limits["futures_bytes"], offloading=offloading
         )
-    except (KeyError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise BadFile(f"the file has no limits of what was read: {error}") from error
 
 

@@ -12,16 +12,22 @@ from flightlog_protos.log.v1.envelope_pb2 import DataRef
 def references(facts: Iterable[Message]) -> list[DataRef]:
     """What facts say lies in the object store, each object once, in the order in which they say it."""
     found: dict[str, DataRef] = {}
-    for fact in facts:
-        for ref in _references(fact):
+    for ref in named(facts):
+        # Outputs of a task without any are named, and are not there.
+        if ref.sha256:
             found.setdefault(ref.uri, ref)
     return list(found.values())
 
 
+def named(facts: Iterable[Message]) -> Iterator[DataRef]:
+    """Every place in the object store that facts name, whether something is there or not."""
+    for fact in facts:
+        yield from _references(fact)
+
+
 def _references(message: Message) -> Iterator[DataRef]:
     if isinstance(message, DataRef):
-        # Outputs of a task without any are named, and are not there.
-        if message.uri and message.sha256:
+        if message.uri:
             yield message
         return
     for field, value in message.ListFields():
