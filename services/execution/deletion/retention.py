@@ -14,13 +14,13 @@ from zlib import crc32
 import structlog
 from prometheus_client import Counter
 
-from flightlog_log import Cause, Log, LogUnavailable, Subject
+from flightlog_log import Cause, Log, LogError, LogUnavailable, Subject
 from flightlog_read import Database
 from flightlog_read.database import is_unavailable
 from flightlog_types import InvalidArgument
 from flightlog_types.retention import retention_of
 from services.execution import subjects
-from services.execution.engine import DeleteExecution, Refused
+from services.execution.engine import BrokenHistory, DeleteExecution, Refused
 from services.execution.lookup import Lookup
 from services.execution.settings import RetentionSettings
 from services.execution.shell import Shell
@@ -32,7 +32,10 @@ _OLD_ENOUGH: Final = """SELECT execution_domain, execution_name FROM execution.e
     WHERE state = ANY('{0,1}') AND execution_project = $1 AND execution_domain = ANY($2) AND created_at < $3
     AND updated_at < $3 AND phase = ANY('{SUCCEEDED,FAILED,ABORTED,TIMED_OUT}') ORDER BY created_at LIMIT $4"""
 _SOON_SECONDS: Final = 5.0
+_BEGINNING: Final = datetime.fromtimestamp(0, UTC)
+"""Nothing is older: who keeps for longer than since then keeps all."""
 _log = structlog.get_logger(__name__)
+_failed = Counter("flightlog_expired_unreadable_total", "Executions that were to be deleted and could not be read")
 _expired = Counter("flightlog_executions_expired_total", "Executions deleted because they were kept long enough")
 
 
@@ -64,7 +67,7 @@ class Retention:
             more = False
             try:
                 more = await self.look()
-            except LogUnavailable as error:
+            except LogError as error:
                 _log.warning("retention.interrupted", reason=str(error))
             except Exception as error:
                 if not is_unavailable(error):
@@ -88,20 +91,20 @@ class Retention:
         return [Subject.parse(one).parts[1] for one in await self._log.subjects(subjects.REGISTRY, _PROJECTS)]
 
     async def _look_at(self, project: str) -> int:
-        """How many of a project were deleted."""
-        kept_for = await self._kept_for(project)
-        if kept_for is None:
+        """How many of a project are deleted now."""
+        kept_for, now = await self._kept_for(project), self._clock()
+        if kept_for is None or kept_for >= now - _BEGINNING:
             return 0
-        before = self._clock() - kept_for
+        before = now - kept_for
         async with self._database.pool.acquire() as connection:
             rows = await connection.fetch(
                 _OLD_ENOUGH, project, list(self._lookup.domains), before, self._settings.at_once
             )
-        for row in rows:
-            await self._delete((project, row["execution_domain"], row["execution_name"]), kept_for)
-        if rows:
-            _log.info("retention.deleted", project=project, executions=len(rows))
-        return len(rows)
+        keys = [(project, row["execution_domain"], row["execution_name"]) for row in rows]
+        count = sum([await self._delete(key, kept_for) for key in keys])
+        if count:
+            _log.info("retention.deleted", project=project, executions=count)
+        return count
 
     async def _kept_for(self, project: str) -> timedelta | None:
         labels = await self._lookup.labels(project)
@@ -112,12 +115,21 @@ class Retention:
             _log.error("retention.unclear", project=project, reason=str(error))
             return None
 
-    async def _delete(self, key: ExecutionKey, kept_for: timedelta) -> None:
+    async def _delete(self, key: ExecutionKey, kept_for: timedelta) -> bool:
+        """Whether it is deleted now."""
         command = DeleteExecution(f"kept for {kept_for} after its end", "")
         try:
             await self._shell.dispatch(key, command, Cause.service("execution"))
         except Refused as refused:
             # Somebody deleted it meanwhile, and the tables do not say so yet.
             _log.info("retention.needless", execution="/".join(key), reason=refused.reason.name)
-            return
+            return True
+        except LogUnavailable:
+            raise
+        except (LogError, BrokenHistory) as error:
+            # The others must not stay because of one that cannot be read.
+            _failed.inc()
+            _log.error("retention.unreadable", execution="/".join(key), reason=str(error))
+            return False
         _expired.inc()
+        return True

@@ -15,6 +15,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from flightlog_blobs import BlobSettings, BlobStore
 from flightlog_log import Cause, Head, Log, LogSettings, Subject
 from flightlog_protos.execution.v1 import facts_pb2 as facts
+from flightlog_protos.log.v1.envelope_pb2 import Envelope
 from flightlog_protos.registry.v1.facts_pb2 import ProjectRegistered, ProjectUpdated
 from flightlog_read import Database, DatabaseSettings, Projector
 from flightlog_service import running
@@ -159,3 +160,20 @@ async def test_a_label_from_before_it_was_checked_keeps_everything(world: World)
     await world.caught_up()
     await world.retention(after=timedelta(days=400), default=timedelta(days=1)).look()
     assert await world.there([key]) == [key]
+
+
+async def test_one_that_cannot_be_read_and_a_label_beyond_all_time_keep_no_others(world: World) -> None:
+    """`999999d` are more days than there have been; a history whose facts are lost cannot be decided about."""
+    for_long, short = await world.project("999999d"), await world.project("1h")
+    kept, broken, readable = [await world.execution(one, over=True) for one in (for_long, short, short)]
+    await world.caught_up()
+    subject = Subject.of("EXECUTION", *broken)
+    (*_, last) = await world.log.load(subject)
+    lost = Envelope(
+        event_id=uuid4().hex, subject=str(subject), position=last.head.position + 1, previous_hash=last.head.hash
+    )
+    lost.facts.add(type_url="type.googleapis.com/flightlog.execution.v1.NobodyKnows")
+    await world.log.put_back(subject, lost.SerializeToString(), head=last.head)
+
+    await world.retention(after=timedelta(hours=2)).look()
+    assert await world.there([kept, readable]) == [kept]
