@@ -8,18 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
 from flightlog_blobs import BlobStore
 from flightlog_log import Raw, Restoration
 from flightlog_log.envelopes import parse_envelope
+from flightlog_log.restoring import is_placeholder
 
 from .archive import STREAMS, Archive
 from .errors import ArchiveError
+from .manifest import Manifest
 from .segments import Archived
 
 
 class NothingArchived(ArchiveError):
     """There is no archive at that place."""
+
+
+class AnotherArchive(ArchiveError):
+    """A restore that was cut off had begun with another archive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +65,15 @@ async def restore(
 
     Raises:
         NothingArchived: no stream is archived there.
+        AnotherArchive: what the log has been given so far is not what is archived there.
         ArchiveError: something in the archive is missing or damaged; the log stays marked as being restored.
         BlobError, LogUnavailable: a part went away.
     """
     manifests = [await archive.manifest(stream) for stream in STREAMS]
     if not any(manifest.segments for manifest in manifests):
         raise NothingArchived(f"nothing is archived at {archive.root}")
+    for manifest in manifests:
+        await _check_begun(archive, manifest, restoration)
     restored: list[RestoredStream] = []
     for manifest in manifests:
         stream, target = manifest.stream, manifest.sequence
@@ -79,6 +89,26 @@ async def restore(
         restored.append(RestoredStream(stream, messages, erased, payloads, target))
     await restoration.finish()
     return restored
+
+
+async def _check_begun(archive: Archive, manifest: Manifest, restoration: Restoration) -> None:
+    """Raises `AnotherArchive` unless the last message that was given back is the archive's at that place."""
+    stream, position = manifest.stream, await restoration.position(manifest.stream)
+    given = await restoration.latest(stream) if position else None
+    if position <= manifest.sequence and given is None:
+        return
+    batches = [batch async for batch in archive.read(stream, after=position - 1, until=position)]
+    rows = [row for batch in batches for row in batch]
+    # What has been erased since was given back before; where nothing is archived, nothing was.
+    if given is None or is_placeholder(given):
+        same = all(row.data is None for row in rows)
+    else:
+        same = any(row.hash == sha256(given.data).digest() for row in rows)
+    if position > manifest.sequence or not same:
+        raise AnotherArchive(
+            f"{stream} has been restored up to {position} from another archive than {archive.root}: "
+            "go on with that one, or empty the log"
+        )
 
 
 def _raw(archived: Archived) -> Raw:

@@ -11,7 +11,9 @@ what is there for all there is. One that was cut off goes on where it was.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from base64 import b64decode
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any, Final
 
 from .connection import ApiError, Connection, ConnectionLost, parse_api
@@ -22,6 +24,7 @@ from .streams import RESTORED, RESTORING, STREAMS, ensure_streams
 
 _AT_ONCE: Final = 500
 _WRONG_LAST_SEQUENCE: Final = 10071
+_NO_MESSAGE: Final = 10037
 _PLACEHOLDER: Final = "restored"
 
 
@@ -60,6 +63,18 @@ class Restoration:
         """The last sequence that has been given back."""
         return int((await self._info(stream))["state"]["last_seq"])
 
+    async def latest(self, stream: str) -> Raw | None:
+        """The message at that position, None when there is none; one of `is_placeholder` where nothing belongs."""
+        position = await self.position(stream)
+        try:
+            found = await self._connection.api(f"STREAM.MSG.GET.{stream}", {"seq": position})
+        except ApiError as error:
+            if error.err_code == _NO_MESSAGE:
+                return None
+            raise
+        message = found["message"]
+        return Raw(message["subject"], position, b64decode(message.get("data", "")), {})
+
     async def put(self, stream: str, messages: Sequence[Raw]) -> None:
         """Give back messages behind the stream's position, in order. Raises `LogError` when one gets another place."""
         last = await self.position(stream)
@@ -75,10 +90,11 @@ class Restoration:
         last = await self.position(stream)
         await self._put_all(stream, _filled(stream, [], last, sequence), last)
 
-    async def _put_all(self, stream: str, filled: Sequence[Raw], last: int) -> None:
-        while filled:
+    async def _put_all(self, stream: str, filled: Iterator[Raw], last: int) -> None:
+        pending: list[Raw] = []
+        while pending or (pending := list(islice(filled, _AT_ONCE))):
             try:
-                await asyncio.gather(*(self._put(message) for message in filled[:_AT_ONCE]))
+                await asyncio.gather(*(self._put(message) for message in pending))
             except (ConnectionLost, ApiError) as error:
                 if isinstance(error, ApiError) and error.err_code != _WRONG_LAST_SEQUENCE:
                     raise
@@ -87,8 +103,8 @@ class Restoration:
                     raise LogError(f"{stream}: nothing can be put behind {last}: {error}") from error
                 last = reached
             else:
-                last = filled[:_AT_ONCE][-1].sequence
-            filled = [message for message in filled if message.sequence > last]
+                last = pending[-1].sequence
+            pending = [message for message in pending if message.sequence > last]
 
     async def _put(self, message: Raw) -> None:
         headers = {name: value for name, value in message.headers.items() if not name.startswith("Nats-")}
@@ -116,18 +132,25 @@ class Restoration:
         return await self._connection.api(f"STREAM.INFO.{stream}")
 
 
-def _filled(stream: str, messages: Sequence[Raw], last: int, until: int = 0) -> list[Raw]:
-    """The messages, with something in every gap between them, behind `last` and up to `until`."""
-    filled: list[Raw] = []
+def _filled(stream: str, messages: Sequence[Raw], last: int, until: int = 0) -> Iterator[Raw]:
+    """The messages, with something in every gap between them, behind `last` and up to `until`.
+
+    One after the other: a gap can be as long as all that was ever deleted.
+    """
     for message in messages:
-        filled += _gap(stream, last, message.sequence - 1)
-        filled.append(message)
+        yield from _gap(stream, last, message.sequence - 1)
+        yield message
         last = message.sequence
-    return filled + _gap(stream, last, until)
+    yield from _gap(stream, last, until)
 
 
-def _gap(stream: str, after: int, until: int) -> list[Raw]:
-    return [Raw(_placeholder(stream), sequence, b"", {}) for sequence in range(after + 1, until + 1)]
+def _gap(stream: str, after: int, until: int) -> Iterator[Raw]:
+    return (Raw(_placeholder(stream), sequence, b"", {}) for sequence in range(after + 1, until + 1))
+
+
+def is_placeholder(message: Raw) -> bool:
+    """Whether a message only stands where one is missing."""
+    return message.subject.partition(".")[2] == _PLACEHOLDER
 
 
 def _placeholder(stream: str) -> str:

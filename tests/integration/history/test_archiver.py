@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from flightlog_archive import Archive
-from flightlog_archive.restoring import NothingArchived, restore
+from flightlog_archive.restoring import AnotherArchive, NothingArchived, restore
 from flightlog_archive.writing import StreamWriter
 from flightlog_blobs import BlobError
 from flightlog_log import Log, LogNotEmpty, LogRestoring, Restoration, Subject
@@ -36,6 +36,7 @@ from tests.integration.history.archives import (
     until,
     wrong,
 )
+from tests.unit.archive.conftest import Stream
 
 
 def execution(name: str) -> Subject:
@@ -292,3 +293,32 @@ async def test_a_log_that_is_emptied_under_the_archiver_is_another_one(tmp_path:
         await appended(log, execution("other"), ExecutionCreated())
         with pytest.raises(ArchiveOfAnotherLog):
             await following.look(at_once=True)
+
+
+async def test_a_restore_that_was_cut_off_does_not_go_on_with_another_archive(tmp_path: Path) -> None:
+    async def alone() -> None:
+        """Nobody else writes."""
+
+    def killed(_progress: Any) -> None:
+        raise ConnectionResetError
+
+    blobs = store_in(tmp_path / "objects")
+    archives: list[Archive] = []
+    for name in ("one", "other"):
+        archives.append(Archive(blobs, f"s3://b/{name}"))
+        source = Stream("EXECUTION")
+        source.skip(40)
+        writer = await StreamWriter.open(archives[-1], "EXECUTION", alone)
+        before = source.say(name, ExecutionStarted())
+        source.skip(2_000)
+        await writer.append([before, source.say(name, ExecutionSucceeded())])
+    async with nats_server(tmp_path / "nats") as settings:
+        restoration = await Restoration.open(settings, name="restore")
+        with pytest.raises(ConnectionResetError):
+            await restore(archives[0], restoration, blobs, killed)
+        with pytest.raises(AnotherArchive, match="another archive"):
+            await restore(archives[1], restoration, blobs)
+        (restored,) = [one for one in await restore(archives[0], restoration, blobs) if one.sequence]
+        await restoration.close()
+        async with connected(settings, blobs) as log:
+            assert [sequence for sequence, _, _ in (await everything(log))["EXECUTION"]] == [41, restored.sequence]
