@@ -147,18 +147,24 @@ class Reads:
         await self._progress.wait_for(sequence)
         changed = place & SqlWhere("e.id < $1 AND e.sequence > $2", (first_id_after(sequence), sequence))
         keys = "e.execution_project, e.execution_domain, e.execution_name"
-        async with (
-            self._database.reading() as connection,
-            # What changes between the two questions must not be missed by both.
-            connection.transaction(isolation="repeatable_read", readonly=True),
-        ):
-            question, given = LIVE.bind(f"SELECT {keys} FROM {{executions}} e WHERE {changed.clause}", changed.args)
-            found = [(row[0], row[1], row[2]) for row in await connection.fetch(question, *given)]
+        which, given = LIVE.bind(f"SELECT {keys} FROM {{executions}} e WHERE {changed.clause}", changed.args)
+        folded: dict[ExecutionKey, ExecutionRow | None] = {}
+        while True:
+            async with (
+                self._database.reading() as connection,
+                # What changes between the two questions must not be missed by both.
+                connection.transaction(isolation="repeatable_read", readonly=True),
+            ):
+                found: list[ExecutionKey] = [(row[0], row[1], row[2]) for row in await connection.fetch(which, *given)]
+                missing = [key for key in found if key not in folded]
+                if not missing:
+                    then = [row for key in found if (row := folded[key]) is not None]
+                    question, all_given = ExecutionsAsOf(sequence, then).bind(statement, arguments)
+                    return await connection.fetch(question, *all_given)
+            # Not while a connection is held: folding may take long, and there are few of them.
             limit = asyncio.Semaphore(_FOLDED_AT_ONCE)
-            folded = await asyncio.gather(*(self._execution_as_of(key, sequence, limit) for key in found))
-            relations = ExecutionsAsOf(sequence, [row for row in folded if row is not None])
-            question, given = relations.bind(statement, arguments)
-            return await connection.fetch(question, *given)
+            rows = await asyncio.gather(*(self._execution_as_of(key, sequence, limit) for key in missing))
+            folded.update(zip(missing, rows, strict=True))
 
     async def _execution_as_of(self, key: ExecutionKey, sequence: int, limit: asyncio.Semaphore) -> ExecutionRow | None:
         async with limit:
