@@ -174,6 +174,11 @@ def _forgets(record: Recorded) -> bool:
     return any(fact.DESCRIPTOR.name in _FORGETTING for fact in record.facts)
 
 
+def names_one(subjects: str) -> bool:
+    """Whether a NATS filter is the name of one subject."""
+    return not {"*", ">"} & set(subjects.split("."))
+
+
 def matches(subjects: str, subject: str) -> bool:
     """Whether a NATS filter matches a subject."""
     if subjects == ">":

@@ -16,7 +16,7 @@ from nats.aio.msg import Msg
 from flightlog_blobs import BlobCorrupt, BlobError, BlobMissing, BlobStore, BlobTooLarge
 from flightlog_protos.log.v1.envelope_pb2 import DataRef, Envelope
 
-from .cold import Cold, Trimmed
+from .cold import Cold, Trimmed, names_one
 from .connection import ApiError, Connection, status_of
 from .envelopes import Head, Recorded, Unreadable, head_after, parse_envelope, unpack, unpack_list
 from .errors import LogUnavailable, PayloadMissing, Undecodable
@@ -198,6 +198,9 @@ class Reader:
     async def _archived_after(
         self, cold: Cold, stream: str, pattern: str, sequence: int, until: int, count: int
     ) -> list[Raw]:
+        if names_one(pattern):
+            # The archive knows which of its files have it, and need not be read from here to its end.
+            return (await cold.subject(pattern, after=sequence, until=until))[:count]
         found: list[Raw] = []
         async with aclosing(cold.messages(stream, after=sequence, until=until, subjects=pattern)) as batches:
             async for batch in batches:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from flightlog_archive import Archive, Segment
 from flightlog_log import Log, Raw, Recorded, Subject, Trimming
 from flightlog_protos.execution.v1.facts_pb2 import TimerSet
 from flightlog_protos.history.v1.events_pb2 import Event, ListEventsRequest
@@ -49,6 +50,36 @@ async def test_moments_and_aggregates_of_the_past_survive_trimming(
             read = noted(log, monkeypatch)
             assert await listed(log, until=told[5].recorded_at) == told[:5]
             assert 0 < max(read) <= told[5].sequence
+    await blobs.close()
+
+
+async def test_one_aggregate_of_the_past_is_found_without_reading_all_segments(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs = store_in(tmp_path / "objects")
+    subjects = [Subject.of("EXECUTION", "tests", "development", f"past{number}") for number in range(4)]
+    async with nats_server(tmp_path / "nats") as settings:
+        async with connected(settings, blobs) as log, archiving(log, blobs, database) as archive:
+            for subject in subjects:
+                for number in range(2):
+                    last = await appended(log, subject, TimerSet(timer_id=str(number)))
+                await archived_up_to(archive, "EXECUTION", last)
+            stored = [raw async for raw in log.stored(subjects[0])]
+            await log.note_trimming("EXECUTION", Trimming(last, last))
+        segments = [one.key for one in (await archive.manifest("EXECUTION")).segments]
+        assert len(segments) >= len(subjects)
+        read: list[str] = []
+        segment = Archive.segment
+
+        async def noted_segment(archive: Archive, stream: str, one: Segment) -> bytes:
+            read.append(one.key)
+            return await segment(archive, stream, one)
+
+        monkeypatch.setattr(Archive, "segment", noted_segment)
+        async with connected(settings, blobs) as log:
+            assert await log.trim(subjects[0], before=stored[-1].sequence) == 1
+            assert [raw.data async for raw in log.stored(subjects[0])] == [raw.data for raw in stored]
+        assert set(read) <= set(segments[:2])
     await blobs.close()
 
 
