@@ -56,7 +56,7 @@ class Erasing:
         self._clock = clock
         self._looking = asyncio.Lock()
         self._seen_at = 0.0
-        self._seen: dict[int, list[str]] = {}
+        self._seen: dict[tuple[str, int], list[str]] = {}
 
     async def run(self) -> None:
         """Erase until cancelled."""
@@ -85,19 +85,22 @@ class Erasing:
     async def _await_others(self, recorded: Recorded) -> None:
         if self._clock() - recorded.recorded_at > self._longest_wait:
             return
-        behind = [name for name in await self._behind(recorded.sequence) if not name.startswith(_KIND)]
-        if behind:
-            raise LogUnavailable(f"{recorded.subject} is still needed by {', '.join(behind)}")
+        # Who asked for it may not have heard yet what became of that.
+        answered = await self._log.last_sequence(subjects.answer(_key(recorded.subject)))
+        for stream, sequence in ((subjects.EXECUTION, recorded.sequence), (subjects.ADMISSION, answered)):
+            behind = [name for name in await self._behind(stream, sequence) if not name.startswith(_KIND)]
+            if behind:
+                raise LogUnavailable(f"{recorded.subject} is still needed by {', '.join(behind)}")
 
-    async def _behind(self, sequence: int) -> list[str]:
+    async def _behind(self, stream: str, sequence: int) -> list[str]:
         """Consumers that are behind; asked for at most every half second, however many executions go at once."""
         async with self._looking:
             now = asyncio.get_running_loop().time()
             if now - self._seen_at > _LOOK_SECONDS:
                 self._seen, self._seen_at = {}, now
-            if sequence not in self._seen:
-                self._seen[sequence] = await self._log.consumers_behind(subjects.EXECUTION, sequence)
-            return self._seen[sequence]
+            if sequence and (stream, sequence) not in self._seen:
+                self._seen[stream, sequence] = await self._log.consumers_behind(stream, sequence)
+            return self._seen.get((stream, sequence), [])
 
     async def _erase_data(self, key: ExecutionKey, recorded: Recorded) -> None:
         own = belongings(key, await self._history(recorded.subject))

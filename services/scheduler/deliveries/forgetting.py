@@ -12,10 +12,10 @@ from services.scheduler.deliveries import subjects
 from services.scheduler.deliveries.executions import execution_subjects
 from services.scheduler.deliveries.queues import Queues
 from services.scheduler.deliveries.sending import SERVICE
+from services.scheduler.deliveries.sources import DURABLE as SOURCES
 
 DURABLE = "deletion-scheduler"
-"""Consumers with such a name wait for all others, and for none of their own kind."""
-_KIND = "deletion-"
+"""No consumer waits for one whose name begins like this."""
 _AT_ONCE = 8
 
 
@@ -33,12 +33,14 @@ class Forgetting:
 
     async def take(self, recorded: Recorded) -> None:
         """Empty the queues of one execution. Raises `LogUnavailable` as long as something may still come into them."""
-        behind = await self._log.consumers_behind(subjects.EXECUTION, recorded.sequence)
-        behind = [name for name in behind if not name.startswith(_KIND)]
-        if behind:
-            raise LogUnavailable(f"{recorded.subject} is still needed by {', '.join(behind)}")
+        parts = Subject.parse(recorded.subject).parts
+        told = await self._log.last_sequence(Subject.of(subjects.CATALOG, "lineage", *parts))
+        for stream, sequence in ((subjects.EXECUTION, recorded.sequence), (subjects.CATALOG, told)):
+            # Whoever else is behind, of a service that was removed say, puts nothing into them.
+            if SOURCES in await self._log.consumers_behind(stream, sequence):
+                raise LogUnavailable(f"{recorded.subject}: what is to be delivered of it is not all known yet")
         cause = Cause.service(SERVICE, recorded)
-        pattern = execution_subjects("scheduler.*.delivery.*", *Subject.parse(recorded.subject).parts)
+        pattern = execution_subjects("scheduler.*.delivery.*", *parts)
         for subject in await self._log.subjects(subjects.SCHEDULER, pattern):
             key = subjects.key_of(subject)
             if key is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,6 +23,9 @@ from services.execution import subjects
 from services.execution.deletion.erasing import Erasing
 from services.execution.subjects import ExecutionKey
 from services.history.archiving.settings import ArchiveSettings
+from services.scheduler.deliveries.forgetting import Forgetting
+from services.scheduler.deliveries.queues import Queues
+from services.scheduler.deliveries.sources import DURABLE as SOURCES
 from tests.integration.history.archives import AT_ONCE, archiving, connected, nats_server, store_in, until
 
 CAUSE = Cause.service("test")
@@ -190,43 +194,79 @@ async def test_two_with_the_same_folder_that_go_at_once_leave_nothing(world: Wor
         await world.is_erased(one, uris[one], tombstones[one])
 
 
-async def until_behind(log: Log, durable: str, sequence: int, *, behind: bool) -> None:
+async def until_behind(log: Log, durable: str, sequence: int, *, behind: bool, stream: str = "EXECUTION") -> None:
     """Waits for what the server knows of a consumer."""
     async with asyncio.timeout(30):
-        while (durable in await log.consumers_behind("EXECUTION", sequence)) is not behind:  # noqa: ASYNC110
+        while (durable in await log.consumers_behind(stream, sequence)) is not behind:  # noqa: ASYNC110
             await asyncio.sleep(0)
 
 
-async def test_what_others_have_yet_to_read_is_waited_for_but_not_for_ever(world: World) -> None:
+@pytest.mark.parametrize("stream", ["EXECUTION", "ADMISSION"])
+async def test_what_others_have_yet_to_read_is_waited_for_but_not_for_ever(world: World, stream: str) -> None:
     key = named()
     uris = await world.ran(key)
     tombstone = await world.deleted(key)
     durable = f"reader{uuid4().hex[:8]}"
     let_through = asyncio.Event()
     subject = str(Subject.of("EXECUTION", *key))
+    # What is read of it: its own history, or what was answered to who asked for it.
+    read_of = subject if stream == "EXECUTION" else str(subjects.answer(key))
+    sequence = await world.log.last_sequence(read_of)
 
     async def read(recorded: Recorded) -> None:
         await let_through.wait()
 
     patient = world.erasing(wait=timedelta(hours=1))
     consuming = asyncio.ensure_future(
-        world.log.consume("EXECUTION", durable, read, facts=None, subjects=subject, max_in_flight=1)
+        world.log.consume(stream, durable, read, facts=None, subjects=read_of, max_in_flight=1)
     )
     try:
-        await until_behind(world.log, durable, tombstone.sequence, behind=True)
+        await until_behind(world.log, durable, sequence, behind=True, stream=stream)
         with pytest.raises(LogUnavailable, match=durable):
             await patient.take(tombstone)
         assert await world.there(uris) == uris
         assert len(await world.log.load(subject)) == 4
         let_through.set()
-        await until_behind(world.log, durable, tombstone.sequence, behind=False)
+        await until_behind(world.log, durable, sequence, behind=False, stream=stream)
     finally:
         consuming.cancel()
         await asyncio.gather(consuming, return_exceptions=True)
-        await world.log.forget("EXECUTION", durable)
+        await world.log.forget(stream, durable)
     late = tombstone.recorded_at + timedelta(hours=2)
     await world.erasing(wait=timedelta(hours=1), now=late).take(tombstone)
     await world.is_erased(key, uris, tombstone)
+
+
+async def test_queues_wait_for_nobody_but_who_fills_them(world: World) -> None:
+    """A consumer of a service that was removed is behind for good."""
+    key = named()
+    await world.ran(key)
+    tombstone = await world.deleted(key)
+    subject, told = tombstone.subject, str(Subject.of("CATALOG", "lineage", *key))
+    forgetting = Forgetting(world.log, Queues(world.log))
+
+    async def behind(stream: str, durable: str, read_of: str) -> asyncio.Future[None]:
+        async def never(recorded: Recorded) -> None:
+            await asyncio.Event().wait()
+
+        consuming = asyncio.ensure_future(world.log.consume(stream, durable, never, facts=None, subjects=read_of))
+        await until_behind(world.log, durable, await world.log.last_sequence(read_of), behind=True, stream=stream)
+        return consuming
+
+    removed = f"removed{uuid4().hex[:8]}"
+    for stream, durable, read_of, waits in (
+        ("EXECUTION", removed, subject, False),
+        ("EXECUTION", SOURCES, subject, True),
+        ("CATALOG", SOURCES, told, True),
+    ):
+        consuming = await behind(stream, durable, read_of)
+        try:
+            with pytest.raises(LogUnavailable, match="not all known yet") if waits else nullcontext():
+                await forgetting.take(tombstone)
+        finally:
+            consuming.cancel()
+            await asyncio.gather(consuming, return_exceptions=True)
+            await world.log.forget(stream, durable)
 
 
 async def test_one_that_was_trimmed_goes_from_the_archive_too(tmp_path: Path, database: Any) -> None:
