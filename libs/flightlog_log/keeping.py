@@ -6,7 +6,7 @@ by its sequence, so that whatever was kept under the name since then stays.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -20,7 +20,7 @@ from . import metrics
 from .connection import ApiError, Connection, parse_api
 from .errors import LogUnavailable, PayloadMissing
 from .reading import Reader
-from .subjects import Subject
+from .subjects import Subject, encode_token
 
 _OFFLOADED = "Flightlog-Offloaded"
 _BATCH = 512
@@ -46,7 +46,7 @@ async def keep(connection: Connection, blobs: BlobStore, key: Subject, message: 
     headers: dict[str, str] | None = None
     if len(data) > connection.settings.offload_above_bytes:
         try:
-            reference = await blobs.put_content(f"flightlog/kept/{key.stream.lower()}", data)
+            reference = await blobs.put_content(_folder(blobs, key.stream, key.parts), data)
         except BlobError as error:
             raise LogUnavailable(f"{key}: {error}") from error
         data, headers = reference.SerializeToString(), {_OFFLOADED: "1"}
@@ -69,6 +69,16 @@ async def drop(connection: Connection, key: Subject, sequence: int) -> None:
             raise
 
 
+async def erase_kept(blobs: BlobStore, stream: str, parts: Sequence[str]) -> None:
+    """See `Log.erase_kept`."""
+    folder = _folder(blobs, stream, parts)
+    try:
+        for entry in await blobs.entries(folder):
+            await blobs.delete(f"{folder}/{entry.name}")
+    except BlobError as error:
+        raise LogUnavailable(f"{folder} cannot be emptied: {error}") from error
+
+
 async def kept(reader: Reader, blobs: BlobStore, stream: str, message_type: type[_Kept]) -> AsyncIterator[Kept[_Kept]]:
     """See `Log.kept`."""
     unreadable = metrics.kept_unreadable_total.labels(stream)
@@ -86,6 +96,10 @@ async def kept(reader: Reader, blobs: BlobStore, stream: str, message_type: type
                 _log.error("kept.unreadable", subject=raw.subject, sequence=sequence, reason=str(error))
                 continue
             yield Kept(Subject.parse(raw.subject), sequence, message)
+
+
+def _folder(blobs: BlobStore, stream: str, parts: Sequence[str]) -> str:
+    return blobs.uri("flightlog/kept", stream.lower(), *map(encode_token, parts))
 
 
 async def _payload(blobs: BlobStore, subject: str, reference: DataRef) -> bytes:

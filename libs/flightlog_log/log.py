@@ -372,6 +372,13 @@ class Log:
         """
         return await erasing.erase_parked(self._connection, self._reader, [str(subject) for subject in subjects])
 
+    async def erase_kept(self, stream: str, *parts: str) -> None:
+        """Delete what was kept by names that begin with these parts and was too large for the log; drop it before.
+
+        Raises `LogUnavailable`.
+        """
+        await keeping.erase_kept(self._blobs, stream, parts)
+
     async def consumers_behind(self, stream: str, sequence: int) -> list[str]:
         """Names of the durable consumers of a stream that have not dealt with everything up to a sequence.
 

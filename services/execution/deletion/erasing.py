@@ -74,6 +74,7 @@ class Erasing:
             await self._erase_data(key, recorded)
         except BlobError as error:
             raise LogUnavailable(f"data of execution {'/'.join(key)}: {error}") from error
+        await self._log.erase_kept(subjects.ORDER, *key)
         told = subjects.told_of(key)
         count = sum([await self._log.erase(subject) for subject in told])
         count += await self._log.erase(recorded.subject, before=recorded.sequence)

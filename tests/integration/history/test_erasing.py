@@ -154,6 +154,22 @@ async def test_cut_off_anywhere_it_is_finished_by_whoever_comes_next(world: Worl
     assert steps > 8
 
 
+async def test_what_the_launcher_kept_of_it_beside_the_log_goes(world: World) -> None:
+    key = named()
+    other = (key[0], key[1], key[2] + "0")
+    large = AttemptObserved(node_id="x" * 300_000)
+    for one in (key, other):
+        subject = Subject.of("ORDER", *one, "n0", "0")
+        await world.log.drop(subject, await world.log.keep(subject, large))
+    folder = world.blobs.uri("flightlog/kept/order")
+    names = [entry.name for entry in await world.blobs.entries(folder)]
+    assert [len([name for name in names if f"/{one[2]}/" in name]) for one in (key, other)] == [1, 1]
+    await world.ran(key)
+    await world.erasing().take(await world.deleted(key))
+    assert await world.blobs.entries(f"{folder}/{'/'.join(key)}") == []
+    assert len(await world.blobs.entries(f"{folder}/{'/'.join(other)}")) == 1
+
+
 async def test_erasing_what_is_erased_finds_nothing_to_do(world: World) -> None:
     key = named()
     uris = await world.ran(key)
