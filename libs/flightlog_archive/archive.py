@@ -22,7 +22,8 @@ FOLDER: Final = "flightlog/archive"
 """Where in the bucket the archive is, unless somebody says otherwise."""
 
 MANIFEST: Final = "manifest.json"
-_REMEMBERED = 4096
+_REMEMBERED = 2_000_000
+"""So many hashes of subjects stay in memory, of 8 bytes each."""
 
 
 class Archive:
@@ -46,6 +47,7 @@ class Archive:
         self.blobs = blobs
         self.root = root.rstrip("/") or blobs.uri(*FOLDER.split("/"))
         self._indexes: OrderedDict[str, SubjectIndex | None] = OrderedDict()
+        self._remembered = 0
         # Who reads a page at a time asks for the same file again and again.
         self._latest: tuple[str, str, bytes] = ("", "", b"")
 
@@ -144,11 +146,20 @@ class Archive:
         uri = self.uri(stream, index_key(segment.key))
         if uri not in self._indexes:
             data = await self.blobs.get_or_none(uri)
-            self._indexes[uri] = None if data is None else SubjectIndex.of(data)
-            if len(self._indexes) > _REMEMBERED:
-                self._indexes.popitem(last=False)
-        index = self._indexes[uri]
+            index = None if data is None else SubjectIndex.of(data)
+            if uri not in self._indexes:  # others may have asked meanwhile
+                self._indexes[uri] = index
+                self._remembered += _hashes(index)
+            while self._remembered > _REMEMBERED and len(self._indexes) > 1:
+                self._remembered -= _hashes(self._indexes.popitem(last=False)[1])
+        else:
+            index = self._indexes[uri]
         return index is None or index.has(subject)
+
+
+def _hashes(index: SubjectIndex | None) -> int:
+    # What is missing takes a little room as well.
+    return 1 if index is None else max(1, len(index))
 
 
 def _all(batches: Iterator[Sequence[Archived]]) -> list[Sequence[Archived]]:

@@ -54,16 +54,20 @@ class StreamWriter:
         self._guard = guard
 
     @classmethod
-    async def open(cls, archive: Archive, stream: str, guard: Callable[[], Awaitable[None]]) -> StreamWriter:
+    async def open(
+        cls, archive: Archive, stream: str, guard: Callable[[], Awaitable[None]], *, clean: bool = True
+    ) -> StreamWriter:
         """Goes on behind what is archived, and deletes what a former writer left unfinished.
 
+        Not without `clean`: who takes the place of one that is at work may see a segment whose manifest is on its way.
         Raises `ManifestDamaged` too when the manifest is lost: its segments are no leftovers.
         """
         manifest, found = await archive.manifest_and_hash(stream)
         if not found and (lost := await archive.segments_without_manifest(stream)) > 1:
             raise ManifestDamaged(f"{archive.uri(stream)} is missing, and {lost} segments are there")
         writer = cls(archive, manifest, found, guard)
-        await writer._clean()
+        if clean:
+            await writer._clean()
         return writer
 
     async def append(self, messages: Sequence[Raw]) -> Segment:

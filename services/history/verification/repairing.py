@@ -56,7 +56,7 @@ class Repairs:
             # The archiver would write the manifest meanwhile.
             async with leadership(self._database, displace=True) as lead:
                 for stream in dict.fromkeys(stream for stream, _ in of_segments):
-                    writer = await StreamWriter.open(self._archive, stream, lead.confirm)
+                    writer = await StreamWriter.open(self._archive, stream, lead.confirm, clean=False)
                     mine = [finding for (other, _), finding in of_segments.items() if other == stream]
                     repaired += await self._segments(writer, mine)
         return repaired

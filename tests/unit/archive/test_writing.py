@@ -145,6 +145,36 @@ async def test_a_writer_that_dies_at_any_put_loses_nothing(
     assert [one.data for one in await read(archive)] == [first.data, second.data]
 
 
+async def test_who_takes_anothers_place_leaves_what_that_one_is_about_to_name(
+    archive: Archive, stream: Callable[[str], Any]
+) -> None:
+    source = stream("EXECUTION")
+    await (await opened(archive)).append([source.say("a", ExecutionStarted())])
+
+    async def displaced() -> None:
+        # The lock goes to another one after this one was asked for the last time.
+        other = await StreamWriter.open(archive, "EXECUTION", alone, clean=False)
+        assert other.manifest.sequence == 1
+
+    await (await StreamWriter.open(archive, "EXECUTION", displaced)).append([source.say("a", ExecutionSucceeded())])
+    assert [one.sequence for one in await read(archive)] == [1, 2], "what the manifest names is there"
+
+
+async def test_lists_of_subjects_are_remembered_within_limits(
+    archive: Archive, stream: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flightlog_archive import archive as module
+
+    monkeypatch.setattr(module, "_REMEMBERED", 3)
+    source, writer = stream("EXECUTION"), await opened(archive)
+    for number in range(4):
+        await writer.append([source.say(f"{number}-{one}", ExecutionStarted()) for one in range(2)])
+    for _ in range(2):
+        for segment in writer.manifest.segments:
+            assert not await archive.may_have("EXECUTION", segment, "execution.1.p.d.nobody")
+            assert sum(len(index) for index in archive._indexes.values() if index is not None) <= 3
+
+
 async def test_the_second_of_two_writers_stops(archive: Archive, stream: Callable[[str], Any]) -> None:
     source = stream("EXECUTION")
     first = [source.say("a", ExecutionStarted())]
