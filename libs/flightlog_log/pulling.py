@@ -52,14 +52,13 @@ class Pull:
         self._set_up = set_up
         self._batch = batch
         # All of a request but its size.
-        self._terms = json.dumps(
-            {
-                "max_bytes": max_bytes,
-                "expires": int(_PULL_SECONDS * _NANOSECONDS),
-                "idle_heartbeat": int(_HEARTBEAT_SECONDS * _NANOSECONDS),
-                "no_wait": on_demand,
-            }
-        )
+        terms = {
+            "expires": int(_PULL_SECONDS * _NANOSECONDS),
+            "idle_heartbeat": int(_HEARTBEAT_SECONDS * _NANOSECONDS),
+            "no_wait": on_demand,
+        }
+        self._terms = json.dumps({"max_bytes": max_bytes, **terms})
+        self._terms_of_one = json.dumps(terms)
         self._on_demand = on_demand
         self._loop = connection.loop
         self._arrived: deque[Msg] = deque()
@@ -68,6 +67,7 @@ class Pull:
         self._inbox = ""
         self._open = 0
         self._refused = False
+        self._full = False
         self._heard = 0.0
         self._broken = True
 
@@ -129,6 +129,7 @@ class Pull:
         self._heard = self._loop.time()
         self._broken = False
         self._refused = False
+        self._full = False
         if not self._on_demand:
             await self._ask()
 
@@ -145,11 +146,13 @@ class Pull:
         if self._refused:
             self._refused = False
             await asyncio.sleep(_REFUSED_SECONDS)
-        wanted = self._batch - self._open
+        # What comes next did not fit in; it may be larger than any batch, so it is asked for by itself.
+        wanted, terms = (1, self._terms_of_one) if self._full else (self._batch - self._open, self._terms)
+        self._full = False
         try:
             await self._connection.publish(
                 f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._consumer}",
-                f'{{"batch": {wanted}, {self._terms[1:]}'.encode(),
+                f'{{"batch": {wanted}, {terms[1:]}'.encode(),
                 reply=self._inbox,
             )
         except LogUnavailable:
@@ -175,6 +178,7 @@ class Pull:
         description = headers.get("Description", "").lower()
         if pending is not None and status in ("404", "408", "409") and "consumer" not in description:
             self._open -= int(pending)
+            self._full = self._full or "maxbytes" in description
         elif self._on_demand and status in ("404", "408"):
             # All that was there has come; or nothing, because what is there is another one's, who asked before.
             self._refused = self._open == self._batch

@@ -118,6 +118,22 @@ async def test_follower_misses_and_repeats_nothing_when_the_server_is_killed(
     assert sequences == list(range(before + 1, before + 601))
 
 
+@pytest.mark.parametrize("on_demand", [True, False])
+async def test_a_message_above_what_is_held_at_a_time_comes_alone(
+    log: Log, subject: Subject, *, on_demand: bool
+) -> None:
+    head = Head.EMPTY
+    for size in (1, 1, 5000, 1, 9000, 8000, 1):
+        head = (await log.append(subject, [TimerSet(timer_id="t" * size)], head=head, cause=CAUSE)).head
+    following = log.follow_stored("EXECUTION", after=0, subjects=str(subject), on_demand=on_demand, max_bytes=2000)
+    sequences: list[int] = []
+    async with asyncio.timeout(30), aclosing(following) as batches:
+        while len(sequences) < 7:
+            sequences += [raw.sequence for raw in await anext(batches)]
+    assert sequences == sorted(set(sequences))
+    assert sequences[-1] == head.sequence
+
+
 async def test_whoever_leaves_takes_the_consumer_along(log: Log, subject: Subject) -> None:
     """Each of those that come and go would otherwise be one more for a minute, and hold up whoever trims."""
     await append_many(log, subject, 2)
