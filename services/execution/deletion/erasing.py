@@ -15,7 +15,7 @@ import structlog
 from google.protobuf.message import Message
 from prometheus_client import Counter
 
-from flightlog_blobs import BlobError, BlobRefused, BlobStore
+from flightlog_blobs import BlobError, BlobMissing, BlobRefused, BlobStore
 from flightlog_log import Log, LogUnavailable, Recorded, Subject, encode_token
 from flightlog_protos.execution.v1.facts_pb2 import ExecutionDeleted
 from services.execution import subjects
@@ -112,15 +112,16 @@ class Erasing:
             # One that is deleted too needs nothing, and may wait for this one as this one would for it.
             if history and not isinstance(history[-1], ExecutionDeleted):
                 own = own.without(belongings(_key(other), history))
-        uris = sorted(own.objects)
+        await self._delete(sorted(own.objects))
         for folder in sorted(own.folders):
             try:
                 entries = await self._blobs.entries(folder)
-            except BlobRefused as error:
-                # A place that this installation has no right to is its owner's business.
+                await self._delete([f"{folder}/{entry.name}" for entry in entries])
+            except (BlobMissing, BlobRefused) as error:
+                # A place that this installation has no right to, or that is gone, is its owner's business.
                 _log.warning("data.not_erased", folder=folder, reason=str(error))
-                continue
-            uris += [f"{folder}/{entry.name}" for entry in entries]
+
+    async def _delete(self, uris: Sequence[str]) -> None:
         for start in range(0, len(uris), _DELETES_AT_ONCE):
             await asyncio.gather(*(self._blobs.delete(uri) for uri in uris[start : start + _DELETES_AT_ONCE]))
 

@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 from google.protobuf.message import Message
 
-from flightlog_blobs import BlobError, BlobSettings, BlobStore
+from flightlog_blobs import BlobError, BlobRefused, BlobSettings, BlobStore
 from flightlog_log import Cause, Head, Log, LogSettings, LogUnavailable, Recorded, Subject
 from flightlog_protos.execution.v1 import facts_pb2 as facts
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
@@ -322,6 +322,27 @@ async def test_one_that_was_trimmed_goes_from_the_archive_too(tmp_path: Path, da
         assert await world.there(uris) == []
         (left,) = await log.load(subject)
         assert left.event_id == tombstone.event_id
+
+
+async def test_a_place_where_nothing_may_be_deleted_keeps_nothing_else(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tasks write with rights of their own: what may be listed may yet not be deleted."""
+    key = named()
+    uris = await world.ran(key)
+    theirs = [uri for uri in uris if "/data/xy/" in uri]
+    delete = world.blobs.delete
+
+    async def refusing(uri: str) -> None:
+        if uri in theirs:
+            raise BlobRefused("403 AccessDenied")
+        await delete(uri)
+
+    monkeypatch.setattr(world.blobs, "delete", refusing)
+    tombstone = await world.deleted(key)
+    await world.erasing().take(tombstone)
+    assert await world.there(uris) == theirs
+    await world.is_erased(key, [uri for uri in uris if uri not in theirs], tombstone)
 
 
 async def test_an_object_store_that_is_away_is_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
