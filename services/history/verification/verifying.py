@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from flightlog_archive import STREAMS, Archive, Manifest, ManifestDamaged
 from flightlog_blobs import BlobStore
 from flightlog_log import Log, stream_of
 from services.history.verification import reading
+from services.history.verification.deletions import Deletions
 from services.history.verification.findings import MANIFEST, RESTORE, Finding
 from services.history.verification.rows import Rows
 from services.history.verification.stream import Message, StreamCheck, Voucher
@@ -53,6 +54,7 @@ class Verification:
 
     def __init__(self, log: Log, blobs: BlobStore, archive: Archive, vouchers: Vouchers) -> None:
         self._log = log.hot()
+        self._deletions = Deletions(self._log)
         self._blobs = blobs
         self._archive = archive
         self._vouchers = vouchers
@@ -104,18 +106,22 @@ class Verification:
             for finding in rows.damaged():
                 damaged = True
                 yield finding
+        trimmed_up_to = (await self._log.trimming(stream)).announced
         check = StreamCheck(
             stream,
             last=max(messages, default=0),
             archived=manifest.sequence,
-            trimmed_up_to=(await self._log.trimming(stream)).announced,
+            trimmed_up_to=trimmed_up_to,
             compared=archive,
             numbered=stream != reading.PARKED,
             whole=False,
         )
         for sequence in sorted(messages.keys() | archived.keys()):
             has_all = archive and not damaged and sequence <= manifest.sequence
-            for finding in check.take(messages.get(sequence), archived.get(sequence), archive_has_all=has_all):
+            here, there = messages.get(sequence), archived.get(sequence)
+            if here is None and there is not None:
+                there = await self._as_erased(there, trimmed_up_to)
+            for finding in check.take(here, there, archive_has_all=has_all):
                 yield finding
         for finding in check.finish(end):
             yield finding
@@ -127,11 +133,12 @@ class Verification:
             yield finding
         vouchers = [*await self._vouchers(stream), Voucher("the archive", manifest.sequence, RESTORE)]
         end = await self._log.stream_sequence(stream)
+        trimmed_up_to = (await self._log.trimming(stream)).announced
         check = StreamCheck(
             stream,
             last=await self._log.last_stored(stream),
             archived=manifest.sequence,
-            trimmed_up_to=(await self._log.trimming(stream)).announced,
+            trimmed_up_to=trimmed_up_to,
             erased=sum(segment.erased for segment in manifest.segments),
             compared=compare,
             numbered=stream != reading.PARKED,
@@ -154,6 +161,8 @@ class Verification:
                 assert not isinstance(there, Finding), "it was looked at"
                 if here is not None:
                     rows.seen(sequence)
+                elif there is not None:
+                    there = await self._as_erased(there, trimmed_up_to)
                 for finding in check.take(here, there, archive_has_all=rows.has_all(sequence)):
                     yield finding
                 taken += 1
@@ -162,6 +171,12 @@ class Verification:
         for finding in [*rows.damaged(), *check.finish(end, vouchers, deletions=deletions)]:
             yield finding
         yield _done(check, stream, end)
+
+    async def _as_erased(self, row: Message, trimmed_up_to: int) -> Message:
+        """A row of a message that the log has not: as one that was erased, where it will be soon."""
+        if row.erased or row.sequence <= trimmed_up_to or stream_of(row.subject) == reading.PARKED:
+            return row
+        return replace(row, erased=True) if await self._deletions.took(row.subject, row.sequence) else row
 
     async def _manifest(self, stream: str) -> tuple[Manifest, Finding | None]:
         uri = self._archive.uri(stream)

@@ -219,6 +219,31 @@ async def test_what_a_deleted_execution_said_leaves_the_archive(tmp_path: Path, 
                 await archived_up_to(archive, "EXECUTION", await ran(log, "c"))
 
 
+async def test_what_the_archive_has_yet_to_forget_is_no_loss(tmp_path: Path, database: Any) -> None:
+    blobs = store_in(tmp_path)
+    observed = {name: Subject.of("LAUNCHER", "p", "d", name) for name in ("a", "b", "c")}
+    async with nats_server(tmp_path / "nats") as settings, connected(settings, blobs) as log:
+        async with archiving(log, blobs, database) as archive:
+            for name in observed:
+                last = await ran(log, name)
+            await archived_up_to(archive, "EXECUTION", last)
+            await archived_up_to(archive, "LAUNCHER", await log.stream_sequence("LAUNCHER"))
+        # The history service is away while executions are deleted.
+        for name in ("a", "c"):
+            deleted = await appended(log, execution(name), ExecutionDeleted(reason="asked for"))
+            await log.erase(observed[name])
+            await log.erase(execution(name), before=deleted)
+        assert await wrong(log, blobs) == []
+        # What is gone of others is a loss as before.
+        await log.erase(observed["b"])
+        (lost,) = await wrong(log, blobs)
+        assert (lost.kind, lost.stream) == ("truncated", "LAUNCHER")
+        await log.erase(execution("b"), before=last)
+        assert {(one.kind, one.subject) for one in await wrong(log, blobs) if one.stream == "EXECUTION"} >= {
+            ("gap", str(execution("b")))
+        }
+
+
 async def test_trimmed_executions_are_read_as_before(tmp_path: Path, database: Any) -> None:
     blobs = store_in(tmp_path)
     trimming = {"after_days": 0, "pause_seconds": 0.05}

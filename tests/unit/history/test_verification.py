@@ -8,9 +8,13 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flightlog_archive import Erasing
+from flightlog_archive.erasing import elsewhere
+from flightlog_log import Subject
 from flightlog_log.envelopes import pack, parse_envelope
 from flightlog_protos.execution.v1.facts_pb2 import ExecutionDeleted
 from services.history.verification.chains import Chains, Link
+from services.history.verification.deletions import owner_of
 from services.history.verification.reading import read
 from services.history.verification.stream import StreamCheck, Voucher
 from tests.unit.history.streams import (
@@ -240,3 +244,12 @@ def test_millions_of_subjects_fit_into_memory() -> None:
         return size
 
     assert taken(20_000) / 20_000 < 250
+
+
+def test_what_goes_with_an_execution_is_known_by_its_name() -> None:
+    subject = str(Subject.of("EXECUTION", "p", "d", "a"))
+    told = [other for stream, other in elsewhere(Erasing(subject, 1, "")) if stream != "PARKED"]
+    assert len(told) > 3
+    assert {owner_of(other.subject) for other in told} == {subject}
+    own = str(Subject.of("CATALOG", "key", "p", "d", "a"))
+    assert [owner_of(one) for one in (subject, own, "catalog.x")] == [subject, own, "catalog.x"]
