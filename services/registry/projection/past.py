@@ -19,6 +19,7 @@ from services.registry.projection.ddl import COLUMNS
 from services.registry.projection.queries import SCHEMA, TABLE, Queries
 
 Values = dict[str, Any]
+_Key = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,41 +93,54 @@ class PastQueries(Queries):
     async def _ask(
         self, table: str, statement: str, arguments: Sequence[Any], place: SqlWhere
     ) -> Sequence[asyncpg.Record]:
-        async with (
-            self.database.reading() as connection,
-            # What changes between the two questions must not be missed by both.
-            connection.transaction(isolation="repeatable_read", readonly=True),
-        ):
-            first = len(arguments) + 1
-            there = f"SELECT {', '.join(COLUMNS[table])} FROM {SCHEMA}.{table} WHERE id <= ${first}"
-            all_arguments = [*arguments, self._sequence]
-            changing = _CHANGING.get(table)
-            if changing is not None:
-                changed = place & SqlWhere("r.id <= $1 AND r.sequence > $2", (self._sequence, self._sequence))
-                question = f"SELECT r.* FROM {SCHEMA}.{table} r WHERE {changed.clause}"
-                found = [dict(row) for row in await connection.fetch(question, *changed.args)]
-                there += f" AND sequence <= ${first} UNION ALL {_given(table, first + 1)}"
-                all_arguments += _columns(table, await self._as_of(changing, found))
-            whole = f"WITH {table} AS ({there}) {statement.replace(TABLE, table)}"
-            return await connection.fetch(whole, *all_arguments)
+        first = len(arguments) + 1
+        there = f"SELECT {', '.join(COLUMNS[table])} FROM {SCHEMA}.{table} WHERE id <= ${first}"
+        changing = _CHANGING.get(table)
+        if changing is None:
+            async with self.database.reading() as connection:
+                return await connection.fetch(_within(table, there, statement), *arguments, self._sequence)
+        there += f" AND sequence <= ${first} UNION ALL {_given(table, first + 1)}"
+        changed = place & SqlWhere("r.id <= $1 AND r.sequence > $2", (self._sequence, self._sequence))
+        which = f"SELECT r.* FROM {SCHEMA}.{table} r WHERE {changed.clause}"
+        said: dict[Subject, dict[_Key, Values]] = {}
+        while True:
+            async with (
+                self.database.reading() as connection,
+                # What changes between the two questions must not be missed by both.
+                connection.transaction(isolation="repeatable_read", readonly=True),
+            ):
+                found = [dict(row) for row in await connection.fetch(which, *changed.args)]
+                missing = [one for one in dict.fromkeys(map(changing.subject, found)) if one not in said]
+                if not missing:
+                    then = [_as_it_was(changing, row, said) for row in found]
+                    own = (self._sequence, *_columns(table, then))
+                    return await connection.fetch(_within(table, there, statement), *arguments, *own)
+            # Not while a connection is held: the log may take long, and there are few of them.
+            for subject in missing:
+                said[subject] = await self._said(changing, subject)
 
-    async def _as_of(self, changing: _Changing, rows: Sequence[Values]) -> list[Values]:
-        """Rows that have changed since, as they were."""
-        then: dict[tuple[Any, ...], Values] = {}
-        for subject in dict.fromkeys(changing.subject(row) for row in rows):
-            for record in await self._log.load(subject, until=self._sequence):
-                for statement, row in rows_of(record):
-                    if statement == changing.statement:
-                        values = _named(changing, row)
-                        then[_key(changing, values)] = values
-        return [row | changing.made(row) | then.get(_key(changing, row), {}) for row in rows]
+    async def _said(self, changing: _Changing, subject: Subject) -> dict[_Key, Values]:
+        """What the envelopes of a subject had said by then, of each of the rows that they change."""
+        rows = [row for record in await self._log.load(subject, until=self._sequence) for row in rows_of(record)]
+        named = [_named(changing, row) for statement, row in rows if statement == changing.statement]
+        return {_key(changing, values): values for values in named}
+
+
+def _within(table: str, there: str, statement: str) -> str:
+    """A statement that asks these rows in place of the table's."""
+    return f"WITH {table} AS ({there}) {statement.replace(TABLE, table)}"
+
+
+def _as_it_was(changing: _Changing, row: Values, said: Mapping[Subject, Mapping[_Key, Values]]) -> Values:
+    """A row that has changed since."""
+    return row | changing.made(row) | said[changing.subject(row)].get(_key(changing, row), {})
 
 
 def _named(changing: _Changing, row: Row) -> Values:
     return dict(zip(changing.columns, row, strict=True))
 
 
-def _key(changing: _Changing, values: Values) -> tuple[Any, ...]:
+def _key(changing: _Changing, values: Values) -> _Key:
     return tuple(values[name] for name in changing.key)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -25,7 +26,10 @@ from flyteidl.admin import (
 from flyteidl.core import identifier_pb2
 
 from flightlog_log import Log, Recorded
+from flightlog_read import Database, DatabaseSettings, Page, SqlWhere
 from flightlog_rpc import METHODS, as_of
+from services.registry.projection.past import PastQueries
+from services.registry.projection.queries import Listing, Queries
 from tests.integration.registry.conftest import PREFIXES, Entities
 
 TASK, WORKFLOW, LAUNCH_PLAN = identifier_pb2.TASK, identifier_pb2.WORKFLOW, identifier_pb2.LAUNCH_PLAN
@@ -214,6 +218,35 @@ async def test_reads_as_of_a_moment_answer_what_was_answered_then(
         for (name, request), expected in zip(asked, seen[sequence], strict=True):
             assert await registry.answer(name, request, str(sequence)) == expected, (name, sequence)
             assert await registry.answer(name, request, at) == expected, (name, at)
+
+
+async def test_no_connection_is_held_while_the_log_is_read(
+    registry: Registry,
+    entities: Entities,
+    registry_log: Log,
+    database_settings: DatabaseSettings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    then = await registry_log.stream_sequence("REGISTRY")
+    await registry.answer("UpdateProject", project_pb2.Project(id=entities.project, name="another"))
+    request = project_pb2.ProjectListRequest(filters=f"eq(identifier,{entities.project})")
+    assert (await registry.answer("ListProjects", request)).projects[0].name == "another"
+    narrow = await Database.connect(database_settings.model_copy(update={"pool_max": 1}))
+    load = registry_log.load
+
+    async def loading(*asked: Any, **options: Any) -> list[Recorded]:
+        async with narrow.reading() as connection:
+            await connection.fetchval("SELECT 1")
+        return await load(*asked, **options)
+
+    monkeypatch.setattr(registry_log, "load", loading)
+    where = SqlWhere("r.identifier = $1", (entities.project,))
+    async with asyncio.timeout(30):
+        found = await PastQueries(Queries(narrow), registry_log, then).projects(
+            Listing(where, "r.identifier", Page(None, 0), where)
+        )
+    assert [one.name != "another" for one in found] == [True]
+    await narrow.close()
 
 
 async def test_before_and_behind_the_log_is_out_of_range(registry: Registry, registry_log: Log) -> None:
