@@ -38,7 +38,7 @@ def state_of(past: Past) -> engine.Execution:
     """What became of an execution. Raises `BadFile` when its facts tell no story."""
     try:
         return engine.fold(fact for record in past.records for fact in record.facts)
-    except (engine.BrokenHistory, ArithmeticError, LookupError, TypeError, ValueError) as error:
+    except (engine.BrokenHistory, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise BadFile(f"{'/'.join(past.key)}: {error}") from error
 
 
