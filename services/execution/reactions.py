@@ -18,6 +18,7 @@ from flightlog_protos.execution.v1.facts_pb2 import (
     ChildExecutionRequested,
     ExecutionAborted,
     ExecutionCreated,
+    ExecutionDeleted,
     ExecutionFailed,
     ExecutionSucceeded,
     TimerSet,
@@ -134,6 +135,14 @@ class Reactions:
                 if refused.reason is not Refusal.NOT_FOUND:
                     raise
                 _log.warning("observation.of_unknown_execution", execution="/".join(key), node=fact.node_id)
+                await self._forget_late(key, recorded)
+
+    async def _forget_late(self, key: ExecutionKey, recorded: Recorded) -> None:
+        """What ended by force may be deleted before its launcher has said the last of it: that is erased as well."""
+        subject = subjects.execution(key)
+        last = None if subject is None else await self._log.last(subject)
+        if last is not None and isinstance(last.facts[-1], ExecutionDeleted):
+            await self._log.erase(recorded.subject, before=recorded.sequence + 1)
 
     async def on_answers(self, recorded: Recorded) -> None:
         """What the catalog answered goes to the engine, all of an envelope at once."""

@@ -21,6 +21,10 @@ from flightlog_protos.execution.v1 import facts_pb2 as facts
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
 from services.execution import subjects
 from services.execution.deletion.erasing import Erasing
+from services.execution.lookup import Lookup
+from services.execution.reactions import Reactions
+from services.execution.settings import ExecutionSettings
+from services.execution.shell import Shell
 from services.execution.subjects import ExecutionKey
 from services.history.archiving.settings import ArchiveSettings
 from services.scheduler.deliveries.forgetting import Forgetting
@@ -168,6 +172,31 @@ async def test_what_the_launcher_kept_of_it_beside_the_log_goes(world: World) ->
     await world.erasing().take(await world.deleted(key))
     assert await world.blobs.entries(f"{folder}/{'/'.join(key)}") == []
     assert len(await world.blobs.entries(f"{folder}/{'/'.join(other)}")) == 1
+
+
+async def test_what_the_launcher_says_afterwards_is_erased_too(world: World) -> None:
+    """An execution that was ended by force is over before its attempts are."""
+    key = named()
+    uris = await world.ran(key)
+    tombstone = await world.deleted(key)
+    await world.erasing().take(tombstone)
+    nobody: Any = None
+    shell = Shell(world.log, world.blobs, Lookup(world.log, DOMAINS), ExecutionSettings())
+    reactions = Reactions(world.log, shell, nobody, nobody)
+    told = Subject.of("LAUNCHER", *key)
+    observed = AttemptObserved(node_id="n0", execution_id=subjects.identifier_of(key))
+    await world.log.publish(told, [observed], cause=CAUSE, message_id=uuid4().hex)
+    (late,) = await world.log.load(told)
+    for _ in range(2):
+        await reactions.on_observation(late)
+        await world.is_erased(key, uris, tombstone)
+
+    unknown = Subject.of("LAUNCHER", *named())
+    observed.execution_id.name = unknown.parts[2]
+    await world.log.publish(unknown, [observed], cause=CAUSE, message_id=uuid4().hex)
+    (stays,) = await world.log.load(unknown)
+    await reactions.on_observation(stays)
+    assert await world.log.load(unknown) == [stays]
 
 
 async def test_erasing_what_is_erased_finds_nothing_to_do(world: World) -> None:
