@@ -10,6 +10,7 @@ import os
 import signal
 import time
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -458,6 +459,8 @@ class _Only:
     async def abort(self, key: AttemptKey, reason: str, origin: Origin) -> None:
         if (self._runtime._settings.directory / "attempts" / "flytesnacks" / "development" / key.execution).exists():
             await self._runtime.abort(key, reason, origin)
+
+    async def ended(self, project: str, domain: str, execution: str, at: datetime) -> None: ...
 
     async def adopt(self) -> None: ...
 
