@@ -63,6 +63,8 @@ class Database:
     def __init__(self, settings: DatabaseSettings, pool: asyncpg.Pool) -> None:
         self.settings = settings
         self.pool = pool
+        self.loading = asyncio.Lock()
+        """Held by whoever fills tables from the start of a log."""
 
     @classmethod
     async def connect(cls, settings: DatabaseSettings) -> "Database":

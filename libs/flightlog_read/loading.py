@@ -29,6 +29,7 @@ import structlog
 from flightlog_log import PARTITIONS, Log, Raw
 from flightlog_read import indexes
 from flightlog_read.batches import BatchWriter, Entry
+from flightlog_read.capacity import processes
 from flightlog_read.database import Database, DatabaseSettings
 from flightlog_read.errors import DatabaseUnavailable, ReadError
 from flightlog_read.folding import FACTS, Stored
@@ -50,6 +51,8 @@ logger = structlog.get_logger(__name__)
 _COMMAND = "from flightlog_read.loading_process import main; main()"
 _LATE_BATCH = 500
 _MOST_PROCESSES = 8
+_PROCESS_BYTES = 256 * 1024 * 1024
+_OWN_BYTES = 512 * 1024 * 1024
 
 Source = Callable[[str], AsyncGenerator[list[Raw]]]
 """All messages of a stream from its first to the end that it has now, in order, as they are stored."""
@@ -64,14 +67,16 @@ class Loading:
     """How tables are filled from a long log.
 
     Attributes:
-        processes: how many fold; as many as there are processors, at most eight.
+        processes: how many fold; as many as there are processors and a container has memory for, at most eight.
         from_messages: a log that is shorter is applied by one process as the live projector does: starting others
             takes a second.
         most_bytes: see `folding.Share`; of each process.
         source: where the log is read from; None: the stream itself.
     """
 
-    processes: int = min(_MOST_PROCESSES, len(os.sched_getaffinity(0)))
+    processes: int = field(
+        default_factory=lambda: processes(_MOST_PROCESSES, each_bytes=_PROCESS_BYTES, own_bytes=_OWN_BYTES)
+    )
     from_messages: int = 20_000
     most_bytes: int = 64 * 1024 * 1024
     source: Source | None = None
@@ -93,10 +98,17 @@ class Filling:
 async def load(database: Database, log: Log, loading: Loading, stream: str, fillings: Sequence[Filling]) -> None:
     """Fills the tables, which are empty and at checkpoint 0, each up to its target's sequence.
 
+    One at a time: a service that keeps tables of many streams has not memory for all of their processes at once.
+
     Raises:
         LoadFailed, DatabaseUnavailable: the tables are to be thrown away.
         asyncpg.PostgresError, OSError, LogUnavailable: likewise.
     """
+    async with database.loading:
+        await _load(database, log, loading, stream, fillings)
+
+
+async def _load(database: Database, log: Log, loading: Loading, stream: str, fillings: Sequence[Filling]) -> None:
     statements = [await indexes.take_off(one.connection, one.target.schema) for one in fillings]
     with tempfile.TemporaryFile(prefix="flightlog-load-") as spool:
         run = _Run(database, log, loading, stream, fillings, spool)
@@ -176,7 +188,7 @@ class _Run:
         until = max(filling.target.until for filling in self.fillings)
         for worker in self.workers:
             await _send(worker, order)
-        source = self.loading.source or self._hot
+        source = self.loading.source or self._log_itself
         async with aclosing(source(self.stream)) as batches:
             async for batch in batches:
                 end = batch[-1].sequence
@@ -193,7 +205,7 @@ class _Run:
         for worker in self.workers:
             await _send(worker, None)
 
-    def _hot(self, stream: str) -> AsyncGenerator[list[Raw]]:
+    def _log_itself(self, stream: str) -> AsyncGenerator[list[Raw]]:
         return self.log.follow_stored(stream, after=0, live=False)
 
     async def _listen(self, worker: _Worker) -> None:

@@ -235,7 +235,7 @@ async def test_postgres_that_goes_away_is_told_as_that(
 async def test_a_rebuild_that_is_given_up_leaves_the_live_tables_and_no_process(
     log: Log, database: Database, schema: str, subject: Subject
 ) -> None:
-    await say(log, subject, f"{schema}-1")
+    await say(log, subject, f"{schema}-1", f"{schema}-2")
     projection = Speeches(schema, prefix=schema)
     await rebuild(database, log, projection)
     begun, go_on = asyncio.Event(), asyncio.Event()
@@ -248,7 +248,7 @@ async def test_a_rebuild_that_is_given_up_leaves_the_live_tables_and_no_process(
     with suppress(asyncio.CancelledError):
         await rebuilding
     assert not any(process.is_running() for process in processes)
-    assert (await speeches(database, schema))[str(subject)] == ["1"]
+    assert (await speeches(database, schema))[str(subject)] == ["1", "2"]
     assert (await rebuild(database, log, projection, loading=SEVERAL)).identical
 
 
