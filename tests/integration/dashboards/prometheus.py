@@ -72,7 +72,9 @@ class ScrapingPrometheus:
     async def _scraped_after(self, moment: float) -> float:
         deadline = time.monotonic() + 60
         while True:
-            found = await self.client.get("query", query='timestamp(up{job="flightlog"} == 1)')
+            # Of a comparison `timestamp` would tell when it was asked.
+            up = 'up{job="flightlog"}'
+            found = await self.client.get("query", query=f"timestamp({up}) and ({up} == 1)")
             at = [float(one["value"][1]) for one in found["result"]]
             if len(at) == self._services and min(at) > moment:
                 return max(at)
