@@ -84,6 +84,8 @@ async def test_no_connection_is_held_while_executions_are_folded_and_none_is_mis
             await written.step(subject)
         then = await log.stream_sequence("EXECUTION")
         await written.finish(written.subjects[0])
+        # A row that is late is as it was then, and not folded.
+        await projector.wait_for(await log.stream_sequence("EXECUTION"))
         past = Slow(narrow, projector, written)
         reads = Reads(log, narrow, projector, past=past).at(then)
         asked = of_project(written.project, "development", ""), SqlWhere(), "e.id", Page(None, 0)
