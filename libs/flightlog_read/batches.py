@@ -65,12 +65,7 @@ class BatchWriter:
         """
         if not entries:
             return
-        records: list[Recorded] = []
-        for entry in entries:
-            if isinstance(entry, Unreadable):
-                await self._set_aside(entry, entry.reason)
-            elif isinstance(entry, Recorded):
-                records.append(entry)
+        records = await self._readable(entries)
         try:
             await self._transact(records, entries[-1].sequence)
         except _Poison:
@@ -79,12 +74,7 @@ class BatchWriter:
 
     async def write_apart(self, entries: Sequence[Entry]) -> None:
         """Applies entries as `write` does, but the checkpoint stays where it is. Raises as `write` does."""
-        records: list[Recorded] = []
-        for entry in entries:
-            if isinstance(entry, Unreadable):
-                await self._set_aside(entry, entry.reason)
-            elif isinstance(entry, Recorded):
-                records.append(entry)
+        records = await self._readable(entries)
         try:
             await self._transact(records, self.sequence)
         except _Poison:
@@ -98,6 +88,16 @@ class BatchWriter:
         """Moves the checkpoint without applying anything."""
         if sequence > self.sequence:
             await self._transact([], sequence)
+
+    async def _readable(self, entries: Sequence[Entry]) -> list[Recorded]:
+        """The records among the entries; what cannot be read is set aside."""
+        records: list[Recorded] = []
+        for entry in entries:
+            if isinstance(entry, Unreadable):
+                await self._set_aside(entry, entry.reason)
+            elif isinstance(entry, Recorded):
+                records.append(entry)
+        return records
 
     async def _write_singly(self, records: Sequence[Recorded]) -> None:
         for record in records:
