@@ -20,7 +20,7 @@ import pytest_asyncio
 
 from flightlog_cli.embedded.servers import Servers, run_servers
 from flightlog_cli.stack_process import StackProcess
-from tests.warm_pyflyte import WarmPyflyte
+from tests.warm_scripts import WarmFlightlog, WarmPyflyte
 
 if TYPE_CHECKING:
     from flightlog_blobs import BlobSettings
@@ -155,6 +155,14 @@ def warm_pyflyte() -> Iterator[WarmPyflyte]:
     """The unmodified `pyflyte`, without the seconds that importing flytekit takes."""
     with WarmPyflyte.open() as warm:
         yield warm
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _warm_flightlog() -> Iterator[None]:  # pyright: ignore[reportUnusedFunction]  # pytest calls it
+    """`StackProcess.cli` without the second that importing takes."""
+    with WarmFlightlog.open() as warm, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StackProcess, "run_command", staticmethod(warm))
+        yield
 
 
 @pytest.fixture

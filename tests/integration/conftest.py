@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.warm_pyflyte import WarmPyflyte
+from tests.warm_scripts import WarmPyflyte
 
 WORKFLOWS = Path(__file__).parent / "flytekit" / "workflows"
 IMAGE = "localhost/flytekit:1"

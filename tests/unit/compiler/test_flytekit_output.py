@@ -26,7 +26,7 @@ from flightlog_compiler import (
     generated_workflow,
     requirements,
 )
-from tests.warm_pyflyte import WarmPyflyte
+from tests.warm_scripts import WarmPyflyte
 
 _TESTS = Path(__file__).parents[2]
 _MODULES = [

@@ -1,14 +1,15 @@
-"""A Python that has imported flytekit and waits: each connection forks it, and the fork runs the installed `pyflyte`.
+"""A Python that has imported what a script needs and waits: each connection forks it, and the fork runs the script.
 
-Importing is what a call of pyflyte takes most of its time for. The fork runs the very script of the virtual
-environment, with the folder, arguments, output and exit code of a process of its own. What flytekit reads from its
-environment when it is imported is this process's; `warm_pyflyte.py` keeps one for each environment.
+Importing is what a call of `pyflyte` or `flightlog` takes most of its time for. The fork runs the very script of the
+virtual environment, with the folder, arguments, output and exit code of a process of its own. What flytekit reads from
+its environment when it is imported is this process's; `warm_scripts.py` keeps one for each environment.
 
-Usage: python pyflyte_server.py SOCKET SCRIPT; ends when its standard input does.
+Usage: python warm_server.py SOCKET SCRIPT MODULE…; ends when its standard input does.
 """
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -57,14 +58,20 @@ def _answered(connection: socket.socket) -> dict[str, Any]:
 
 
 def main() -> None:
-    path, script = sys.argv[1:]
+    path, script, *modules = sys.argv[1:]
     # As in a process that was started with the script.
     sys.path[0] = str(Path(script).parent)
-    for module in ("flytekit.clis.sdk_in_container.pyflyte", "flytekit.remote.remote"):
+    for module in modules:
         importlib.import_module(module)
+    # Else each command collects, and thereby copies, what was loaded here.
+    gc.collect()
+    gc.freeze()
     asked = serve(path)
     os.chdir(asked["cwd"])
-    signal.alarm(asked["seconds"])
+    if asked["environment"] is not None:
+        os.environ.clear()
+        os.environ.update(asked["environment"])
+    signal.setitimer(signal.ITIMER_REAL, asked["seconds"])
     sys.argv = [script, *asked["arguments"]]
     runpy.run_path(script, run_name="__main__")
 
