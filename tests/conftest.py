@@ -167,6 +167,18 @@ def _warm_flightlog() -> Iterator[None]:  # pyright: ignore[reportUnusedFunction
 
 @pytest.fixture
 def own_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackProcess]:
-    """A running `flightlog up` of one test: empty at first, and free to be killed and restarted."""
+    """A running `flightlog up` of one test: empty at first, and free to be killed and restarted.
+
+    Nothing is loaded ahead for Python tasks: they are slow, and all else is spared three seconds.
+    """
+    with StackProcess(
+        tmp_path_factory.mktemp("own-stack"), environment={"FLIGHTLOG_PROCESS__PRELOAD": "[]"}
+    ) as running:
+        yield running
+
+
+@pytest.fixture
+def own_python_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackProcess]:
+    """Likewise, for tests with many Python tasks."""
     with StackProcess(tmp_path_factory.mktemp("own-stack")) as running:
         yield running

@@ -42,7 +42,7 @@ class ProcessSettings(BaseModel):
     )
     preload: list[str] = Field(
         default_factory=lambda: ["flytekit.bin.entrypoint", "s3fs", "pandas", "pyarrow"],
-        description="Modules loaded once, before tasks are forked; the first must exist",
+        description="Modules loaded once, before tasks are forked; the first must exist. None: each task loads its own",
     )
     grace_seconds: float = Field(10.0, gt=0, description="Between SIGTERM and SIGKILL when an attempt is aborted")
     enforce_memory_limits: bool = Field(False, description="Kill a task that uses more memory than its limit")

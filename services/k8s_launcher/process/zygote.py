@@ -124,7 +124,8 @@ def _new_shepherd(connection: socket.socket, busy: dict[int, tuple[socket.socket
 
 def _load(modules: list[str]) -> list[str]:
     """Import what tasks will need. The first module must be there; of the others the missing ones are returned."""
-    importlib.import_module(modules[0])
+    for name in modules[:1]:
+        importlib.import_module(name)
     missing: list[str] = []
     for name in modules[1:]:
         try:

@@ -72,19 +72,19 @@ def second(name: str, stack: StackProcess, folder: Path, port: int) -> Child:
 
 
 @pytest.fixture
-def places(own_stack: StackProcess) -> dict[str, tuple[int, int]]:
+def places(own_python_stack: StackProcess) -> dict[str, tuple[int, int]]:
     """Ports of the first and the second process of each service."""
-    first = json.loads((own_stack.data / "ports.json").read_text())
-    public = int(own_stack.grpc.rpartition(":")[2])
+    first = json.loads((own_python_stack.data / "ports.json").read_text())
+    public = int(own_python_stack.grpc.rpartition(":")[2])
     return {name: (public if name == "execution" else first[f"{name}.grpc"], free_port()) for name in SERVING}
 
 
 @pytest.fixture
 async def seconds(
-    own_stack: StackProcess, places: dict[str, tuple[int, int]], tmp_path: Path
+    own_python_stack: StackProcess, places: dict[str, tuple[int, int]], tmp_path: Path
 ) -> AsyncIterator[dict[str, Child]]:
     async with AsyncExitStack() as stack:
-        children = {name: second(name, own_stack, tmp_path, ports[1]) for name, ports in places.items()}
+        children = {name: second(name, own_python_stack, tmp_path, ports[1]) for name, ports in places.items()}
         for child in children.values():
             stack.push_async_callback(child.stop)
         await asyncio.gather(*(child.start() for child in children.values()))
@@ -102,12 +102,13 @@ def edge(nginx_program: str, places: dict[str, tuple[int, int]], tmp_path: Path)
     started.stop()
 
 
-async def test_two_of_each_serve_as_one(own_stack: StackProcess, seconds: dict[str, Child], edge: Nginx) -> None:
+async def test_two_of_each_serve_as_one(own_python_stack: StackProcess, seconds: dict[str, Child], edge: Nginx) -> None:
     registered = await asyncio.to_thread(
         subprocess.run,
         [Path(sys.executable).with_name("pyflyte"), "register", "basics.py", "--version", "1", *PLACE],
         cwd=WORKFLOWS,
-        env={**os.environ, **own_stack.client_environment, "FLYTE_PLATFORM_URL": edge.address} | NO_CONFIGURATION,
+        env={**os.environ, **own_python_stack.client_environment, "FLYTE_PLATFORM_URL": edge.address}
+        | NO_CONFIGURATION,
         capture_output=True,
         text=True,
         check=False,

@@ -292,7 +292,7 @@ async def start_launcher(
         consume: bool = True, warm: bool = False, **settings: Any
     ) -> contextlib.AbstractAsyncContextManager[ProcessRuntime]:
         # Loading flytekit takes seconds; tests of plain commands do without.
-        preload: dict[str, Any] = {} if warm else {"preload": ["json"]}
+        preload: dict[str, Any] = {} if warm else {"preload": []}
         taken: Callable[[Recorded], bool] | None = (lambda recorded: recorded.sequence > before) if consume else None
         return _launching(executions, blob_settings, tmp_path / "tasks", durable, taken=taken, **(preload | settings))
 

@@ -359,7 +359,7 @@ async def test_new_folder_starts_nothing_that_ran_or_is_over(
 
     async def launch(folder: str, while_running: Callable[[], Awaitable[None]]) -> None:
         planner = Planner(executions.blobs, environment={})
-        settings = ProcessSettings(directory=tmp_path / folder, preload=["json"], devices=[], grace_seconds=0.2)
+        settings = ProcessSettings(directory=tmp_path / folder, preload=[], devices=[], grace_seconds=0.2)
         runtime = await ProcessRuntime.open(
             settings,
             planner,

@@ -20,12 +20,12 @@ from tests.integration.scheduler.test_schedules_by_flytekit import Calls, until
 NAME = "scheduled.every_second"
 
 
-def test_no_tick_is_lost_and_none_runs_twice(own_stack: StackProcess) -> None:
-    environment = os.environ | own_stack.client_environment | {"FLYTECTL_CONFIG": "/dev/null"}
+def test_no_tick_is_lost_and_none_runs_twice(own_python_stack: StackProcess) -> None:
+    environment = os.environ | own_python_stack.client_environment | {"FLYTECTL_CONFIG": "/dev/null"}
     pyflyte = str(Path(sys.executable).with_name("pyflyte"))
     register = [pyflyte, "register", "--version", "v1", "--image", "localhost/flytekit:1", "scheduled.py"]
     subprocess.run(register, cwd=WORKFLOWS, env=environment, check=True, capture_output=True, timeout=240)
-    with grpc.insecure_channel(own_stack.grpc) as channel:
+    with grpc.insecure_channel(own_python_stack.grpc) as channel:
         flyte = Calls(channel)
 
         def asked_for(count: int) -> None:
@@ -35,8 +35,8 @@ def test_no_tick_is_lost_and_none_runs_twice(own_stack: StackProcess) -> None:
         asked_for(2)
         for part in ("scheduler", "execution"):
             before = len(flyte.executions(NAME))
-            killed = own_stack.kill(part)
-            own_stack.wait_for_part(part, after=killed)
+            killed = own_python_stack.kill(part)
+            own_python_stack.wait_for_part(part, after=killed)
             until(lambda: is_serving(flyte))
             asked_for(before + 3)
         flyte.activate(NAME, "v1", launch_plan_pb2.INACTIVE)
