@@ -15,8 +15,8 @@ from services.k8s_launcher.kubernetes.api import Api
 from services.k8s_launcher.kubernetes.api_errors import ApiRefused, ApiUnreachable
 from services.k8s_launcher.kubernetes.attempts import Attempt
 from services.k8s_launcher.kubernetes.objects import POD, Kind, Object
-from services.k8s_launcher.orders import Orders
-from services.k8s_launcher.runtime import Origin
+from services.k8s_launcher.orders import Order, Orders
+from services.k8s_launcher.runtime import Origin, Scheduled
 from services.k8s_launcher.shell import Observer
 from tests.kubernetes.asking import until
 from tests.kubernetes.launching import Launching
@@ -246,12 +246,17 @@ async def test_an_object_that_cannot_be_made_holds_nobody_back(launching: Launch
 
 
 async def test_of_attempts_that_have_ended_nothing_is_kept(launching: Launching) -> None:
+    """Whether they were ordered while a launcher worked, or before it had listed what there is."""
+    goes_on, before = await launching.attempt(), await launching.attempt()
+    for fact in (goes_on, before):
+        scheduled = Scheduled(fact, Origin("event", "correlation"))
+        await Orders(launching.log).keep(Order(scheduled.key, scheduled))
     async with launching.launcher():
-        goes_on = await launching.schedule()
-        for _ in range(5):
-            fact = await launching.schedule()
+        facts = [before, *[await launching.schedule() for _ in range(5)]]
+        for fact in facts:
             await launching.runs(fact)
             await launching.succeeds(fact)
+        for fact in facts:
             await launching.end(fact)
 
         async def one_is_left() -> bool:

@@ -193,8 +193,7 @@ class KubernetesRuntime:
             if self._settings.pod_events.enabled:
                 for kind in self._informers:
                     tasks.create_task(self._events.follow(kind))
-            for attempt in list(self._attempts.values()):
-                self._settle(attempt)
+            self._settle_all()
             for order, last in self._finished:
                 tasks.create_task(self._close(order, last))
             self._finished.clear()
@@ -261,6 +260,11 @@ class KubernetesRuntime:
         self._names[namespace, name] = attempt
         self._count(None, last)
         return attempt
+
+    def _settle_all(self) -> None:
+        """Not in `_work`, whose variables keep what they held last for as long as it works."""
+        for attempt in list(self._attempts.values()):
+            self._settle(attempt)
 
     def _settle(self, attempt: Attempt) -> None:
         """What is there is known: follow the object, make it, or say that it is gone."""
