@@ -147,11 +147,16 @@ def _load(modules: list[str]) -> list[str]:
 
 def _warm_flytekit() -> None:
     """What flytekit loads and compiles when the first task is defined."""
+    import dataclasses
+
     from flytekit.core.docstring import Docstring
     from flytekit.core.type_engine import TypeEngine
 
     TypeEngine.lazy_import_transformers()  # it looks again at every use, so modules loaded later are seen
     Docstring(docstring="Words.")
+    # For the first data class it builds a generator of schemas, which takes longer than a small task runs.
+    TypeEngine.to_literal_type(dataclasses.make_dataclass("Warm", [("x", int)]))
+    importlib.import_module("flytekit.configuration.plugin")
 
 
 def _warm_object_store() -> None:

@@ -47,6 +47,13 @@ async def test_user_code_starts_soon_after_the_order(warm_launcher: None, execut
     assert delays[len(delays) // 2] < 1.0
 
 
+async def test_defining_tasks_loads_nothing_more(warm_launcher: None, executions: Any, template_of: Any) -> None:
+    fact = await executions.schedule(template_of("loaded_late"))
+    end = await executions.end(fact)
+    assert end.exit.code == 0, _file(end.logs[1].uri)
+    assert not (await executions.outputs(fact)).literals["o0"].scalar.primitive.string_value
+
+
 async def test_forks_differ_in_everything_a_new_process_has_of_its_own(
     warm_launcher: None, executions: Any, template_of: Any
 ) -> None:

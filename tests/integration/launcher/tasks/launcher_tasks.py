@@ -2,10 +2,14 @@
 
 import os
 import signal
+import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from flytekit import Secret, current_context, map_task, task
+
+LOADED_BEFORE = frozenset(sys.modules)
 
 
 @task
@@ -96,6 +100,22 @@ def allocate(mebibytes: int) -> int:
     block = bytearray(mebibytes << 20)
     block[::4096] = b"x" * len(block[::4096])
     return len(block)
+
+
+@dataclass
+class Point:
+    x: int
+
+
+@task
+def mirror(point: Point) -> Point:
+    return Point(-point.x)
+
+
+@task
+def loaded_late() -> str:
+    """What had to be loaded to define the tasks of this module."""
+    return ",".join(sorted(sys.modules.keys() - LOADED_BEFORE - {__name__}))
 
 
 @task
