@@ -4,10 +4,10 @@ Each subject with messages waiting has a lane: a queue and the task that works i
 failing message is tried again in its lane, never handed back to the server, so that no later message of its subject can
 overtake it; meanwhile the server is told that work goes on. After `MAX_DELIVERIES` it is parked.
 
-When a process or the server died, messages may be delivered but not acknowledged. The server would offer them again
-only after the time for acknowledgement has passed, and behind newer ones. So the consumer is set back to its
-acknowledgement floor whenever the flow starts anew and nobody else is drawing from it; what this process has in hand,
-or has done lately, is recognised by its sequence.
+When a process or the server died, messages may be delivered but not acknowledged. The server offers them again only
+after the time for acknowledgement has passed, and behind newer ones: to another process that draws from the consumer.
+Where there is none, the consumer is set back to its acknowledgement floor when the flow starts anew; what this process
+has in hand, or has done lately, is recognised by its sequence. A process that is told to stop hands back what it has.
 """
 
 from __future__ import annotations
@@ -33,7 +33,6 @@ from .reading import Reader
 
 MAX_DELIVERIES = 8
 _UNAVAILABLE_SECONDS = 0.5
-_ACK_WAIT_SECONDS = 60.0
 _REMEMBERED = 16384
 _NANOSECONDS = 1_000_000_000
 _log = structlog.get_logger(__name__)
@@ -51,7 +50,8 @@ class Delivery:
     reply: str
     """Where to acknowledge; a redelivery changes it."""
     deliveries: int
-    since: float
+    told: float
+    """When the server last gave it to us, or heard that it is being worked on."""
 
 
 class Source(Protocol):
@@ -99,10 +99,14 @@ class Consumer:
 
     async def run(self) -> None:
         """Consume until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._keep_alive())
-            tasks.create_task(self._draw_redriven(tasks))
-            await self._draw(tasks)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._keep_alive())
+                tasks.create_task(self._draw_redriven(tasks))
+                await self._draw(tasks)
+        finally:
+            for delivery in self._in_hand.values():
+                await self._tell(delivery.reply, b"-NAK")
 
     async def _draw(self, tasks: asyncio.TaskGroup) -> None:
         source = self._source
@@ -126,7 +130,7 @@ class Consumer:
         sequence = numbers.sequence
         known = self._in_hand.get((False, sequence))
         if known is not None:
-            known.reply = message.reply
+            known.reply, known.told = message.reply, self._connection.loop.time()
             return
         headers = message.headers or {}
         if sequence in self._done or not self._source.wanted(headers):
@@ -169,7 +173,7 @@ class Consumer:
                 _log.warning(
                     "consumer.waiting", consumer=self._source.durable, sequence=delivery.sequence, reason=str(failure)
                 )
-                await asyncio.sleep(_UNAVAILABLE_SECONDS)
+                await asyncio.sleep(min(_UNAVAILABLE_SECONDS, self._connection.settings.redelivery_longest_seconds))
             elif isinstance(failure, Undecodable) or delivery.deliveries >= MAX_DELIVERIES:
                 await self._park(delivery, failure)
                 return
@@ -256,10 +260,12 @@ class Consumer:
 
     async def _keep_alive(self) -> None:
         """Tell the server that messages in hand for long are still being worked on."""
+        fifth = self._connection.settings.takeover_seconds / 5
         while True:
-            await asyncio.sleep(_ACK_WAIT_SECONDS / 4)
-            old = self._connection.loop.time() - _ACK_WAIT_SECONDS / 4
-            for delivery in [held for held in self._in_hand.values() if held.since < old]:
+            await asyncio.sleep(fifth)
+            now = self._connection.loop.time()
+            for delivery in [held for held in self._in_hand.values() if held.told < now - 2 * fifth]:
+                delivery.told = now
                 await self._tell(delivery.reply, b"+WPI")
 
     async def _draw_redriven(self, tasks: asyncio.TaskGroup) -> None:
@@ -288,7 +294,7 @@ class Consumer:
             "name": durable,
             "deliver_policy": "all",
             "ack_policy": "explicit",
-            "ack_wait": int(_ACK_WAIT_SECONDS * _NANOSECONDS),
+            "ack_wait": int(self._connection.settings.takeover_seconds * _NANOSECONDS),
             "max_deliver": -1,
             "max_ack_pending": self._max_in_flight * 8,
             "max_waiting": 512,

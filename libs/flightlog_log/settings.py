@@ -66,4 +66,6 @@ class LogSettings(BaseModel):
     redelivery_first_seconds: float = Field(default=0.1, gt=0)
     """Pause before a message whose handling failed is tried again; each further pause is three times as long."""
     redelivery_longest_seconds: float = Field(default=30.0, gt=0)
+    takeover_seconds: float = Field(default=10.0, gt=0)
+    """What a killed process had in hand goes to another one after so many seconds. All processes need the same."""
     personal_data: PersonalDataSettings = PersonalDataSettings()

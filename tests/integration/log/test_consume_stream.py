@@ -154,15 +154,92 @@ async def test_consumer_goes_on_where_it_was_and_repeats_what_was_under_way(
     consuming = doomed.consume("EXECUTION", name, first_handler, facts=None, gather_seconds=gather_seconds)
     task = asyncio.create_task(consuming)
     await asyncio.wait_for(blocked.wait(), 20)
+    await doomed.close()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    await doomed.close()
 
     head = await append_many(log, subject, 2, head)
     handled = Handled(subject)
     background(log.consume("EXECUTION", name, handled, facts=None, gather_seconds=gather_seconds))
     got = [(await handled.next(10)).envelope.position for _ in range(4)]
     assert got == [3, 4, 5, 6], "in order and at once, not after the time for acknowledgement"
+
+
+@pytest.mark.parametrize(
+    ("ending", "takeover_seconds"), [("told to stop", 3600.0), ("killed", 0.5)], ids=["stopped", "killed"]
+)
+async def test_what_a_process_had_in_hand_goes_to_another_that_draws_already(
+    own_nats: OwnNats, blobs: BlobStore, subject: Subject, background: Background, ending: str, takeover_seconds: float
+) -> None:
+    """Those that stop hand it back; of those that are killed the server hears nothing any more."""
+    name, kept = durable(), Subject.of("EXECUTION", "tests", "steady", uuid4().hex)
+    settings = own_nats.settings.model_copy(update={"takeover_seconds": takeover_seconds})
+    first, second = [await Log.connect(settings, blobs, name=which) for which in ("first", "second")]
+    release, taken = asyncio.Event(), asyncio.Event()
+    handled = Handled(subject)
+    seen = 0
+
+    async def first_handler(record: Recorded) -> None:
+        if record.subject == str(subject):
+            taken.set()
+            await release.wait()
+
+    async def second_handler(record: Recorded) -> None:
+        nonlocal seen
+        seen += record.subject == str(kept)
+        await handled(record)
+
+    await append_many(first, subject, 2)
+    consuming = asyncio.create_task(first.consume("EXECUTION", name, first_handler, facts=None))
+    await asyncio.wait_for(taken.wait(), 20)
+    taking_over = background(second.consume("EXECUTION", name, second_handler, facts=None))
+    head = Head.EMPTY
+    while not seen:  # both draw from the same consumer
+        head = await append_many(second, kept, 1, head)
+    assert not handled.records
+    if ending == "killed":
+        await first.close()
+    consuming.cancel()
+    await asyncio.gather(consuming, return_exceptions=True)
+    assert [(await handled.next(60)).envelope.position for _ in range(2)] == [1, 2]
+    taking_over.cancel()
+    await asyncio.gather(taking_over, return_exceptions=True)
+    await first.close()
+    await second.close()
+
+
+async def test_what_takes_longer_than_a_takeover_stays_with_who_has_it(
+    own_nats: OwnNats, blobs: BlobStore, subject: Subject, background: Background
+) -> None:
+    name = durable()
+    settings = own_nats.settings.model_copy(update={"takeover_seconds": 2.0})
+    first, second = [await Log.connect(settings, blobs, name=which) for which in ("first", "second")]
+    release, taken, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    handled = Handled(subject)
+
+    async def slow(record: Recorded) -> None:
+        if record.subject == str(subject):
+            taken.set()
+            await release.wait()
+            done.set()
+
+    await append_many(first, subject, 1)
+    consuming = [background(first.consume("EXECUTION", name, slow, facts=None))]
+    await asyncio.wait_for(taken.wait(), 20)
+    consuming.append(background(second.consume("EXECUTION", name, handled, facts=None)))
+    async with await own_nats.client() as client:
+        told = await client.subscribe(f"$JS.ACK.EXECUTION.{name}.>")
+        working = 0
+        while working < 3:  # 0.8 s at least lie between two of them
+            working += (await told.next_msg(20)).data == b"+WPI"
+    release.set()
+    await asyncio.wait_for(done.wait(), 20)
+    for task in consuming:
+        task.cancel()
+    await asyncio.gather(*consuming, return_exceptions=True)
+    assert not handled.records
+    await first.close()
+    await second.close()
 
 
 async def test_what_a_gathering_process_has_in_hand_is_not_given_to_one_that_starts(
