@@ -26,6 +26,8 @@ from .nginx import Nginx
 
 WORKFLOWS = Path(__file__).parents[1] / "flytekit" / "workflows"
 MIB = 1024 * 1024
+# It looks every 30 s by itself.
+WAITING = ("--remote", "--wait", "--poll-interval", "1")
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +99,7 @@ async def test_pyflyte_registers_runs_and_reads_through_the_edge(
     environment = flyte_environment | {"FLYTE_PLATFORM_URL": edge.address}
     run = await asyncio.to_thread(
         subprocess.run,
-        [Path(sys.executable).with_name("pyflyte"), "run", "--remote", "--wait", "basics.py", "chain", "--x", "3"],
+        [Path(sys.executable).with_name("pyflyte"), "run", *WAITING, "basics.py", "chain", "--x", "3"],
         cwd=WORKFLOWS,
         env=environment,
         capture_output=True,

@@ -30,6 +30,8 @@ from .nginx import Nginx, free_port
 WORKFLOWS = Path(__file__).parents[1] / "flytekit" / "workflows"
 RUNS = 16
 AT_ONCE = 8
+# What the killed one had in hand goes to the other one then; all processes need the same.
+TAKEOVER = {"FLIGHTLOG_LOG__TAKEOVER_SECONDS": "2"}
 
 
 def second(name: str, stack: StackProcess, folder: Path, port: int) -> Child:
@@ -49,6 +51,7 @@ def second(name: str, stack: StackProcess, folder: Path, port: int) -> Child:
         "FLIGHTLOG_DATABASE__DSN": at["postgres"],
         "FLIGHTLOG_RPC__PORT": str(port),
         "FLIGHTLOG_READY_FILE": str(ready_file),
+        **TAKEOVER,
     }
 
     async def ready(pid: int) -> bool:
@@ -69,6 +72,12 @@ def second(name: str, stack: StackProcess, folder: Path, port: int) -> Child:
             start_seconds=120.0,
         )
     )
+
+
+@pytest.fixture
+def own_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackProcess]:
+    with StackProcess(tmp_path_factory.mktemp("own-stack"), environment=TAKEOVER) as running:
+        yield running
 
 
 @pytest.fixture
