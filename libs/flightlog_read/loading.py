@@ -41,6 +41,7 @@ from flightlog_read.loading_process import (
     Late,
     Order,
     Read,
+    Sent,
     SetAside,
     Target,
     frame,
@@ -192,11 +193,11 @@ class _Run:
         async with aclosing(source(self.stream)) as batches:
             async for batch in batches:
                 end = batch[-1].sequence
-                shares: list[list[Stored]] = [[] for _ in self.workers]
+                shares: list[list[Sent]] = [[] for _ in self.workers]
                 for raw in batch:
                     if raw.sequence <= until:
                         shares[_partition(raw.subject) % len(shares)].append(
-                            Stored(raw.subject, raw.sequence, raw.data, raw.headers.get(FACTS, ""))
+                            (raw.subject, raw.sequence, raw.data, raw.headers.get(FACTS, ""))
                         )
                 for worker, share in zip(self.workers, shares, strict=True):
                     await _send(worker, (min(end, until), share))

@@ -92,7 +92,9 @@ class Done:
 
 
 Answer = Read | Late | SetAside | Failed | Done
-Batch = tuple[int, list[Stored]]
+Sent = tuple[str, int, bytes, str]
+"""A `Stored` as it is sent: of plain tuples many more are pickled in the same time."""
+Batch = tuple[int, list[Sent]]
 """The last sequence that was read, and those of the messages up to it that are this process's."""
 
 
@@ -131,7 +133,8 @@ class _Loader:
             while (batch := await coming) is not None:
                 # The next one is read from the pipe while this one is folded.
                 coming = loop.run_in_executor(reading, _receive, commands)
-                await self._take(*batch)
+                end, messages = batch
+                await self._take(end, [Stored(*message) for message in messages])
             for number, share in enumerate(self._shares):
                 share.end()
                 await self._write(number, share)

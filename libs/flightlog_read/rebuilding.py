@@ -309,16 +309,16 @@ async def _fill_and_compare(database: Database, log: Log, works: Sequence[_Work]
     """Brings the new tables to where the live ones were, and compares."""
     # The snapshot does not change: it is read meanwhile.
     before = [asyncio.create_task(_digest_live(work)) for work in works]
+    after: list[asyncio.Task[dict[str, TableDigest]]] = []
     try:
         await _fill(database, log, works, loading)
-        for work, live in zip(works, before, strict=True):
-            if work.live is not None:
-                work.tell(work.target, "comparing")
-                work.tables = compare(await live, await digest_tables(work.connection, work.fresh))
+        after += [asyncio.create_task(_digest_made(work)) for work in works]
+        for work, live, made in zip(works, before, after, strict=True):
+            work.tables = compare(await live, await made)
     finally:
-        for live in before:
-            live.cancel()
-        await asyncio.wait(before)
+        for digest in (*before, *after):
+            digest.cancel()
+        await asyncio.wait([*before, *after])
 
 
 async def _fill(database: Database, log: Log, works: Sequence[_Work], loading: Loading) -> None:
@@ -341,6 +341,13 @@ async def _digest_live(work: _Work) -> dict[str, TableDigest]:
     digests = await digest_tables(work.snapshot, work.name)
     await work.snapshot.execute("COMMIT")
     return digests
+
+
+async def _digest_made(work: _Work) -> dict[str, TableDigest]:
+    if work.live is None:
+        return {}
+    work.tell(work.target, "comparing")
+    return await digest_tables(work.connection, work.fresh)
 
 
 async def _comparable(connection: asyncpg.Connection, projection: Projection, end: int) -> Checkpoint | None:

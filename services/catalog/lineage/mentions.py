@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from flyteidl.core.identifier_pb2 import NodeExecutionIdentifier
 from google.protobuf.message import Message
@@ -43,6 +43,20 @@ class ReuseRow(NamedTuple):
     sequence: int
 
 
+_TELLING: Final = frozenset(
+    {
+        facts.AttemptScheduled,
+        facts.ExecutionCreated,
+        facts.ExecutionStarted,
+        facts.AttemptSucceeded,
+        facts.DynamicPlanned,
+        facts.NodeSucceeded,
+        facts.NodeRecovered,
+    }
+)
+"""The facts that may add rows; of a long log most are others."""
+
+
 def is_deleted(recorded: Sequence[Message]) -> bool:
     """Whether an envelope with these facts is the last one of a deleted execution: that fact has none beside it."""
     return isinstance(recorded[-1], facts.ExecutionDeleted)
@@ -51,6 +65,8 @@ def is_deleted(recorded: Sequence[Message]) -> bool:
 def rows_of(execution: ExecutionKey, sequence: int, recorded: Sequence[Message]) -> Iterator[AddressRow | ReuseRow]:
     """The rows that one envelope of an execution adds. Most add none: nodes that the engine runs itself own nothing."""
     for fact in recorded:
+        if type(fact) not in _TELLING:
+            continue
         match fact:
             case facts.AttemptScheduled() if not fact.in_engine and fact.raw_output_prefix:
                 yield AddressRow(fact.raw_output_prefix, Role.OWNS, execution, fact.node_id, sequence)

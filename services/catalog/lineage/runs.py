@@ -156,8 +156,10 @@ def fold(history: Iterable[Message], sequence: int = 0) -> Run | None:
 
 def cache_source(fact: facts.NodeSucceeded) -> NodeExecutionIdentifier | None:
     """The node whose result another one took from the cache; None when it did not, or a client had put it there."""
+    if fact.cache_status != CatalogCacheStatus.CACHE_HIT:
+        return None
     source = fact.catalog_key.source_task_execution.node_execution_id
-    return source if fact.cache_status == CatalogCacheStatus.CACHE_HIT and source.node_id else None
+    return source if source.node_id else None
 
 
 def _take(node: NodeRun, fact: Message) -> None:

@@ -91,10 +91,9 @@ def apply_to(rows: Rows, key: ExecutionKey, recorded: Recorded) -> None:
         return
     for index, fact in enumerate(recorded.facts):
         at = At(key, recorded.sequence, index)
-        change = _CHANGES.get(type(fact))
         if elements.concerns(rows, at, fact):
             elements.apply(rows, at, fact)
-        elif change is not None:
+        elif change := _CHANGES.get(type(fact)):
             change(rows, at, fact)
 
 

@@ -130,15 +130,15 @@ class Rows:
 
     def node(self, at: At, node_id: str) -> NodeRow | None:
         """The node's row to change; None when it already contains this envelope."""
-        return _current(self.nodes.get((at.key, node_id)), at, node_id)
+        return _current(self.nodes.get((at.key, node_id)), at, "{}", node_id)
 
     def task(self, at: At, node_id: str, attempt: int) -> TaskRow | None:
         """The attempt's row to change; None when it already contains this envelope."""
-        return _current(self.tasks.get((at.key, node_id, attempt)), at, f"{node_id} attempt {attempt}")
+        return _current(self.tasks.get((at.key, node_id, attempt)), at, "{} attempt {}", node_id, attempt)
 
     def element(self, at: At, node_id: str, attempt: int) -> ElementRow | None:
         """The row of an element's attempt to change; None when it already contains this envelope."""
-        return _current(self.elements.get((at.key, node_id, attempt)), at, f"element {node_id} attempt {attempt}")
+        return _current(self.elements.get((at.key, node_id, attempt)), at, "element {} attempt {}", node_id, attempt)
 
     def add_element(self, row: ElementRow) -> None:
         """Takes in an element's row, made or loaded."""
@@ -158,7 +158,7 @@ class Rows:
 
     def signal(self, at: At, key: SignalKey) -> SignalRow | None:
         """The signal's row to change; None when it already contains this envelope."""
-        return _current(self.signals.get(key), at, f"signal {key[1]}")
+        return _current(self.signals.get(key), at, "signal {}", key[1])
 
 
 def _drop(rows: dict[Any, Any], execution: ExecutionKey) -> None:
@@ -166,9 +166,9 @@ def _drop(rows: dict[Any, Any], execution: ExecutionKey) -> None:
         del rows[key]
 
 
-def _current(row: _R | None, at: At, what: str) -> _R | None:
+def _current(row: _R | None, at: At, what: str, *named: object) -> _R | None:
     if row is None:
-        raise RowMissing(f"no row of {what} of execution {'/'.join(at.key)} at sequence {at.sequence}")
+        raise RowMissing(f"no row of {what.format(*named)} of execution {'/'.join(at.key)} at sequence {at.sequence}")
     if row.stored >= at.sequence:
         return None
     row.sequence = at.sequence

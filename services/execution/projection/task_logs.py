@@ -12,4 +12,4 @@ def merged(known: Iterable[TaskLog], latest: Sequence[TaskLog]) -> list[TaskLog]
     """
     uris, names = {log.uri for log in latest}, {log.name for log in latest if log.name}
     kept = [log for log in known if log.uri not in uris and log.name not in names]
-    return [TaskLog.FromString(log.SerializeToString()) for log in (*latest, *kept)]
+    return [*latest, *kept]

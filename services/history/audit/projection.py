@@ -7,6 +7,8 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final, NamedTuple
 
+from google.protobuf.message import Message
+
 from flightlog_log import Raw, Recorded, Subject
 from flightlog_protos.execution.v1.facts_pb2 import ExecutionDeleted
 from flightlog_protos.history.v1.audit_pb2 import CallRefused
@@ -72,7 +74,7 @@ _FORGET: Final = "DELETE FROM entries WHERE subject = $1 AND sequence < $2"
 # What the aggregate is called by whoever calls for it, where its subject says something else.
 _KINDS: Final[Mapping[str, str]] = {"launch_plan_state": "launch_plan"}
 # After these the log has nothing more of what came before on their subject.
-_FORGETTING: Final = (ExecutionDeleted, DeliveriesForgotten)
+_FORGETTING: Final[frozenset[type[Message]]] = frozenset({ExecutionDeleted, DeliveriesForgotten})
 _FORGETTING_NAMES: Final = frozenset(fact.DESCRIPTOR.name for fact in _FORGETTING)
 
 
@@ -128,7 +130,7 @@ class AuditProjection:
         """Adds rows; those of what was deleted go."""
         rows: list[Row] = []
         for recorded in batch:
-            if any(isinstance(fact, _FORGETTING) for fact in recorded.facts):
+            if not _FORGETTING.isdisjoint(map(type, recorded.facts)):
                 rows = [row for row in rows if row.subject != recorded.subject]
                 await connection.execute(_FORGET, recorded.subject, recorded.sequence)
             if recorded.envelope.actor.method != "service":
@@ -152,7 +154,7 @@ class Asked:
 
     def apply(self, recorded: Recorded) -> None:
         """Takes the envelope in. Raises `Forgetting` for one that takes rows away: this is done the long way."""
-        if any(isinstance(fact, _FORGETTING) for fact in recorded.facts):
+        if not _FORGETTING.isdisjoint(map(type, recorded.facts)):
             raise Forgetting(recorded.subject)
         if recorded.envelope.actor.method != "service":
             self._rows.append(("entries", _row(self._stream, recorded)))
