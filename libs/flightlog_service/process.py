@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,6 +34,18 @@ _Settings = TypeVar("_Settings", bound=ServiceSettings)
 logger = structlog.get_logger(__name__)
 
 
+class WithoutDataFrames(MetaPathFinder):
+    """Pandas is not there for this process, installed or not: no service has data frames.
+
+    pyarrow imports it at its first array if it can, which takes a second of CPU and many megabytes.
+    """
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> None:
+        """Knows of no module but this one."""
+        if fullname == "pandas":
+            raise ModuleNotFoundError("no service has data frames", name=fullname)
+
+
 def run_until_stopped(
     service: str, settings_type: type[_Settings], run: Callable[[_Settings, Ready], Awaitable[None]]
 ) -> None:
@@ -47,6 +60,7 @@ def run_until_stopped(
     except (ValidationError, SettingsError) as error:
         print(f"{service}: the settings are wrong: {error}", file=sys.stderr)
         sys.exit(os.EX_CONFIG)
+    sys.meta_path.insert(0, WithoutDataFrames())
     configure(service, settings.telemetry)
     # Folded states, caches and classes are many small objects that live long: looking through them over and over would
     # cost more than it finds. What has been imported by now lives for ever.
