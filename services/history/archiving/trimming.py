@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from typing import Final
 
 import structlog
@@ -44,11 +46,13 @@ class Trimmer:
         self._next = now + self._settings.pause_seconds
         state = await self._log.trimming(_EXECUTION)
         manifest = await self._archive.manifest(_EXECUTION)
-        segment = self._due(manifest, state.done)
-        if segment is None:
+        due = self._due(manifest, state.done)
+        if not due:
             return
+        segment = due[0]
         if state.announced < segment.last:
-            await self._announce(segment, state)
+            # All of them at once: none of those that follow waits for its own announcement to be known.
+            await self._announce(due[-1].last, state)
         elif now - self._announced > 2 * KNOWN_SECONDS:
             # After a start it is not known for how long it has been announced: it is waited once more.
             if self._announced == 0.0:
@@ -56,19 +60,17 @@ class Trimmer:
                 return
             await self._trim(segment, state)
 
-    def _due(self, manifest: Manifest, done: int) -> Segment | None:
-        """The next segment that is old enough as a whole."""
+    def _due(self, manifest: Manifest, done: int) -> Sequence[Segment]:
+        """The next segments that are old enough as a whole."""
         assert self._settings.after_days is not None
         until = datetime.now(UTC) - timedelta(days=self._settings.after_days)
-        for segment in manifest.behind(done):
-            if segment.recorded_until is not None and segment.recorded_until > until:
-                return None
-            return segment
-        return None
+        return tuple(
+            takewhile(lambda one: one.recorded_until is None or one.recorded_until <= until, manifest.behind(done))
+        )
 
-    async def _announce(self, segment: Segment, state: Trimming) -> None:
+    async def _announce(self, sequence: int, state: Trimming) -> None:
         observed = (await self._archive.manifest(_LAUNCHER)).sequence
-        for stream, last in ((_EXECUTION, segment.last), (_LAUNCHER, observed)):
+        for stream, last in ((_EXECUTION, sequence), (_LAUNCHER, observed)):
             known = state if stream == _EXECUTION else await self._log.trimming(stream)
             await self._log.note_trimming(stream, Trimming(max(last, known.announced), known.done))
         self._announced = time.monotonic()

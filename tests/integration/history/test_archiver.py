@@ -11,7 +11,7 @@ from flightlog_archive import Archive
 from flightlog_archive.restoring import AnotherArchive, NothingArchived, restore
 from flightlog_archive.writing import StreamWriter
 from flightlog_blobs import BlobError
-from flightlog_log import Log, LogNotEmpty, LogRestoring, Restoration, Subject
+from flightlog_log import Log, LogNotEmpty, LogRestoring, Restoration, Subject, Trimming
 from flightlog_log.streams import ensure_streams
 from flightlog_protos.execution.v1.facts_pb2 import (
     ExecutionCreated,
@@ -22,7 +22,8 @@ from flightlog_protos.execution.v1.facts_pb2 import (
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
 from services.history.archiving import metrics
 from services.history.archiving.archiver import ArchiveOfAnotherLog, _Stream
-from services.history.archiving.settings import ArchiveSettings
+from services.history.archiving.settings import ArchiveSettings, TrimmingSettings
+from services.history.archiving.trimming import Trimmer
 from tests.integration.history.archives import (
     AT_ONCE,
     CAUSE,
@@ -246,7 +247,8 @@ async def test_what_the_archive_has_yet_to_forget_is_no_loss(tmp_path: Path, dat
 
 async def test_trimmed_executions_are_read_as_before(tmp_path: Path, database: Any) -> None:
     blobs = store_in(tmp_path)
-    trimming = {"after_days": 0, "pause_seconds": 0.05}
+    # Until everybody knows of it takes seconds: it is looked less often than elsewhere.
+    trimming = {"look_seconds": 0.1, "trimming": {"after_days": 0, "pause_seconds": 0.05}}
     async with nats_server(tmp_path / "nats") as settings, connected(settings, blobs) as log:
         for name in ("a", "b"):
             await ran(log, name)
@@ -254,7 +256,7 @@ async def test_trimmed_executions_are_read_as_before(tmp_path: Path, database: A
         before = await everything(log)
         loaded = await log.load(execution("a"))
         async with archiving(
-            log, blobs, database, ArchiveSettings.model_validate({**AT_ONCE.model_dump(), "trimming": trimming})
+            log, blobs, database, ArchiveSettings.model_validate({**AT_ONCE.model_dump(), **trimming})
         ):
 
             async def trimmed() -> bool:
@@ -286,6 +288,22 @@ async def test_trimmed_executions_are_read_as_before(tmp_path: Path, database: A
         assert [type(one.facts[0]).__name__ for one in await log.load(execution("a"))] == [
             *("ExecutionCreated", "ExecutionStarted", "ExecutionSucceeded", "ExecutionDeleted"),
         ]
+
+
+async def test_all_that_is_old_enough_is_announced_at_once(tmp_path: Path, database: Any) -> None:
+    """Else a log with many segments waits for each of them until everybody knows of it."""
+    blobs = store_in(tmp_path)
+    async with nats_server(tmp_path / "nats") as settings, connected(settings, blobs) as log:
+        async with archiving(log, blobs, database) as archive:
+            ends = [await ran(log, "a")]
+            await archived_up_to(archive, "EXECUTION", ends[0])
+            ends.append(await ran(log, "b"))
+            await archived_up_to(archive, "EXECUTION", ends[1])
+        assert len((await archive.manifest("EXECUTION")).segments) > 1
+        await Trimmer(log, archive, TrimmingSettings(after_days=1)).look()
+        assert await log.trimming("EXECUTION") == Trimming(announced=0, done=0), "nothing is old enough"
+        await Trimmer(log, archive, TrimmingSettings(after_days=0)).look()
+        assert await log.trimming("EXECUTION") == Trimming(announced=ends[1], done=0)
 
 
 async def test_facts_in_the_object_store_count_for_the_size_of_a_segment(tmp_path: Path, database: Any) -> None:
