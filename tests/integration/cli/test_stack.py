@@ -26,7 +26,7 @@ PARTS = {"nats", "postgres", "s3", "registry", "execution", "k8s_launcher", "cat
 @pytest.fixture(scope="module")
 def mine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackProcess]:
     """The stack of this module's tests, one after another; each leaves it running."""
-    with StackProcess(tmp_path_factory.mktemp("mine")) as running:
+    with StackProcess(tmp_path_factory.mktemp("mine"), environment={"FLIGHTLOG_PROCESS__PRELOAD": "[]"}) as running:
         yield running
 
 

@@ -103,6 +103,7 @@ def connector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConnectorSer
 def runs(connector: ConnectorServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
     prefix = "FLIGHTLOG_LAUNCHER__CONNECTORS__"
     environment = {
+        "FLIGHTLOG_PROCESS__PRELOAD": "[]",
         f"{prefix}ENDPOINTS__JOBS__ENDPOINT": connector.address,
         f"{prefix}LIST_INTERVAL_SECONDS": "0.5",
         f"{prefix}FIRST_POLL_SECONDS": "0.1",

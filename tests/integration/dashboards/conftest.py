@@ -51,6 +51,7 @@ def ran(prometheus_program: str, tmp_path_factory: pytest.TempPathFactory) -> It
     """The load twice, with scrapes before, between and after: whatever is counted has grown between two of them."""
     webhook = {"name": "nobody", "url": f"http://127.0.0.1:{free_port()}/", "launch_plans": ["works", "fails"]}
     environment = {
+        "FLIGHTLOG_PROCESS__PRELOAD": "[]",
         "FLIGHTLOG_SCHEDULER__DELIVERIES__WEBHOOKS": json.dumps([webhook]),
         "FLIGHTLOG_HISTORY__ARCHIVE__CLOSE_SECONDS": "1",
         "FLIGHTLOG_HISTORY__ARCHIVE__LOOK_SECONDS": "0.2",

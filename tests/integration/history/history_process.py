@@ -1,4 +1,4 @@
-"""The history service as a process that a test kills and starts again."""
+"""The history service as a process that a test kills and starts again: forked, as an embedded stack does it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import asyncio
 import json
 import os
 import socket
-import sys
 from pathlib import Path
 
 from flightlog_blobs import BlobSettings
+from flightlog_cli.embedded.forking import Forked, Forker
 from flightlog_log import LogSettings
 from flightlog_read import DatabaseSettings
 
@@ -37,18 +37,24 @@ class HistoryProcess:
             "FLIGHTLOG_RPC__PORT": str(self.port),
             "FLIGHTLOG_READY_FILE": str(self._ready),
         }
-        self._process: asyncio.subprocess.Process | None = None
+        self._log = folder / "history.log"
+        self._forker = Forker(self._log)
+        self._process: Forked | None = None
 
     async def start(self) -> None:
         """Returns when it serves."""
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "services.history", env=self._environment
-        )
+        self._log.touch()
+        self._process = await self._forker.start("services.history", self._environment, self._log)
         while not self._ready.exists() or json.loads(self._ready.read_text())["pid"] != self._process.pid:
-            assert self._process.returncode is None, "the service ended before it served"
+            assert self._process.returncode is None, f"it ended before it served: {self._log.read_text()}"
             await asyncio.wait([asyncio.ensure_future(self._process.wait())], timeout=0.05)
 
     async def kill(self) -> None:
         if self._process is not None and self._process.returncode is None:
             self._process.kill()
             await self._process.wait()
+
+    async def close(self) -> None:
+        """Ends all that was started."""
+        await self.kill()
+        await self._forker.close()

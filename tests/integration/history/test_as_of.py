@@ -26,7 +26,7 @@ from flightlog_rpc import METHODS
 from tests.integration.history.recorded import Answered, Execution, Recorder, Times, opened, subject_of
 
 _ENDED = {WorkflowExecution.SUCCEEDED, WorkflowExecution.FAILED, WorkflowExecution.ABORTED}
-_CHECKED = 400
+_CHECKED = 200
 Recording = tuple[list[Execution], list[Answered]]
 
 

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import grpc
+import psutil
 import pytest
 from flyteidl.admin import execution_pb2, launch_plan_pb2
 from flyteidl.core import execution_pb2 as core_execution_pb2
@@ -20,6 +21,7 @@ from flightlog_blobs import BlobSettings, BlobStore
 from flightlog_cli.stack_process import StackProcess
 from flightlog_log import Log, LogSettings, Subject
 from tests.integration.crash.conftest import Client as Waiting
+from tests.integration.history.archives import until
 from tests.integration.history.drilling import DOMAIN, PROJECT, Reads, Workflows
 
 Phase = core_execution_pb2.WorkflowExecution
@@ -29,8 +31,9 @@ wait_until = Waiting.wait_until
 
 @pytest.fixture
 def archiving_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackProcess]:
-    """A stack whose archive is never far behind, and whose log forgets what is over at once."""
+    """A stack whose archive is never far behind, and whose log forgets what is over at once. No task is Python."""
     environment = {
+        "FLIGHTLOG_PROCESS__PRELOAD": "[]",
         f"{ARCHIVE}CLOSE_SECONDS": "0.2",
         f"{ARCHIVE}LOOK_SECONDS": "0.2",
         f"{ARCHIVE}TRIMMING__AFTER_DAYS": "0",
@@ -107,6 +110,7 @@ def test_an_empty_stack_is_restored_from_the_archive_alone(
     started = traces / "started"
     wait_until(lambda: len(started.read_text().splitlines()) == 9, 120, "what can run has started")
     wait_until(reads.archived, 60, "all of it is archived")
+    assert_without_data_frames(stack)
 
     names = [*finished, failed, *running]
     before = reads.everything(names)
@@ -151,7 +155,7 @@ def test_an_empty_stack_is_restored_from_the_archive_alone(
 
 
 def assert_trimmed_executions_are_read_as_before(stack: StackProcess, reads: Reads, finished: str, failed: str) -> None:
-    wait_until(lambda: asyncio.run(on_server(stack, finished)) == 1, 60, "its end alone is left on the server")
+    asyncio.run(until_trimmed(stack, finished))
     events = [json.loads(line) for line in stack.cli("events", finished, "--json").stdout.splitlines()]
     assert [event["position"] for event in events] == list(range(1, len(events) + 1))
     assert "ExecutionCreated" in json.dumps(events[0])
@@ -160,12 +164,20 @@ def assert_trimmed_executions_are_read_as_before(stack: StackProcess, reads: Rea
     (sequence,) = asyncio.run(sequences(stack, finished))[:1]
     past = reads.admin.GetExecution(begun, metadata=(("flightlog-as-of", str(sequence)),))
     assert past.closure.phase == Phase.UNDEFINED
-    wait_until(lambda: asyncio.run(on_server(stack, failed)) == 1, 60, "of the failed one too")
+    asyncio.run(until_trimmed(stack, failed))
     recovered = execution_pb2.ExecutionRecoverRequest(
         id={"project": PROJECT, "domain": DOMAIN, "name": failed}, name="recovered"
     )
     reads.admin.RecoverExecution(recovered)
     ended(reads, "recovered", Phase.FAILED)
+
+
+def assert_without_data_frames(stack: StackProcess) -> None:
+    """The process that has written segments with pyarrow has not imported pandas, which is installed here."""
+    if psutil.LINUX:
+        loaded = {part for one in psutil.Process(stack.pids["history"]).memory_maps() for part in Path(one.path).parts}
+        assert "pyarrow" in loaded
+        assert "pandas" not in loaded
 
 
 @asynccontextmanager
@@ -184,12 +196,16 @@ async def log_of(stack: StackProcess) -> AsyncIterator[Log]:
         await log.close()
 
 
-async def on_server(stack: StackProcess, name: str) -> int:
-    """How many messages of an execution the server itself has."""
+async def until_trimmed(stack: StackProcess, name: str) -> None:
+    """Returns when the server itself has nothing of an execution but its end."""
     subject = str(Subject.of("EXECUTION", PROJECT, DOMAIN, name))
     async with log_of(stack) as log:
-        info = await log._connection.api("STREAM.INFO.EXECUTION", {"subjects_filter": subject})
-    return info["state"]["subjects"][subject]
+
+        async def trimmed() -> bool:
+            info = await log._connection.api("STREAM.INFO.EXECUTION", {"subjects_filter": subject})
+            return info["state"]["subjects"][subject] == 1
+
+        await until(trimmed, f"the end of {name} alone is left on the server", 60)
 
 
 async def sequences(stack: StackProcess, name: str) -> list[int]:

@@ -44,7 +44,9 @@ def shredded_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackPr
     }
     os.environ.update(names)  # the commands and the log of the tests need the master key too
     try:
-        with StackProcess(tmp_path_factory.mktemp("shredded")) as running:
+        with StackProcess(
+            tmp_path_factory.mktemp("shredded"), environment={"FLIGHTLOG_PROCESS__PRELOAD": "[]"}
+        ) as running:
             yield running
     finally:
         for name in names:

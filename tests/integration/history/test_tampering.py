@@ -94,7 +94,7 @@ def flip(path: Path, at: int) -> None:
 
 @pytest.fixture(scope="module")
 def quiet_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackProcess]:
-    environment = {"FLIGHTLOG_HISTORY__ARCHIVE__ENABLED": "false"}
+    environment = {"FLIGHTLOG_HISTORY__ARCHIVE__ENABLED": "false", "FLIGHTLOG_PROCESS__PRELOAD": "[]"}
     with StackProcess(tmp_path_factory.mktemp("tampered"), environment=environment) as stack:
         yield stack
 

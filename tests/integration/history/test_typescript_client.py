@@ -96,7 +96,7 @@ async def test_events_reach_a_client_in_typescript_through_a_kill(
     finally:
         if watching is not None and watching.returncode is None:
             watching.kill()
-        await service.kill()
+        await service.close()
         await log.close()
         await blobs.close()
     assert [int(event["sequence"]) for event in found] == expected

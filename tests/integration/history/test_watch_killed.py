@@ -100,6 +100,6 @@ async def test_a_watch_is_gone_on_with_after_each_kill(
         assert client.breaks >= 2
     finally:
         await client.close()
-        await service.kill()
+        await service.close()
         await log.close()
         await blobs.close()

@@ -76,6 +76,7 @@ def collector() -> Iterator[tuple[str, Collector]]:
 @pytest.fixture(scope="package")
 def traced_stack(collector: tuple[str, Collector], tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackProcess]:
     environment = {
+        "FLIGHTLOG_PROCESS__PRELOAD": "[]",
         "FLIGHTLOG_TELEMETRY__OTLP_ENDPOINT": collector[0],
         "FLIGHTLOG_TELEMETRY__LOG_FORMAT": "console",
         "OTEL_BSP_SCHEDULE_DELAY": "50",
