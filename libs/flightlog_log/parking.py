@@ -6,11 +6,13 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from google.protobuf.message import DecodeError
+
 from flightlog_protos.log.v1.envelope_pb2 import Parked
 
 from .connection import ApiError, Connection, parse_api
 from .envelopes import new_id, timestamp_now
-from .errors import LogError, LogUnavailable
+from .errors import LogError
 from .metrics import parked_total
 from .reading import Reader
 from .subjects import encode_token
@@ -21,7 +23,7 @@ REDRIVEN_SEQUENCE = "Flightlog-Sequence"
 
 @dataclass(frozen=True, slots=True)
 class ParkedEntry:
-    """A parked message."""
+    """A parked message. Of anything else that lies among them only sequence, reason and bytes are known."""
 
     sequence: int
     """Its sequence among the parked: what `Log.redrive` takes."""
@@ -80,6 +82,8 @@ async def redrive(connection: Connection, reader: Reader, sequence: int) -> None
     if found is None or not found[0].startswith("parked."):
         raise LogError(f"nothing is parked at {sequence}")
     entry = _entry(sequence, found[1])
+    if not entry.stream:
+        raise LogError(entry.reason)
     try:
         await connection.api(f"CONSUMER.INFO.{entry.stream}.{entry.consumer}")
     except ApiError as error:
@@ -103,9 +107,12 @@ def redriven_subject(stream: str, consumer: str) -> str:
 
 
 def _entry(sequence: int, data: bytes) -> ParkedEntry:
-    parked = Parked.FromString(data)
+    try:
+        parked = Parked.FromString(data)
+    except DecodeError:
+        parked = Parked()
     if not parked.stream:
-        raise LogUnavailable(f"the entry parked at {sequence} is empty")
+        parked = Parked(reason="what lies here is no parked message: no process of ours put it there", message=data)
     return ParkedEntry(
         sequence=sequence,
         stream=parked.stream,

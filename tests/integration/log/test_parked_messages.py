@@ -129,3 +129,17 @@ async def test_what_a_projection_parked_can_be_listed_but_not_redriven(log: Log,
 async def test_redriving_nothing_is_refused(log: Log) -> None:
     with pytest.raises(LogError, match="nothing is parked"):
         await log.redrive(10**9)
+
+
+async def test_what_is_no_parked_message_hides_no_other(log: Log, own_nats: OwnNats) -> None:
+    consumer = f"stranger_{uuid4().hex}"
+    async with await own_nats.client() as client:
+        places = [await client.jetstream().publish(f"parked.EXECUTION.{consumer}", data) for data in (b"\xff", b"")]
+    await log.park("EXECUTION", 1 << 40, consumer=consumer, reason="there is none", deliveries=1)
+
+    entries = [entry async for entry in log.parked() if entry.sequence >= places[0].seq]
+    assert [entry.message for entry in entries if not entry.stream] == [b"\xff", b""]
+    assert [entry.reason for entry in entries if entry.consumer == consumer] == ["there is none"]
+    for place in places:
+        with pytest.raises(LogError, match="no parked message"):
+            await log.redrive(place.seq)
