@@ -75,7 +75,7 @@ def second(name: str, stack: StackProcess, folder: Path, port: int) -> Child:
 
 
 @pytest.fixture
-def own_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackProcess]:
+def own_python_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackProcess]:
     with StackProcess(tmp_path_factory.mktemp("own-stack"), environment=TAKEOVER) as running:
         yield running
 
