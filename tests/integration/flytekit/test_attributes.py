@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from typing import Any
 
 import grpc
@@ -12,7 +11,8 @@ from flyteidl.admin import matchable_resource_pb2 as resources
 from flyteidl.admin import workflow_attributes_pb2 as of_workflow
 from flyteidl.service import admin_pb2_grpc
 
-POLL = timedelta(milliseconds=100)
+from tests.integration.executions import ended
+
 PLACE = {"project": "flytesnacks", "domain": "development", "workflow": "governed.governed"}
 KIND = resources.WORKFLOW_EXECUTION_CONFIG
 
@@ -32,7 +32,7 @@ def test_what_is_set_for_a_workflow_holds_for_its_next_execution(
     governed = register(workflow_module("governed").governed)
 
     def run() -> Any:
-        return remote.wait(remote.execute(governed, inputs={}), timeout=timedelta(seconds=120), poll_interval=POLL)
+        return ended(remote, remote.execute(governed, inputs={}))
 
     assert run().outputs["o0"] == ""
     get = of_workflow.WorkflowAttributesGetRequest(**PLACE, resource_type=KIND)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-POLL = timedelta(milliseconds=100)
+from tests.integration.executions import ended
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def start(remote: Any, workflow_module: Callable[[str], Any], register: Callable
 @pytest.fixture(scope="module")
 def finish(remote: Any) -> Callable[[Any], Any]:
     def wait(execution: Any) -> Any:
-        return remote.wait(execution, timeout=timedelta(seconds=120), poll_interval=POLL, sync_nodes=True)
+        return ended(remote, execution)
 
     return wait
 

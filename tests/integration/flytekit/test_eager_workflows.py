@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from flytekit.models.core.execution import NodeExecutionPhase
 from flytekit.models.core.execution import WorkflowExecutionPhase as Phase
 from flytekit.models.filters import ValueIn
 
-POLL = timedelta(milliseconds=200)
+from tests.integration.executions import ended
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +41,7 @@ def started(
 
 
 def finish(remote: Any, execution: Any) -> Any:
-    return remote.wait(execution, timeout=timedelta(seconds=150), poll_interval=POLL, sync_nodes=True)
+    return ended(remote, execution, seconds=150)
 
 
 def until(condition: Callable[[], Any], what: str, seconds: float = 120) -> Any:

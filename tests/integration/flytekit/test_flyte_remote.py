@@ -7,7 +7,6 @@ import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,8 @@ from flyteidl.admin import task_execution_pb2
 from flyteidl.core.execution_pb2 import WorkflowExecution
 from flyteidl.service import admin_pb2_grpc
 
-POLL = timedelta(milliseconds=100)
+from tests.integration.executions import ended
+
 Run = Callable[..., Any]
 
 
@@ -36,7 +36,7 @@ def run(remote: Any, workflow_module: Callable[[str], Any], register: Callable[.
 
 
 def finish(remote: Any, execution: Any) -> Any:
-    return remote.wait(execution, timeout=timedelta(seconds=120), poll_interval=POLL, sync_nodes=True)
+    return ended(remote, execution)
 
 
 def test_chain_with_sub_workflow_shows_all_nodes_with_inputs_and_outputs(run: Run) -> None:

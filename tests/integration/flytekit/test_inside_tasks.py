@@ -16,7 +16,8 @@ from flyteidl.admin import node_execution_pb2
 from flyteidl.core.execution_pb2 import NodeExecution
 from flyteidl.service import admin_pb2_grpc, dataproxy_pb2, dataproxy_pb2_grpc
 
-POLL = timedelta(milliseconds=100)
+from tests.integration.executions import ended
+
 Run = Callable[..., Any]
 MIB = 1 << 20
 
@@ -43,7 +44,7 @@ def run(start: Run, remote: Any) -> Run:
 
 
 def finish(remote: Any, execution: Any) -> Any:
-    return remote.wait(execution, timeout=timedelta(seconds=120), poll_interval=POLL, sync_nodes=True)
+    return ended(remote, execution)
 
 
 @pytest.fixture(scope="module")

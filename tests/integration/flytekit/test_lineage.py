@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -21,8 +20,8 @@ from typer.testing import CliRunner
 from flightlog_cli.main import app
 from flightlog_protos.catalog.v1.lineage_service_pb2 import ArtifactReference, GetLineageRequest, LineageGraph
 from flightlog_rpc import METHODS
+from tests.integration.executions import ended
 
-POLL = timedelta(milliseconds=50)
 METHOD = METHODS["/flightlog.catalog.v1.LineageService/GetLineage"]
 
 
@@ -49,7 +48,7 @@ def told(remote: Any, workflow_module: Callable[[str], Any], register: Callable[
         return remote.execute(entity, inputs=inputs)
 
     def end(execution: Any) -> str:
-        return remote.wait(execution, poll_interval=POLL).id.name
+        return ended(remote, execution).id.name
 
     inputs = {"text": uuid4().hex, "numbers": [1, 2]}
     first = end(start(made, inputs))

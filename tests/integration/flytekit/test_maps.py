@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from typing import Any
 
 import grpc
@@ -14,7 +13,8 @@ from flyteidl.admin import execution_pb2, node_execution_pb2, task_execution_pb2
 from flyteidl.core.execution_pb2 import ExecutionError, TaskExecution
 from flyteidl.service import admin_pb2_grpc
 
-POLL = timedelta(milliseconds=100)
+from tests.integration.executions import ended
+
 Run = Callable[..., Any]
 
 
@@ -31,7 +31,7 @@ def run(remote: Any, start: Run) -> Run:
 
     def execute(name: str, inputs: dict[str, Any] | None = None) -> Any:
         execution = start(name, inputs)
-        return remote.wait(execution, timeout=timedelta(seconds=180), poll_interval=POLL, sync_nodes=True)
+        return ended(remote, execution, seconds=180)
 
     return execute
 
@@ -157,7 +157,7 @@ def test_termination_stops_the_elements(remote: Any, start: Run, admin: Any) -> 
         time.sleep(0.1)
     request = execution_pb2.ExecutionTerminateRequest(id=execution.id.to_flyte_idl(), cause="enough")
     admin.TerminateExecution(request)
-    done = remote.wait(execution, timeout=timedelta(seconds=60), poll_interval=POLL, sync_nodes=True)
+    done = ended(remote, execution, seconds=60)
     task = task_of(admin, done)
     assert task.closure.phase == TaskExecution.ABORTED
     assert resources(task) == [(0, 0, "ABORTED"), (1, 0, "ABORTED"), (2, 0, "UNDEFINED")]

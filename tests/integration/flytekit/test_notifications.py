@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 from aiohttp import web
 
 from flightlog_cli.stack_process import StackProcess
+from tests.integration.executions import ended
 from tests.integration.scheduler.receivers import mail_server, web_server
-
-POLL = timedelta(milliseconds=100)
 
 
 def text_of(mail: Any) -> str:
@@ -35,7 +33,7 @@ async def test_a_launch_plan_tells_people_how_its_runs_end(
 
     def run(x: int) -> str:
         execution = remote.execute(plan, inputs={"x": x})
-        remote.wait(execution, timeout=timedelta(seconds=120), poll_interval=POLL, sync_nodes=False)
+        ended(remote, execution, nodes=False)
         return execution.id.name
 
     mail_port, web_port = receiver_ports

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import pytest
 from flytekit.core.options import Options
 
-POLL = timedelta(milliseconds=100)
+from tests.integration.executions import ended
+
 CHILDREN, TASKS = 4, 12
 
 
@@ -21,7 +22,7 @@ def run(remote: Any, workflow_module: Callable[[str], Any], register: Callable[.
 
     def execute(**options: Any) -> Any:
         execution = remote.execute(registered, inputs={}, options=Options(**options))
-        return remote.wait(execution, timeout=timedelta(seconds=120), poll_interval=POLL, sync_nodes=False)
+        return ended(remote, execution, nodes=False)
 
     return execute
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import pytest
 
-POLL = timedelta(milliseconds=100)
+from tests.integration.executions import ended
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +17,7 @@ def run(remote: Any, workflow_module: Callable[[str], Any], register: Callable[.
 
     def execute(name: str, **inputs: Any) -> Any:
         execution = remote.execute(register(getattr(module, name)), inputs=inputs)
-        return remote.wait(execution, timeout=timedelta(seconds=120), poll_interval=POLL, sync_nodes=True)
+        return ended(remote, execution)
 
     return execute
 

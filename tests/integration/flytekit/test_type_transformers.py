@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-POLL = timedelta(milliseconds=100)
+from tests.integration.executions import ended
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def through(remote: Any, workflow_module: Callable[[str], Any], register: Callab
     def run(name: str, module: str = "kinds", **inputs: Any) -> Any:
         task = getattr(workflow_module(module), name)
         execution = remote.execute(register(task), inputs=inputs, type_hints=task.python_interface.inputs)
-        done = remote.wait(execution, timeout=timedelta(seconds=120), poll_interval=POLL, sync_nodes=True)
+        done = ended(remote, execution)
         assert done.is_successful, done.error
         return done
 

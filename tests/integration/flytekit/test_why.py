@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,8 +12,8 @@ from flytekit import Annotations
 from flytekit.core.options import Options
 
 from flightlog_cli.stack_process import StackProcess
+from tests.integration.executions import ended
 
-POLL = timedelta(milliseconds=100)
 Run = Callable[..., Any]
 
 
@@ -25,7 +24,7 @@ def run(remote: Any, workflow_module: Callable[[str], Any], register: Callable[.
 
     def execute(name: str, inputs: dict[str, Any], *, wait: bool = True, **options: Any) -> Any:
         execution = remote.execute(register(getattr(module, name)), inputs=inputs, **options)
-        return remote.wait(execution, timeout=timedelta(seconds=120), poll_interval=POLL) if wait else execution
+        return ended(remote, execution) if wait else execution
 
     return execute
 
@@ -111,11 +110,11 @@ def test_what_runs_says_what_it_waits_for(stack: StackProcess, run: Run, remote:
     assert "to go: sleeps" in text
 
     remote.terminate(execution, "enough")
-    remote.wait(execution, timeout=timedelta(seconds=60), poll_interval=POLL)
-    ended = stack.cli_json("why", name)
-    assert ended["phase"] == "ABORTED"
-    assert ended["why"].startswith("enough")
-    assert next(told(ended, "cause"))["why"].endswith(": enough")
+    ended(remote, execution, seconds=60)
+    finding = stack.cli_json("why", name)
+    assert finding["phase"] == "ABORTED"
+    assert finding["why"].startswith("enough")
+    assert next(told(finding, "cause"))["why"].endswith(": enough")
 
 
 def test_what_stands_in_line_says_at_what_place(stack: StackProcess, run: Run, remote: Any) -> None:

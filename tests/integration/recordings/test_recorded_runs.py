@@ -8,7 +8,6 @@ import re
 import shutil
 import sys
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,8 @@ from flyteidl.admin.common_pb2 import ObjectGetRequest, Sort
 from flyteidl.core import identifier_pb2
 from flyteidl.service import admin_pb2_grpc
 from google.protobuf.json_format import MessageToDict
+
+from tests.integration.executions import ended
 
 RECORDINGS = Path(__file__).parents[2] / "recordings"
 VERSION = "recorded"
@@ -121,6 +122,12 @@ def register(remote: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[
     return once
 
 
+@pytest.fixture(scope="module")
+def started(register: Callable[[str], Any], remote: Any) -> dict[str, Any]:
+    """One execution of each of `RUNS`. They run side by side: some of them do nothing but wait."""
+    return {name: remote.execute(register(name), inputs={}) for name in RUNS}
+
+
 @pytest.mark.parametrize("name", sorted(WORKFLOWS))
 def test_closure_is_the_recorded_one(name: str, register: Callable[[str], Any], admin: Any) -> None:
     register(name)
@@ -134,9 +141,9 @@ def test_closure_is_the_recorded_one(name: str, register: Callable[[str], Any], 
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_run_gives_the_recorded_tree(name: str, register: Callable[[str], Any], remote: Any, admin: Any) -> None:
-    execution = remote.execute(register(name), inputs={})
-    remote.wait(execution, timeout=timedelta(seconds=120), poll_interval=timedelta(milliseconds=100), sync_nodes=False)
+def test_run_gives_the_recorded_tree(name: str, started: dict[str, Any], remote: Any, admin: Any) -> None:
+    execution = started[name]
+    ended(remote, execution, nodes=False)
     compare(recorded(name), tree(admin, execution.id.name), execution.id.name)
 
 
@@ -152,7 +159,7 @@ def test_aborted_run_gives_the_recorded_tree(register: Callable[[str], Any], rem
         assert time.monotonic() < deadline
         time.sleep(0.1)
     remote.terminate(execution, cause="enough")
-    remote.wait(execution, timeout=timedelta(seconds=60), poll_interval=timedelta(milliseconds=100), sync_nodes=False)
+    ended(remote, execution, seconds=60, nodes=False)
     compare(recorded("w15_abort"), tree(admin, execution.id.name), execution.id.name)
 
 
@@ -163,7 +170,7 @@ def test_run_with_gates_gives_the_recorded_tree(register: Callable[[str], Any], 
     remote.set_input("value", name, 41)
     awaited(remote, name, "ok")
     remote.approve("ok", name)
-    remote.wait(execution, timeout=timedelta(seconds=60), poll_interval=timedelta(milliseconds=100), sync_nodes=False)
+    ended(remote, execution, seconds=60, nodes=False)
     compare(recorded("w07_gates"), tree(admin, name), name)
 
 
@@ -172,9 +179,7 @@ def test_cached_runs_give_the_recorded_trees(register: Callable[[str], Any], rem
     names: list[str] = []
     for _ in range(2):
         execution = remote.execute(register("w11_cache"), inputs={})
-        remote.wait(
-            execution, timeout=timedelta(seconds=60), poll_interval=timedelta(milliseconds=100), sync_nodes=False
-        )
+        ended(remote, execution, seconds=60, nodes=False)
         names.append(execution.id.name)
     made, found = (tree(admin, name) for name in names)
     artifact = artifact_id(made)
@@ -206,7 +211,7 @@ def test_relaunched_run_gives_the_recorded_tree(register: Callable[[str], Any], 
     first = remote.execute(register("w08_user_error"), inputs={})
     relaunched = admin.RelaunchExecution(execution_pb2.ExecutionRelaunchRequest(id=first.id.to_flyte_idl())).id
     again = remote.fetch_execution(name=relaunched.name)
-    remote.wait(again, timeout=timedelta(seconds=60), poll_interval=timedelta(milliseconds=100), sync_nodes=False)
+    ended(remote, again, seconds=60, nodes=False)
     expected = recorded("w08_user_error-relaunched")
     expected["execution"]["spec"]["metadata"]["reference_execution"]["name"] = first.id.name
     compare(expected, tree(admin, relaunched.name), relaunched.name)
@@ -214,10 +219,10 @@ def test_relaunched_run_gives_the_recorded_tree(register: Callable[[str], Any], 
 
 def test_recovered_run_gives_the_recorded_tree(register: Callable[[str], Any], remote: Any, admin: Any) -> None:
     first = remote.execute(register("w08_user_error"), inputs={})
-    remote.wait(first, timeout=timedelta(seconds=60), poll_interval=timedelta(milliseconds=100), sync_nodes=False)
+    ended(remote, first, seconds=60, nodes=False)
     recovered = admin.RecoverExecution(execution_pb2.ExecutionRecoverRequest(id=first.id.to_flyte_idl())).id
     again = remote.fetch_execution(name=recovered.name)
-    remote.wait(again, timeout=timedelta(seconds=60), poll_interval=timedelta(milliseconds=100), sync_nodes=False)
+    ended(remote, again, seconds=60, nodes=False)
     expected = recorded("w08_user_error-recovered")
     expected["execution"]["spec"]["metadata"]["reference_execution"]["name"] = first.id.name
     compare(expected, tree(admin, recovered.name), recovered.name)
