@@ -106,7 +106,7 @@ class Stack:
             pause = _FIRST_PAUSE_SECONDS if time.time() - part.since > _WELL_SECONDS else pause
             _log.warning("part.died", part=name, exit_code=code, restart_in_seconds=pause)
             await asyncio.sleep(pause)
-            pause = min(pause * 4, _LONGEST_PAUSE_SECONDS)
+            pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
             part.since = time.time()
             try:
                 await part.child.start()
