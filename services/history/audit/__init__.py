@@ -1,6 +1,7 @@
 """Who asked for what, and whether it was done or refused.
 
 What was done is every envelope whose actor is not a service; what was refused is `CallRefused` on the stream AUDIT.
+Whoever imports a history makes no envelope of their own by that: there, it is `HistoryImported`.
 Each stream has a projection (`projection.py`) into a schema of its own; ListAudit (`listing.py`) asks all of them.
 """
 

@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 
 from flightlog_log import Raw, Recorded, Subject
 from flightlog_protos.execution.v1.facts_pb2 import ExecutionDeleted
-from flightlog_protos.history.v1.audit_pb2 import CallRefused
+from flightlog_protos.history.v1.audit_pb2 import CallRefused, HistoryImported
 from flightlog_protos.scheduler.v1.deliveries_pb2 import DeliveriesForgotten
 from flightlog_types.aggregates import Aggregate, aggregate_of
 from services.history.audit.actors import made_by_service
@@ -204,6 +204,8 @@ def _entity(stream: str, recorded: Recorded, refused: CallRefused | None) -> dic
     """What it was about."""
     if refused is not None:
         found = Aggregate(refused.kind, refused.project, refused.domain, refused.name, refused.version)
+    elif isinstance(imported := recorded.facts[0], HistoryImported):
+        found = Aggregate("execution", imported.project, imported.domain, imported.name)
     else:
         found = aggregate_of(stream, Subject.parse(recorded.subject).parts)
         found = found._replace(kind=_KINDS.get(found.kind, found.kind))

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from google.protobuf.message import Message
+
 from flightlog_log import Raw, Recorded, Subject, Unreadable, encode_token
-from flightlog_protos.history.v1.audit_pb2 import CallRefused
+from flightlog_protos.history.v1.audit_pb2 import CallRefused, HistoryImported
 from flightlog_protos.history.v1.events_pb2 import EventFilter
 from flightlog_rpc import RpcError, invalid
 from flightlog_types.aggregates import EVENT_STREAMS, aggregate_of
@@ -60,15 +62,15 @@ class Selection:
             return True
         if self.facts and not any(fact.DESCRIPTOR.name in self.facts for fact in entry.facts):
             return False
-        return not self._of_contents or any(self._about(fact) for fact in entry.facts if isinstance(fact, CallRefused))
+        return not self._of_contents or any(map(self._about, entry.facts))
 
     @property
     def _of_contents(self) -> bool:
-        """Subjects of refused calls say nothing of what the calls were about."""
+        """Subjects of calls say nothing of what the calls were about."""
         return self.stream == "AUDIT" and bool(self.project or self.domain or self.name)
 
-    def _about(self, refused: CallRefused) -> bool:
-        return self._matches(refused.project, refused.domain, refused.name)
+    def _about(self, fact: Message) -> bool:
+        return isinstance(fact, CallRefused | HistoryImported) and self._matches(fact.project, fact.domain, fact.name)
 
     def _named(self, subject: str) -> bool:
         if not (self.project or self.domain or self.name):

@@ -130,6 +130,17 @@ def identifier(name: str) -> WorkflowExecutionIdentifier:
     return WorkflowExecutionIdentifier(project="flytesnacks", domain="development", name=name)
 
 
+async def audited(stack: StackProcess, name: str, action: str, count: int) -> list[Any]:
+    """What the audit says of that having been done to an execution, once it says it so many times."""
+    async with asyncio.timeout(30):
+        while True:
+            lines = stack.cli("audit", "--name", name, "--json").stdout.splitlines()
+            found = [entry for entry in map(json.loads, lines) if entry["action"] == action]
+            if len(found) == count:
+                return found
+            await asyncio.sleep(0.05)
+
+
 def elsewhere(*arguments: str) -> Any:
     """`flightlog …` where there is no stack."""
     return StackProcess(Path("/nonexistent/stack")).cli(*arguments)
@@ -287,6 +298,9 @@ async def test_import_puts_back_what_is_gone(
         as_of = [("flightlog-as-of", str(last))]
         assert seen(admin, keys[-1], metadata=as_of)[0].closure.phase == before[keys[-1]][0].closure.phase
     assert (await imported(file, stack, capsys))["envelopes"] == 0
+    brought = await audited(stack, story.failed, "HistoryImported", 3)
+    assert all(entry["allowed"] and entry["kind"] == "execution" for entry in brought)
+    assert all(entry["actor"]["client"].startswith("flightlog-cli/") for entry in brought)
     assert stack.cli("events", story.failed).stdout == events
     assert await replayed(story.failed, stack, children=True) == 0
     again = await exported_to(tmp_path / "again.gz", stack, story.failed, children=True)

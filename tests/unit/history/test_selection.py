@@ -7,7 +7,7 @@ import pytest
 
 from flightlog_log import Cause, Head, Raw, Recorded, Subject, Unreadable
 from flightlog_protos.execution.v1.facts_pb2 import NodeQueued, TimerSet
-from flightlog_protos.history.v1.audit_pb2 import CallRefused
+from flightlog_protos.history.v1.audit_pb2 import CallRefused, HistoryImported
 from flightlog_protos.history.v1.events_pb2 import EventFilter
 from flightlog_protos.log.v1.envelope_pb2 import Envelope
 from flightlog_rpc import RpcError
@@ -19,7 +19,7 @@ def raw(subject: Subject, facts: str | None = "NodeQueued") -> Raw:
     return Raw(str(subject), 1, b"", {} if facts is None else {"Flightlog-Facts": facts})
 
 
-def recorded(subject: Subject, *facts: NodeQueued | TimerSet | CallRefused) -> Recorded:
+def recorded(subject: Subject, *facts: NodeQueued | TimerSet | CallRefused | HistoryImported) -> Recorded:
     return Recorded(str(subject), 1, Envelope(actor=Cause.service("x").actor), facts, Head.EMPTY)
 
 
@@ -114,3 +114,4 @@ def test_refused_calls_are_chosen_by_what_they_were_about() -> None:
     assert selection.may_have(raw(subject, "CallRefused"))
     assert selection.has(recorded(subject, CallRefused(project="p", domain="d", name="n")))
     assert not selection.has(recorded(subject, CallRefused(project="p", domain="d", name="m")))
+    assert selection.has(recorded(subject, HistoryImported(project="p", domain="d", name="n")))

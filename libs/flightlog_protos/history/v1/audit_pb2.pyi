@@ -32,6 +32,22 @@ class CallRefused(_message.Message):
     occurred_at: _timestamp_pb2.Timestamp
     def __init__(self, method: _Optional[str] = ..., code: _Optional[str] = ..., message: _Optional[str] = ..., kind: _Optional[str] = ..., project: _Optional[str] = ..., domain: _Optional[str] = ..., name: _Optional[str] = ..., version: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
+class HistoryImported(_message.Message):
+    __slots__ = ("project", "domain", "name", "executions", "envelopes", "occurred_at")
+    PROJECT_FIELD_NUMBER: _ClassVar[int]
+    DOMAIN_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    EXECUTIONS_FIELD_NUMBER: _ClassVar[int]
+    ENVELOPES_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    project: str
+    domain: str
+    name: str
+    executions: int
+    envelopes: int
+    occurred_at: _timestamp_pb2.Timestamp
+    def __init__(self, project: _Optional[str] = ..., domain: _Optional[str] = ..., name: _Optional[str] = ..., executions: _Optional[int] = ..., envelopes: _Optional[int] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
 class AuditEntry(_message.Message):
     __slots__ = ("at", "actor", "allowed", "action", "kind", "project", "domain", "name", "version", "code", "message", "stream", "sequence", "event_id")
     AT_FIELD_NUMBER: _ClassVar[int]
