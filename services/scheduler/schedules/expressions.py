@@ -84,10 +84,13 @@ class Expression:
 
     def ticks_between(self, after: datetime, until: datetime) -> Iterator[datetime]:
         """The ticks later than `after`, up to and including `until`."""
-        for tick in self.ticks(after):
-            if tick > until:
+        end = _floor(until)
+        for chunk in self.pattern.chunks(_floor(after)):
+            kept = bisect_right(chunk, end)
+            for tick in chunk[:kept]:
+                yield datetime.fromtimestamp(tick, UTC)
+            if kept < len(chunk):
                 return
-            yield tick
 
     def next_after(self, moment: datetime) -> datetime | None:
         """The first tick later than a moment; None when there is none any more."""

@@ -64,7 +64,7 @@ def _rendered(overlay: str) -> str:
 
 def rendered(overlay: str) -> list[Manifest]:
     """All objects of an overlay, its secrets filled in. By kubectl, or by kustomize built with Go."""
-    return list(yaml.safe_load_all(_rendered(overlay)))
+    return list(yaml.load_all(_rendered(overlay), yaml.CSafeLoader))
 
 
 @functools.cache

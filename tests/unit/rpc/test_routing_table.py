@@ -140,7 +140,7 @@ def test_grpc_routes_send_every_method_to_its_owner() -> None:
         "scheduler": ("scheduler", 83),
         "history": ("history", 84),
     }
-    routes = list(yaml.safe_load_all(edge.grpc_routes(backends, gateway="edge", namespace="flightlog")))
+    routes = list(yaml.load_all(edge.grpc_routes(backends, gateway="edge", namespace="flightlog"), yaml.CSafeLoader))
     chosen: dict[str, str] = {}
     for specific in (False, True):  # a match with a method wins over one with the service alone
         for route in routes:
