@@ -85,10 +85,11 @@ def definition(kind: Kind) -> Object:
 async def serve(api: Api, kind: Kind) -> None:
     """Have the API serve a kind of its own."""
     await api.create(CRD, None, definition(kind))
-    await until(lambda: _is_served(api, kind))
+    await until(lambda: is_served(api, kind))
 
 
-async def _is_served(api: Api, kind: Kind) -> bool:
+async def is_served(api: Api, kind: Kind) -> bool:
+    """Whether the API has objects of a kind, as it has soon after it got the definition."""
     try:
         await api.list(kind)
     except ApiRefused as refusal:
@@ -96,6 +97,13 @@ async def _is_served(api: Api, kind: Kind) -> bool:
             raise
         return False
     return True
+
+
+async def restart_api_server(cluster: Cluster) -> None:
+    """Start it again, with those that work for it: by themselves they may be half a minute late in asking again."""
+    await cluster.restart("kube-apiserver")
+    for part in ("kube-controller-manager", "kube-scheduler", "kwok"):
+        await cluster.restart(part)
 
 
 async def compact(cluster: Cluster) -> None:

@@ -81,13 +81,12 @@ async def operators(api: Api, kubernetes_settings: KubernetesSettings) -> AsyncI
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def namespace(api: Api) -> AsyncIterator[str]:
-    """An empty namespace."""
+async def namespace(api: Api) -> str:
+    """An empty namespace. It stays: to remove one costs more than most tests do, and the cluster ends with them."""
     name = f"test-{uuid4().hex[:12]}"
     await api.create(NAMESPACE, None, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     await until(lambda: has_account(api, name))
-    yield name
-    await api.delete(NAMESPACE, None, name)
+    return name
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from flightlog_cluster.crds import definitions
 from services.k8s_launcher.kubernetes.api import Api
-from services.k8s_launcher.kubernetes.objects import Object
-from tests.kubernetes.asking import CRD, until
+from services.k8s_launcher.kubernetes.objects import Kind, Object
+from tests.kubernetes.asking import CRD, is_served, until
 
 
 async def define_all(api: Api) -> list[Object]:
@@ -14,11 +14,13 @@ async def define_all(api: Api) -> list[Object]:
     for each in wanted:
         await api.create(CRD, None, each)
     for each in wanted:
-        await until(lambda each=each: is_established(api, each["metadata"]["name"]))
+        await until(lambda each=each: is_served(api, kind_of(each)))
     return wanted
 
 
-async def is_established(api: Api, name: str) -> bool:
-    """Whether the API serves the kind of a definition."""
-    conditions = (await api.get(CRD, None, name)).get("status", {}).get("conditions") or []
-    return any(each["type"] == "Established" and each["status"] == "True" for each in conditions)
+def kind_of(definition: Object) -> Kind:
+    """What a definition defines. Its objects tell whether it is served: it is itself as large as a book."""
+    spec = definition["spec"]
+    version = next(each["name"] for each in spec["versions"] if each["served"])
+    names = spec["names"]
+    return Kind(f"{spec['group']}/{version}", names["kind"], names["plural"], namespaced=spec["scope"] == "Namespaced")

@@ -261,7 +261,7 @@ def task(
 async def launching_on(
     api: Api, kubernetes: KubernetesSettings, log_settings: LogSettings, blob_settings: BlobSettings
 ) -> AsyncIterator[Launching]:
-    """A project with an empty namespace."""
+    """A project with an empty namespace, which stays when it ends."""
     blobs = BlobStore.open(blob_settings)
     log = await Log.connect(log_settings, blobs, name="launching-tests")
     project = f"p{uuid4().hex[:10]}"
@@ -289,7 +289,6 @@ async def launching_on(
     try:
         yield launching
     finally:
-        await api.delete(NAMESPACE, None, launching.namespace)
         for order in await launching.kept():
             await Orders(log).drop(order)
         await log.forget("EXECUTION", launching.durable)

@@ -20,7 +20,7 @@ from services.k8s_launcher.kubernetes.api_errors import ApiMisconfigured, ApiRef
 from services.k8s_launcher.kubernetes.objects import CONFIG_MAP, LEASE, NAMESPACE, POD, Kind, Object
 from services.k8s_launcher.kubernetes.settings import KubernetesSettings
 from tests.kubernetes.accounts import token_of
-from tests.kubernetes.asking import CRD, compact, config_map, pod, serve
+from tests.kubernetes.asking import CRD, compact, config_map, pod, restart_api_server, serve
 
 NOWHERE = Kind("nowhere.flightlog.test/v1", "Nothing", "nothings")
 WIDGET = Kind("api.flightlog.test/v1", "Widget", "widgets")
@@ -181,7 +181,7 @@ async def test_a_watch_from_a_version_that_is_forgotten_is_refused(cluster: Clus
     await api.create(CONFIG_MAP, namespace, config_map("one"))
     await compact(cluster)
     # The API server keeps the last changes of each kind for itself.
-    await cluster.restart("kube-apiserver")
+    await restart_api_server(cluster)
 
     async def watch() -> list[Any]:
         async with aclosing(api.watch(CONFIG_MAP, namespace, resource_version=since, seconds=30)) as events:

@@ -19,7 +19,7 @@ from services.k8s_launcher.kubernetes.informer import Informer
 from services.k8s_launcher.kubernetes.objects import CONFIG_MAP, POD, Kind, Object
 from services.k8s_launcher.kubernetes.settings import KubernetesSettings
 from tests.kubernetes.accounts import as_account
-from tests.kubernetes.asking import CRD, compact, config_map, going, pod, serve, until
+from tests.kubernetes.asking import CRD, compact, config_map, going, pod, restart_api_server, serve, until
 from tests.kubernetes.gate import Gate, gate_to
 
 SPROCKET = Kind("informer.flightlog.test/v1", "Sprocket", "sprockets")
@@ -198,7 +198,7 @@ async def test_after_a_compaction_nothing_is_missed(cluster: Cluster, api: Api, 
             await cluster.kill("kube-apiserver")
             await gate.open()
             # The first answers after its start are refusals and worse.
-            await cluster.restart("kube-apiserver")
+            await restart_api_server(cluster)
             await until(lambda: diary.of("new"))
             await until(lambda: diary.last("vanishes") == "gone")
             assert diary.of("ends") == ["Pending", "Succeeded"]
@@ -219,7 +219,7 @@ async def test_an_api_server_that_is_killed_and_restarted(cluster: Cluster, api:
         await api.create(POD, namespace, pod(name))
     async with followed(api, POD, namespace) as (informer, diary):
         await cluster.kill("kube-apiserver")
-        await cluster.restart("kube-apiserver")
+        await restart_api_server(cluster)
         for name in names:
             await phase(api, namespace, name, "Succeeded")
         await api.delete(POD, namespace, "p0", grace_seconds=0)

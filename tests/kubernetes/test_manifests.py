@@ -15,34 +15,43 @@ import yaml
 
 from flightlog_cluster.cluster import Cluster
 from services.k8s_launcher.kubernetes.api import Api
-from services.k8s_launcher.kubernetes.objects import NAMESPACE, Kind
-from tests.kubernetes.asking import CRD, until
+from services.k8s_launcher.kubernetes.objects import Kind
+from services.k8s_launcher.kubernetes.settings import KubernetesSettings
+from tests.kubernetes.asking import CRD, is_served, until
+from tests.kubernetes.defining import kind_of
 from tests.kubernetes.deploying import Client, Manifest, client, elsewhere, gateway_definitions
 from tests.unit.deployment.rendering import OVERLAYS, named, rendered
 
-GATEWAY = Kind("gateway.networking.k8s.io/v1", "Gateway", "gateways")
-
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def deploying(cluster: Cluster, api: Api) -> AsyncIterator[Client]:
-    """A client of the API, which knows what a Gateway is."""
-    async with client(cluster, api) as opened:
-        for definition in await gateway_definitions():
+async def deploying(cluster: Cluster, api: Api, kubernetes_settings: KubernetesSettings) -> AsyncIterator[Client]:
+    """A client of the API, which knows what a Gateway is, and a GRPCRoute."""
+    # Which kinds there are is remembered for a while: of these, nobody has asked it.
+    newly = await Api.open(kubernetes_settings)
+    async with client(cluster, newly) as opened:
+        definitions = await gateway_definitions()
+        for definition in definitions:
             made = await opened.apply(definition, dry_run=False)
             assert made.status in (200, 201), made.body
-        await until(lambda: api.has(GATEWAY))
+        for definition in definitions:
+            await until(lambda definition=definition: is_listed(newly, kind_of(definition)))
         yield opened
+    await newly.close()
+
+
+async def is_listed(api: Api, kind: Kind) -> bool:
+    """Whether the API has a kind, and says so."""
+    return await is_served(api, kind) and await api.has(kind)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def installation(request: pytest.FixtureRequest, deploying: Client, api: Api) -> AsyncIterator[list[Manifest]]:
+async def installation(request: pytest.FixtureRequest, deploying: Client) -> list[Manifest]:
     """An overlay's manifests for a namespace of their own, which exists, with the labels that the overlay gives it."""
     name = f"flightlog-{uuid4().hex[:8]}"
     moved = elsewhere(rendered(request.param), name)
     made = await deploying.apply(named(moved, "Namespace", name), dry_run=False)
     assert made.status == 201, made.body
-    yield moved
-    await api.delete(NAMESPACE, None, name)
+    return moved
 
 
 @pytest.mark.parametrize("installation", OVERLAYS, indirect=True)

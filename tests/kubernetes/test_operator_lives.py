@@ -12,11 +12,12 @@ from flyteidl.core import execution_pb2, tasks_pb2
 
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
 from services.k8s_launcher.kubernetes.api import Api
+from services.k8s_launcher.kubernetes.api_errors import ApiRefused
 from services.k8s_launcher.kubernetes.objects import POD, Kind, Object
 from services.k8s_launcher.kubernetes.plugins.operators import OPERATORS
 from services.k8s_launcher.kubernetes.queueing.volcano import POD_GROUP
-from tests.kubernetes.asking import CRD, until
-from tests.kubernetes.defining import is_established
+from tests.kubernetes.asking import CRD, is_served, until
+from tests.kubernetes.defining import kind_of
 from tests.kubernetes.launching import Launching, task
 from tests.unit.kubernetes.plugins import serialised
 
@@ -175,11 +176,17 @@ async def _without(api: Api, name: str) -> AsyncIterator[None]:
         again = {**definition, "metadata": {"name": name}}
         again.pop("status", None)
         await api.create(CRD, None, again)
-        await until(lambda: is_established(api, name))
+        await until(lambda: is_served(api, kind_of(definition)))
 
 
 async def _undefined(api: Api, name: str) -> bool:
-    return all(each["metadata"]["name"] != name for each in (await api.list(CRD, None)).items)
+    try:
+        await api.get(CRD, None, name)
+    except ApiRefused as refusal:
+        if not refusal.not_found:
+            raise
+        return True
+    return False
 
 
 @pytest.mark.parametrize("missing", ["daskjobs.kubernetes.dask.org", "podgroups.scheduling.volcano.sh"])
