@@ -12,13 +12,13 @@ import os
 import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 
 import psutil
 import structlog
 from prometheus_client import Gauge
 
+from flightlog_service.machine import memory_bytes, processors
 from flightlog_telemetry import span_from
 from flightlog_types import quantities
 from services.k8s_launcher.environment import inherited_environment
@@ -182,24 +182,11 @@ def _zygotes(settings: ProcessSettings, environment: Mapping[str, str]) -> dict[
 def _cpu_millis(settings: ProcessSettings) -> int:
     if settings.cpu is not None:
         return int(quantities.parse(settings.cpu) * 1000)
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = _cgroup_number("cpu.max")
-    return int(min(Decimal(usable), quota or Decimal(usable)) * 1000)
+    return int(processors() * 1000)
 
 
 def _memory_bytes(settings: ProcessSettings) -> int:
     if settings.memory is not None:
         return int(quantities.parse(settings.memory))
-    physical = Decimal(psutil.virtual_memory().total)
-    return int(min(physical, _cgroup_number("memory.max") or physical) * 9 / 10)
-
-
-def _cgroup_number(name: str) -> Decimal | None:
-    """A limit of the control group we are in (CPUs or bytes); None where there is none."""
-    try:
-        words = Path("/sys/fs/cgroup", name).read_text().split()
-    except OSError:
-        return None
-    if not words or not words[0].isdigit():
-        return None
-    return Decimal(words[0]) / (Decimal(words[1]) if len(words) > 1 else 1)
+    physical = psutil.virtual_memory().total
+    return int(min(physical, memory_bytes() or physical) * 9 / 10)

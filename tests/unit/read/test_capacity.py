@@ -1,4 +1,4 @@
-"""A container is not given more processes than it has memory for."""
+"""A container is not given more processes than it has processors and memory for."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def many_processors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
 
 
-def allowed(cgroups: Path) -> int:
-    return processes(8, each_bytes=256 * MIB, own_bytes=512 * MIB, cgroups=cgroups)
+def allowed(groups: Path) -> int:
+    return processes(8, each_bytes=256 * MIB, own_bytes=512 * MIB, groups=groups)
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,24 @@ def test_memory_limits_them(tmp_path: Path, name: str, limit: str, expected: int
     file = tmp_path / name
     file.parent.mkdir(exist_ok=True)
     file.write_text(limit)
+    assert allowed(tmp_path) == expected
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"cpu.max": "200000 100000\n"}, 2),
+        ({"cpu.max": "50000 100000\n"}, 1),
+        ({"cpu.max": "max 100000\n"}, 8),
+        ({"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 8),
+    ],
+)
+def test_a_quota_of_processors_limits_them(tmp_path: Path, files: dict[str, str], expected: int) -> None:
+    for name, text in files.items():
+        file = tmp_path / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
     assert allowed(tmp_path) == expected
 
 
