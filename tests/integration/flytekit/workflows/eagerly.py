@@ -47,11 +47,10 @@ async def inner(x: int) -> int:
 
 @eager(requests=SMALL)
 async def everything(x: int) -> typing.List[int]:
-    """Tasks at once, a workflow, and an eager workflow within this one; what is called depends on a result."""
-    both = await asyncio.gather(increment(x=x), increment(x=10 * x))
-    third = twice(x=both[0])
-    fourth = await inner(x=third) if third > 2 else 0
-    return [*both, third, fourth]
+    """Tasks and an eager workflow within this one at once, then a workflow; what is called depends on a result."""
+    first, second, fourth = await asyncio.gather(increment(x=x), increment(x=10 * x), inner(x=4 * x))
+    third = twice(x=first) if first > 1 else 0
+    return [first, second, third, fourth]
 
 
 @eager(requests=SMALL)
