@@ -4,6 +4,7 @@ import asyncio
 import json
 import stat
 from pathlib import Path
+from uuid import uuid4
 
 import asyncpg
 import psutil
@@ -38,11 +39,10 @@ async def test_data_and_addresses_survive_a_restart(tmp_path: Path) -> None:
         await connection.close()
 
 
-async def test_folder_in_use_is_a_clear_error(tmp_path: Path) -> None:
-    async with run_servers(tmp_path):
-        with pytest.raises(StackError, match="is in use by another"):
-            async with run_servers(tmp_path):
-                pass
+async def test_folder_in_use_is_a_clear_error(servers: Servers) -> None:
+    with pytest.raises(StackError, match="is in use by another"):
+        async with run_servers(folder_of(servers)):
+            pass
 
 
 async def test_folder_with_a_long_path_works(tmp_path: Path) -> None:
@@ -51,13 +51,14 @@ async def test_folder_with_a_long_path_works(tmp_path: Path) -> None:
         await connection.close()
 
 
-async def test_secrets_are_readable_by_their_owner_alone(tmp_path: Path) -> None:
-    async with run_servers(tmp_path):
-        secrets = json.loads((tmp_path / "credentials.json").read_text())
-        for path in (tmp_path / "credentials.json", tmp_path / "nats" / "nats.conf"):
-            assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        listing = await asyncio.create_subprocess_exec("ps", "-eo", "args", stdout=asyncio.subprocess.PIPE)
-        commands, _ = await listing.communicate()
+async def test_secrets_are_readable_by_their_owner_alone(servers: Servers) -> None:
+    folder = folder_of(servers)
+    secrets = json.loads((folder / "credentials.json").read_text())
+    for path in (folder / "credentials.json", folder / "nats" / "nats.conf"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    listing = await asyncio.create_subprocess_exec("ps", "-eo", "args", stdout=asyncio.subprocess.PIPE)
+    commands, _ = await listing.communicate()
+    assert str(folder).encode() in commands, "the servers are among them"
     for name in ("nats_password", "postgres_password", "s3_secret_key"):
         assert secrets[name].encode() not in commands
 
@@ -67,33 +68,31 @@ async def test_password_is_needed(servers: Servers) -> None:
         await asyncpg.connect(servers.dsn, password="wrong")
 
 
-async def test_object_store_shows_direct_writes_at_once_and_rests_when_idle(tmp_path: Path) -> None:
+async def test_object_store_shows_direct_writes_at_once_and_rests_when_idle(
+    servers: Servers, blob_settings: BlobSettings
+) -> None:
     """Services write objects into the folder behind the S3 server's back, and replace them."""
-    async with run_servers(tmp_path) as servers:
-        settings = BlobSettings.model_validate(
-            {
-                "driver": "s3",
-                "bucket": servers.bucket,
-                "endpoint": servers.s3_endpoint,
-                "access_key": servers.s3_access_key,
-                "secret_key": servers.s3_secret_key,
-            }
-        )
-        store = BlobStore.open(settings)
-        try:
-            for number in range(100):
-                folder = servers.object_directory / servers.bucket / "runs" / str(number % 5) / f"n{number}"
-                folder.mkdir(parents=True)
-                for content in (b"first" * number, b"second"):
-                    (folder / "new").write_bytes(content)
-                    (folder / "new").replace(folder / "inputs.pb")
-                    uri = store.uri("runs", str(number % 5), f"n{number}", "inputs.pb")
-                    assert await store.get(uri) == content
-                await store.put(store.uri("runs", str(number % 5), f"n{number}", "outputs.pb"), b"out")
-                assert (folder / "outputs.pb").read_bytes() == b"out"
-        finally:
-            await store.close()
-        process = psutil.Process(servers.pids["s3"])
-        used = sum(process.cpu_times()[:2])
-        await asyncio.sleep(1.0)  # what is measured is a span of doing nothing
-        assert sum(process.cpu_times()[:2]) - used < 0.2
+    store = BlobStore.open(blob_settings.model_copy(update={"driver": "s3", "directory": None}))
+    runs = f"runs-{uuid4().hex}"
+    try:
+        for number in range(100):
+            folder = servers.object_directory / servers.bucket / runs / str(number % 5) / f"n{number}"
+            folder.mkdir(parents=True)
+            for content in (b"first" * number, b"second"):
+                (folder / "new").write_bytes(content)
+                (folder / "new").replace(folder / "inputs.pb")
+                uri = store.uri(runs, str(number % 5), f"n{number}", "inputs.pb")
+                assert await store.get(uri) == content
+            await store.put(store.uri(runs, str(number % 5), f"n{number}", "outputs.pb"), b"out")
+            assert (folder / "outputs.pb").read_bytes() == b"out"
+    finally:
+        await store.close()
+    process = psutil.Process(servers.pids["s3"])
+    used = sum(process.cpu_times()[:2])
+    await asyncio.sleep(1.0)  # what is measured is a span of doing nothing
+    assert sum(process.cpu_times()[:2]) - used < 0.2
+
+
+def folder_of(servers: Servers) -> Path:
+    """The data folder."""
+    return servers.object_directory.parent

@@ -132,7 +132,10 @@ def test_stop_is_quick_and_leaves_no_process(mine: StackProcess) -> None:
 
 def test_ready_line_names_the_endpoints_and_no_secret(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "flightlog_cli", "up", "--data", str(tmp_path), "--port", "0", "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+    environment = {**os.environ, "FLIGHTLOG_PROCESS__PRELOAD": "[]"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+    ) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
         secrets = json.loads((tmp_path / "credentials.json").read_text())

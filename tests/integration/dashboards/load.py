@@ -20,6 +20,7 @@ from flightlog_rpc import METHODS
 
 PROJECT, DOMAIN = "flytesnacks", "development"
 SCHEDULED = "charted.every_second"
+_LOOK_SECONDS = 0.05
 _OVER = {WorkflowExecution.SUCCEEDED, WorkflowExecution.FAILED, WorkflowExecution.ABORTED}
 _WATCH = METHODS["/flightlog.history.v1.HistoryService/WatchEvents"]
 _LIMITED = {"flightlog.concurrency/key": "charted", "flightlog.concurrency/key-max": "1"}
@@ -88,6 +89,7 @@ class Load:
         deadline = time.monotonic() + 60
         while (execution := self.admin.GetExecution(request)).closure.phase not in _OVER:
             assert time.monotonic() < deadline, execution
+            time.sleep(_LOOK_SECONDS)
 
     def _terminated(self, name: str) -> None:
         identifier = identifier_pb2.WorkflowExecutionIdentifier(project=PROJECT, domain=DOMAIN, name=name)
@@ -146,6 +148,7 @@ class Load:
         deadline = time.monotonic() + 60
         while not (found := self.admin.ListExecutions(request).executions):
             assert time.monotonic() < deadline
+            time.sleep(_LOOK_SECONDS)
         self.ended(found[0].id.name)
 
 

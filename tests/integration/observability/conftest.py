@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ from flyteidl.service import admin_pb2_grpc
 from flightlog_cli.stack_process import StackProcess
 from tests.integration.observability.collector import Collector, collecting
 
+_LOOK_SECONDS = 0.02
 PROJECT, DOMAIN = "flytesnacks", "development"
 TERMINAL = {WorkflowExecution.SUCCEEDED, WorkflowExecution.FAILED, WorkflowExecution.ABORTED}
 
@@ -65,6 +67,8 @@ class Client:
             execution = self.admin.GetExecution(request)
             if execution.closure.phase in TERMINAL:
                 return execution
+            if command:  # an echo task is over at once, and is asked for at the very moment
+                time.sleep(_LOOK_SECONDS)
 
 
 @pytest.fixture(scope="package")

@@ -45,6 +45,7 @@ class Pages:
         deadline = time.monotonic() + 60
         while not wanted():
             assert time.monotonic() < deadline, "the numbers do not become what they should be"
+            time.sleep(0.05)
 
 
 def test_a_run_moves_appends_decisions_projection_and_attempts(traced_stack: StackProcess, client: Client) -> None:
