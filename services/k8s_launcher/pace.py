@@ -18,7 +18,8 @@ _LONGEST_PAUSE_SECONDS: Final = 600.0
 class Pace:
     """Of one attempt. Seconds are of any clock that only goes forward."""
 
-    def __init__(self) -> None:
+    def __init__(self, first_pause_seconds: float = _FIRST_PAUSE_SECONDS) -> None:
+        self._first_pause_seconds = first_pause_seconds
         self._said = 0
         self._quiet_until = 0.0
 
@@ -32,7 +33,7 @@ class Pace:
         self._said += 1
         doublings = min(self._said - _AT_ONCE, 16)
         if doublings >= 0:
-            self._quiet_until = now + min(_FIRST_PAUSE_SECONDS * 2**doublings, _LONGEST_PAUSE_SECONDS)
+            self._quiet_until = now + min(self._first_pause_seconds * 2**doublings, _LONGEST_PAUSE_SECONDS)
 
     def pause(self, now: float) -> float:
         """Seconds until something else may be said of the same stage; 0: now."""

@@ -5,9 +5,6 @@ from __future__ import annotations
 import ast
 import asyncio
 import json
-import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +36,7 @@ from services.k8s_launcher.kubernetes.queueing.volcano import POD_GROUP
 from services.k8s_launcher.kubernetes.settings import KubernetesSettings
 from tests.kubernetes.asking import until
 from tests.kubernetes.deploying import Manifest, elsewhere
+from tests.kubernetes.whole_runs import Stack
 from tests.unit.deployment.rendering import of_kind, rendered
 
 SERVICE_ACCOUNT = Kind("v1", "ServiceAccount", "serviceaccounts")
@@ -46,7 +44,6 @@ QUOTA = Kind("v1", "ResourceQuota", "resourcequotas")
 REVIEW = Kind("authorization.k8s.io/v1", "SelfSubjectAccessReview", "selfsubjectaccessreviews", namespaced=False)
 LAUNCHER = ROOT / "services" / "k8s_launcher"
 TEMPLATES = ROOT / "deploy" / "k8s" / "components" / "project-namespaces" / "templates"
-WORKFLOWS = ROOT / "tests" / "integration" / "flytekit" / "workflows"
 ATTEMPTS = (
     POD,
     *(framework.kind for framework in (pytorch.FRAMEWORK, tensorflow.FRAMEWORK, mpi.FRAMEWORK)),
@@ -246,16 +243,9 @@ async def test_a_launcher_with_this_account_does_its_work(
     }
     environment = {f"FLIGHTLOG_{name}": value for name, value in settings.items()}
     with StackProcess(tmp_path_factory.mktemp("stack"), environment=environment) as stack:
-        run = await asyncio.to_thread(
-            subprocess.run,
-            [Path(sys.executable).with_name("pyflyte"), "run", "--remote", "basics.py", "twice", "--x", "3"],
-            cwd=WORKFLOWS,
-            env={**os.environ, **stack.client_environment, "FLYTECTL_CONFIG": os.devnull},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert run.returncode == 0, run.stdout + run.stderr
+        client = Stack(stack, api, settings["KUBERNETES__NAMESPACE_TEMPLATE"])
+        execution = (await client.run()).id.name
+        await client.close()
 
         async def pods() -> list[Manifest]:
             return (await api.list(POD, place)).items
@@ -267,7 +257,7 @@ async def test_a_launcher_with_this_account_does_its_work(
         (pod,) = await until(pods, 120)
         (owner,) = await owners()
         assert (await api.get(SECRET, place, "flightlog-tasks-object-store"))["data"]
-        execution = owner["metadata"]["name"].removeprefix("flyte-exec-")
+        assert owner["metadata"]["name"].removeprefix("flyte-exec-") == execution
         assert pod["metadata"]["ownerReferences"][0]["name"] == owner["metadata"]["name"]
         ended = await asyncio.to_thread(stack.cli, "terminate", f"flytesnacks/development/{execution}")
         assert ended.returncode == 0, ended.stdout + ended.stderr

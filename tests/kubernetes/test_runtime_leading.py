@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-import os
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest_asyncio
 
 from flightlog_blobs import BlobSettings
 from flightlog_cli.embedded.child import Child, Program
+from flightlog_cli.embedded.forking import Forker
 from flightlog_cli.embedded.servers import Servers, run_servers
 from flightlog_cluster.cluster import Cluster
 from flightlog_log import LogSettings
@@ -52,7 +52,14 @@ async def alone(
         yield found
 
 
-def process(name: str, servers: Servers, cluster: Cluster, launching: Launching, folder: Path) -> Child:
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def forker(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Forker]:
+    made = Forker(tmp_path_factory.mktemp("forker") / "forker.log")
+    yield made
+    await made.close()
+
+
+def process(name: str, servers: Servers, cluster: Cluster, launching: Launching, folder: Path, forker: Forker) -> Child:
     """A launcher. It serves as soon as it stands by."""
     ready_file = folder / f"{name}.ready"
     kubernetes = {
@@ -86,23 +93,23 @@ def process(name: str, servers: Servers, cluster: Cluster, launching: Launching,
         except (OSError, ValueError):
             return False
 
-    command = (sys.executable, "-P", "-m", "services.k8s_launcher")
     return Child(
         Program(
             name=name,
-            command=command,
-            environment={**os.environ, **environment},
+            command="services.k8s_launcher",
+            environment=environment,
             log=folder / f"{name}.log",
             ready=ready,
             start_seconds=60.0,
-        )
+        ),
+        forker,
     )
 
 
 async def test_the_other_goes_on_where_a_killed_leader_was(
-    alone: Launching, own_servers: Servers, cluster: Cluster, tmp_path: Path
+    alone: Launching, own_servers: Servers, cluster: Cluster, tmp_path: Path, forker: Forker
 ) -> None:
-    launchers = [process(f"launcher{number}", own_servers, cluster, alone, tmp_path) for number in range(2)]
+    launchers = [process(f"launcher{number}", own_servers, cluster, alone, tmp_path, forker) for number in range(2)]
 
     async def leader(*, not_: int = 0) -> int:
         """Process id of who holds the lease; 0: nobody, or the one that is not asked for."""
@@ -111,8 +118,7 @@ async def test_the_other_goes_on_where_a_killed_leader_was(
         pid = int(holder.rsplit("_", 2)[1]) if holder else 0
         return 0 if pid == not_ else pid
 
-    for launcher in launchers:
-        await launcher.start()
+    await asyncio.gather(*(launcher.start() for launcher in launchers))
     try:
         first = await until(leader)
         facts = [await alone.schedule() for _ in range(4)]

@@ -233,7 +233,7 @@ async def test_t70_what_takes_too_long_is_tried_again_until_all_of_it_takes_too_
     assert (execution.closure.error.code, execution.closure.error.kind) == ("Timeout", USER)
     first, second = await run.attempts()
     assert [ended(attempt)[0] for attempt in (first, second)] == ["ABORTED"] * 2
-    assert "task execution timeout [4s] expired" in [reason.message for reason in first.closure.reasons]
+    assert "task execution timeout [3s] expired" in [reason.message for reason in first.closure.reasons]
     await run.gone(1)
 
 

@@ -25,7 +25,7 @@ def two_at_a_time() -> list[int]:
     return map_task(double, concurrency=2)(x=[1, 2, 3, 4, 5, 6, 7, 8])
 
 
-@task(timeout=timedelta(seconds=4), retries=5)
+@task(timeout=timedelta(seconds=3), retries=5)
 def slow() -> int:
     return 1
 
