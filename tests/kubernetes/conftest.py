@@ -20,14 +20,14 @@ from flightlog_blobs import BlobSettings
 from flightlog_cli.stack_process import StackProcess
 from flightlog_cluster.build import GoMissing, is_built, program
 from flightlog_cluster.cluster import Cluster, run_cluster
-from flightlog_cluster.crds import DefinitionsMissing
+from flightlog_cluster.crds import DefinitionsMissing, definitions
 from flightlog_log import LogSettings
 from services.k8s_launcher.kubernetes.api import Api
 from services.k8s_launcher.kubernetes.objects import NAMESPACE
 from services.k8s_launcher.kubernetes.settings import KubernetesSettings
 from tests.kubernetes.accounts import has_account
 from tests.kubernetes.asking import until
-from tests.kubernetes.defining import define_all
+from tests.kubernetes.defining import define
 from tests.kubernetes.launching import Launching, launching_on
 from tests.kubernetes.whole_runs import CONNECTED, PENDING_TIMEOUT_DAYS, Stack
 
@@ -71,11 +71,10 @@ async def api(kubernetes_settings: KubernetesSettings) -> AsyncIterator[Api]:
 async def operators(api: Api, kubernetes_settings: KubernetesSettings) -> AsyncIterator[Api]:
     """The cluster's API where the objects of all operators are known."""
     try:
-        await define_all(api)
+        wanted = await definitions()
     except DefinitionsMissing as missing:
         pytest.skip(str(missing))
-    # Which kinds there are is remembered for a while.
-    opened = await Api.open(kubernetes_settings)
+    opened = await define(api, kubernetes_settings, wanted)
     yield opened
     await opened.close()
 

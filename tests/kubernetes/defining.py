@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from flightlog_cluster.crds import definitions
+from collections.abc import Iterable, Sequence
+
 from services.k8s_launcher.kubernetes.api import Api
 from services.k8s_launcher.kubernetes.objects import Kind, Object
+from services.k8s_launcher.kubernetes.settings import KubernetesSettings
 from tests.kubernetes.asking import CRD, is_served, until
 
 
-async def define_all(api: Api) -> list[Object]:
-    """Make the API know them all; returns them. Raises `DefinitionsMissing`."""
-    wanted = await definitions()
-    for each in wanted:
+async def define(api: Api, settings: KubernetesSettings, definitions: Sequence[Object]) -> Api:
+    """Make the API know kinds; returns another way to it, which has not remembered that they were missing."""
+    for each in definitions:
         await api.create(CRD, None, each)
-    for each in wanted:
-        await until(lambda each=each: is_served(api, kind_of(each)))
-    return wanted
+    kinds = [kind_of(each) for each in definitions]
+    await until(lambda: _are_known(settings, kinds))
+    return await Api.open(settings)
+
+
+async def _are_known(settings: KubernetesSettings, kinds: Iterable[Kind]) -> bool:
+    """Whether the API says that it has them, and does."""
+    asking = await Api.open(settings)
+    try:
+        return all([await asking.has(kind) and await is_served(asking, kind) for kind in kinds])
+    finally:
+        await asking.close()
 
 
 def kind_of(definition: Object) -> Kind:

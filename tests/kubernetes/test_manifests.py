@@ -15,10 +15,9 @@ import yaml
 
 from flightlog_cluster.cluster import Cluster
 from services.k8s_launcher.kubernetes.api import Api
-from services.k8s_launcher.kubernetes.objects import Kind
 from services.k8s_launcher.kubernetes.settings import KubernetesSettings
-from tests.kubernetes.asking import CRD, is_served, until
-from tests.kubernetes.defining import kind_of
+from tests.kubernetes.asking import CRD
+from tests.kubernetes.defining import define
 from tests.kubernetes.deploying import Client, Manifest, client, elsewhere, gateway_definitions
 from tests.unit.deployment.rendering import OVERLAYS, named, rendered
 
@@ -26,22 +25,10 @@ from tests.unit.deployment.rendering import OVERLAYS, named, rendered
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def deploying(cluster: Cluster, api: Api, kubernetes_settings: KubernetesSettings) -> AsyncIterator[Client]:
     """A client of the API, which knows what a Gateway is, and a GRPCRoute."""
-    # Which kinds there are is remembered for a while: of these, nobody has asked it.
-    newly = await Api.open(kubernetes_settings)
-    async with client(cluster, newly) as opened:
-        definitions = await gateway_definitions()
-        for definition in definitions:
-            made = await opened.apply(definition, dry_run=False)
-            assert made.status in (200, 201), made.body
-        for definition in definitions:
-            await until(lambda definition=definition: is_listed(newly, kind_of(definition)))
+    knowing = await define(api, kubernetes_settings, await gateway_definitions())
+    async with client(cluster, knowing) as opened:
         yield opened
-    await newly.close()
-
-
-async def is_listed(api: Api, kind: Kind) -> bool:
-    """Whether the API has a kind, and says so."""
-    return await is_served(api, kind) and await api.has(kind)
+    await knowing.close()
 
 
 @pytest_asyncio.fixture(loop_scope="session")
