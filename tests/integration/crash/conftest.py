@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import grpc
 import pytest
@@ -16,7 +17,9 @@ from flyteidl.core import identifier_pb2, interface_pb2, tasks_pb2
 from flyteidl.core import workflow_pb2 as core_workflow_pb2
 from flyteidl.service import admin_pb2_grpc
 
-PROJECT, DOMAIN, VERSION = "flytesnacks", "development", "crash-1"
+from flightlog_cli.stack_process import StackProcess
+
+PROJECT, DOMAIN = "flytesnacks", "development"
 
 # `$1` is the attempt's output prefix. Making the directory fails when another attempt of the node is alive.
 TRACE = """
@@ -35,16 +38,16 @@ AWAY = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
 TERMINAL = {Phase.SUCCEEDED, Phase.FAILED, Phase.ABORTED, Phase.TIMED_OUT}
 
 
-def identifier(kind: identifier_pb2.ResourceType, name: str) -> identifier_pb2.Identifier:
-    return identifier_pb2.Identifier(resource_type=kind, project=PROJECT, domain=DOMAIN, name=name, version=VERSION)
-
-
 @dataclass
 class Client:
-    """A client that tries again while the backend is away, always under the same execution name."""
+    """A client that tries again while the backend is away, always under the same execution name.
+
+    What it registers and runs is its own, by its label: the tests share a stack.
+    """
 
     endpoint: str
     traces: Path
+    label: str = field(default_factory=lambda: f"c{uuid4().hex[:8]}")
     acknowledged: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -69,8 +72,13 @@ class Client:
             time.sleep(0.05)
         pytest.fail(f"never reached: {what}")
 
+    def _id(self, kind: identifier_pb2.ResourceType, name: str) -> identifier_pb2.Identifier:
+        return identifier_pb2.Identifier(
+            resource_type=kind, project=PROJECT, domain=DOMAIN, name=name, version=self.label
+        )
+
     def register(self) -> None:
-        task = identifier(identifier_pb2.TASK, "crash.trace")
+        task = self._id(identifier_pb2.TASK, "crash.trace")
         runtime = tasks_pb2.RuntimeMetadata(type=tasks_pb2.RuntimeMetadata.FLYTE_SDK, version="1.16.0", flavor="python")
         container = tasks_pb2.Container(
             image="localhost/shell:1",
@@ -105,22 +113,23 @@ class Client:
 
     def _register_workflow(self, name: str, nodes: list[core_workflow_pb2.Node]) -> identifier_pb2.Identifier:
         """Registers a workflow and its launch plan; returns the launch plan's id."""
-        workflow = identifier(identifier_pb2.WORKFLOW, name)
+        workflow = self._id(identifier_pb2.WORKFLOW, name)
         spec = core_workflow_pb2.WorkflowTemplate(
             id=workflow, metadata={}, metadata_defaults={}, interface={"inputs": {}, "outputs": {}}, nodes=nodes
         )
         self.stub.CreateWorkflow(workflow_pb2.WorkflowCreateRequest(id=workflow, spec={"template": spec}))
-        plan = identifier(identifier_pb2.LAUNCH_PLAN, name)
+        plan = self._id(identifier_pb2.LAUNCH_PLAN, name)
         self.stub.CreateLaunchPlan(launch_plan_pb2.LaunchPlanCreateRequest(id=plan, spec={"workflow_id": workflow}))
         return plan
 
     def create(self, name: str, plan: str = "crash.three") -> None:
         """Ask until it is acknowledged; ALREADY_EXISTS acknowledges an earlier try whose answer was lost."""
+        name = f"{self.label}-{name}"
         request = execution_pb2.ExecutionCreateRequest(
             project=PROJECT,
             domain=DOMAIN,
             name=name,
-            spec={"launch_plan": identifier(identifier_pb2.LAUNCH_PLAN, plan), "metadata": {}},
+            spec={"launch_plan": self._id(identifier_pb2.LAUNCH_PLAN, plan), "metadata": {}},
             inputs={},
         )
 
@@ -156,7 +165,7 @@ class Client:
             for name in self.acknowledged:
                 if name not in phases:
                     phase = self.phase(name)
-                    if phase not in TERMINAL:
+                    if phase is None or phase not in TERMINAL:
                         return False
                     phases[name] = phase
             return True
@@ -173,10 +182,18 @@ class Client:
         assert len(started) == len(set(started)), "an attempt was started twice"
 
 
+@pytest.fixture(scope="module")
+def crashing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackProcess]:
+    """A stack whose parts the tests kill; each leaves it running."""
+    environment = {"FLIGHTLOG_PROCESS__PRELOAD": "[]"}
+    with StackProcess(tmp_path_factory.mktemp("crashing"), environment=environment) as running:
+        yield running
+
+
 @pytest.fixture
-def client(own_stack: Any, tmp_path: Path) -> Iterator[Client]:
-    """A client of a stack of its own, with the traced workflow registered."""
-    client = Client(own_stack.grpc, tmp_path / "traces")
+def client(crashing: StackProcess, tmp_path: Path) -> Iterator[Client]:
+    """A client of that stack, with traced workflows of its own registered."""
+    client = Client(crashing.grpc, tmp_path / "traces")
     client.register()
     yield client
     client.close()
