@@ -53,10 +53,16 @@ async def nats_client(settings: LogSettings) -> AsyncGenerator[Client]:
 
 @pytest_asyncio.fixture
 async def schemas(database: Database) -> AsyncIterator[None]:
+    """No tables of the services: a rebuild goes as far as those are that it finds, and no further."""
+
+    async def drop() -> None:
+        for name in ("execution", "lineage", "audit_execution"):
+            for schema in (name, f"{name}__old", f"{name}__new"):
+                await database.pool.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+
+    await drop()
     yield
-    for name in ("execution", "lineage", "audit_execution"):
-        for schema in (name, f"{name}__old", f"{name}__new"):
-            await database.pool.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+    await drop()
 
 
 async def definitions(database: Database, schema: str) -> list[tuple[str, str]]:
