@@ -34,16 +34,19 @@ _Settings = TypeVar("_Settings", bound=ServiceSettings)
 logger = structlog.get_logger(__name__)
 
 
-class WithoutDataFrames(MetaPathFinder):
-    """Pandas is not there for this process, installed or not: no service has data frames.
+def without_data_frames() -> None:
+    """From now on pandas is not there for this process, installed or not.
 
-    pyarrow imports it at its first array if it can, which takes a second of CPU and many megabytes.
+    pyarrow imports it at its first array if it can, which takes a second of CPU and many megabytes. We have no data
+    frames.
     """
+    sys.meta_path.insert(0, _WithoutPandas())
 
+
+class _WithoutPandas(MetaPathFinder):
     def find_spec(self, fullname: str, path: object, target: object = None) -> None:
-        """Knows of no module but this one."""
         if fullname == "pandas":
-            raise ModuleNotFoundError("no service has data frames", name=fullname)
+            raise ModuleNotFoundError("this process has no data frames", name=fullname)
 
 
 def run_until_stopped(
@@ -60,7 +63,7 @@ def run_until_stopped(
     except (ValidationError, SettingsError) as error:
         print(f"{service}: the settings are wrong: {error}", file=sys.stderr)
         sys.exit(os.EX_CONFIG)
-    sys.meta_path.insert(0, WithoutDataFrames())
+    without_data_frames()
     configure(service, settings.telemetry)
     # Folded states, caches and classes are many small objects that live long: looking through them over and over would
     # cost more than it finds. What has been imported by now lives for ever.

@@ -331,8 +331,11 @@ def restore(
     as_json: AsJson = False,
 ) -> None:
     """Fill an empty log from its archive, running executions included. No service may run meanwhile."""
+    from flightlog_service import without_data_frames
+
     from .commands.restore import restore as run
 
+    without_data_frames()
     _run(run(data, source, as_json=as_json))
 
 
@@ -352,8 +355,11 @@ def verify(
     """Whether the log is what was written: hash chains, order, gaps. Exits 1 when something is wrong, and says what
     would repair it.
     """
+    from flightlog_service import without_data_frames
+
     from .commands.verify import verify as run
 
+    without_data_frames()
     raise typer.Exit(
         _run(run(data, execution=execution, tables=tables, archive=archive, repair=repair, as_json=as_json))
     )
