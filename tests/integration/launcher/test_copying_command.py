@@ -88,6 +88,35 @@ def collecting(prefix: str, folder: Path, kinds: interface_pb2.TypedInterface, r
     ]
 
 
+def missing(prefix: str) -> literals_pb2.LiteralMap:
+    literals = literals_pb2.LiteralMap()
+    literals.literals["file"].scalar.blob.uri = f"{prefix}/missing"
+    return literals
+
+
+def downloading(prefix: str, folder: Path, literals: literals_pb2.LiteralMap) -> list[str]:
+    return [
+        *("download", "--from-remote", f"{prefix}/inputs.pb", "--to-output-prefix", f"{prefix}/out"),
+        *("--to-local-dir", str(folder / "in"), "--format", "JSON"),
+        *("--input-interface", encoded(variables(literals))),
+    ]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session", autouse=True)
+async def nobody_there(
+    blob_settings: BlobSettings, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A download from an object store that is away. It gives up after some seconds, while other tests run."""
+    prefix = f"s3://{blob_settings.bucket}/tests/nobody-there"
+    away = environment(blob_settings, FLIGHTLOG_BLOBS__ENDPOINT="http://127.0.0.1:9")
+    folder = tmp_path_factory.mktemp("nobody-there")
+    process = await command(away, *downloading(prefix, folder, missing(prefix)), "--patience", "0")
+    yield process
+    if process.returncode is None:
+        process.kill()
+    await process.communicate()
+
+
 async def test_outputs_are_collected_when_the_container_has_ended(
     s3: BlobStore, blob_settings: BlobSettings, prefix: str, tmp_path: Path
 ) -> None:
@@ -123,15 +152,9 @@ async def test_the_programs_own_error_is_the_tasks(
 async def test_failing_to_download_is_written_down(
     s3: BlobStore, blob_settings: BlobSettings, prefix: str, tmp_path: Path
 ) -> None:
-    literals = literals_pb2.LiteralMap()
-    literals.literals["file"].scalar.blob.uri = f"{prefix}/missing"
+    literals = missing(prefix)
     await s3.put(f"{prefix}/inputs.pb", literals.SerializeToString())
-    arguments = [
-        *("download", "--from-remote", f"{prefix}/inputs.pb", "--to-output-prefix", f"{prefix}/out"),
-        *("--to-local-dir", str(tmp_path / "in"), "--format", "JSON"),
-        *("--input-interface", encoded(variables(literals))),
-    ]
-    process = await command(environment(blob_settings), *arguments)
+    process = await command(environment(blob_settings), *downloading(prefix, tmp_path, literals))
     _, printed = await process.communicate()
     assert process.returncode == 65
     assert b"InputDownloadFailed" in printed
@@ -147,14 +170,6 @@ async def test_failing_to_download_is_written_down(
     await beside.communicate()
     assert beside.returncode == 0
     assert (await error_of(s3, prefix)).code == "InputDownloadFailed"
-
-    # With nowhere to write it, it is printed: Kubernetes shows it as the container's message.
-    away = environment(blob_settings, FLIGHTLOG_BLOBS__ENDPOINT="http://127.0.0.1:9")
-    process = await command(away, *arguments, "--patience", "0")
-    _, printed = await process.communicate()
-    assert process.returncode == 1
-    assert b"could not be written" in printed
-    assert blob_settings.secret_key.get_secret_value().encode() not in printed
 
 
 def around(prefix: str, folder: Path, kinds: interface_pb2.TypedInterface, *program: str) -> list[str]:
@@ -257,3 +272,13 @@ async def test_an_object_store_that_refuses_is_not_asked_again(
     assert process.returncode == 1
     assert b"403" in printed
     assert b"does not answer" not in printed
+
+
+async def test_what_can_be_written_nowhere_is_printed(
+    nobody_there: asyncio.subprocess.Process, blob_settings: BlobSettings
+) -> None:
+    """Kubernetes shows it as the container's message."""
+    _, printed = await nobody_there.communicate()
+    assert nobody_there.returncode == 1
+    assert b"could not be written" in printed
+    assert blob_settings.secret_key.get_secret_value().encode() not in printed
