@@ -513,7 +513,7 @@ def test_every_acknowledged_execution_ends_though_the_service_is_killed(own_stac
 
     with grpc.insecure_channel(own_stack.grpc) as channel:
         admin = admin_pb2_grpc.AdminServiceStub(channel)
-        launch_plan = register(admin, chain(10))
+        launch_plan = register(admin, chain(4))
         made = [create(admin, launch_plan) for _ in range(30)]
         os.kill(own_stack.pids["execution"], signal.SIGKILL)
         deadline = time.monotonic() + 60
