@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from flyteidl.core.catalog_pb2 import CatalogCacheStatus
+from flyteidl.core.catalog_pb2 import CACHE_HIT
 from flyteidl.core.execution_pb2 import ExecutionError, NodeExecution, WorkflowExecution
 from flyteidl.core.identifier_pb2 import Identifier, NodeExecutionIdentifier, WorkflowExecutionIdentifier
 from google.protobuf.message import Message
@@ -156,7 +156,7 @@ def fold(history: Iterable[Message], sequence: int = 0) -> Run | None:
 
 def cache_source(fact: facts.NodeSucceeded) -> NodeExecutionIdentifier | None:
     """The node whose result another one took from the cache; None when it did not, or a client had put it there."""
-    if fact.cache_status != CatalogCacheStatus.CACHE_HIT:
+    if fact.cache_status != CACHE_HIT:
         return None
     source = fact.catalog_key.source_task_execution.node_execution_id
     return source if source.node_id else None
@@ -182,7 +182,7 @@ def _take(node: NodeRun, fact: Message) -> None:
             node.attempt, node.plan, node.size, node.child = fact.attempt, None, 0, None
         case facts.NodeSucceeded():
             node.outputs = _stored(fact)
-            if fact.cache_status == CatalogCacheStatus.CACHE_HIT:
+            if fact.cache_status == CACHE_HIT:
                 node.how, node.source = CACHED, cache_source(fact)
             _ended(node, fact, NodeExecution.SUCCEEDED)
         case facts.NodeRecovered():

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC
 from typing import Any
 
-from flyteidl.core.catalog_pb2 import CatalogCacheStatus
+from flyteidl.core.catalog_pb2 import CACHE_HIT, CACHE_POPULATED
 from flyteidl.core.execution_pb2 import TaskExecution
 from google.protobuf.message import Message
 
@@ -285,7 +285,7 @@ def _node_succeeded(state: Execution, fact: facts.NodeSucceeded) -> Execution:
     node = _node(state, fact.node_id)
     outputs = fact.outputs if fact.HasField("outputs") else None
     # Who has a result in the cache, or found one there, has given the reservation back by that.
-    cached = fact.cache_status in (CatalogCacheStatus.CACHE_HIT, CatalogCacheStatus.CACHE_POPULATED)
+    cached = fact.cache_status in (CACHE_HIT, CACHE_POPULATED)
     ended = replace(
         node,
         phase=NodePhase.SUCCEEDED,

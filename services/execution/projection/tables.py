@@ -11,7 +11,7 @@ from flyteidl.admin.execution_pb2 import Execution, ExecutionMetadata
 from flyteidl.admin.node_execution_pb2 import NodeExecution
 from flyteidl.admin.task_execution_pb2 import TaskExecution
 from flyteidl.core import catalog_pb2, execution_pb2
-from flyteidl.core.identifier_pb2 import ResourceType
+from flyteidl.core.identifier_pb2 import TASK
 from flyteidl.event.event_pb2 import ExternalResourceInfo
 
 from services.execution.projection.rows import ElementRow, ExecutionRow, NodeRow, Row, TaskRow
@@ -130,7 +130,7 @@ def _execution_values(row: ExecutionRow) -> tuple[Any, ...]:
         _execution_phase(closure.phase),
         row.state,
         spec.metadata.mode if spec.metadata.mode in _MODES else 0,
-        "task" if launch.resource_type == ResourceType.TASK else "launch_plan",
+        "task" if launch.resource_type == TASK else "launch_plan",
         launch.project,
         launch.domain,
         launch.name,

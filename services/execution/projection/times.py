@@ -17,7 +17,7 @@ def lasted(started: Timestamp, ended: Timestamp) -> Duration:
 
 def instant(stamp: Timestamp) -> datetime:
     """A timestamp as the database keeps it, to the microsecond."""
-    return _EPOCH + timedelta(seconds=stamp.seconds, microseconds=stamp.nanos // 1000)
+    return _EPOCH + timedelta(0, stamp.seconds, stamp.nanos // 1000)
 
 
 def nanoseconds(duration: Duration) -> int:
