@@ -84,6 +84,8 @@ class Recorder:
         default_factory=dict[str, dict[str, node_execution_pb2.NodeExecution]]
     )
     phases: dict[str, int] = field(default_factory=dict[str, int])
+    _last: dict[str, int] = field(default_factory=dict[str, int])
+    """The last sequence of each execution that was asked about."""
 
     async def once(self) -> None:
         """Everything there is to ask about the executions as a whole, and part of what there is about their nodes."""
@@ -149,12 +151,20 @@ class Recorder:
                 break
 
     async def _ask(self, name: str, request: Any, about: Sequence[Execution]) -> Any:
-        """Keeps the answer if nothing happened meanwhile to what it is about: else who knows what it is made from."""
-        before = [await self.log.last_sequence(subject_of(one)) for one in about]
-        answer = await self.api.answer(name, request)
-        if before == [await self.log.last_sequence(subject_of(one)) for one in about]:
-            of = tuple(subject_of(one) for one in about)
-            self.answered.append(Answered(name, request, of, max(before), answer))
+        """Keeps the answer if nothing happened meanwhile to what it is about: else who knows what it is made from.
+
+        What was last seen on the log before is known from the answer before this one, unless something happened since.
+        """
+        of = tuple(subject_of(one) for one in about)
+        answer: Any = None
+        for _ in range(2):
+            before = [self._last.get(subject) for subject in of]
+            answer = await self.api.answer(name, request)
+            after = [await self.log.last_sequence(subject) for subject in of]
+            self._last.update(zip(of, after, strict=True))
+            if before == after:
+                self.answered.append(Answered(name, request, of, max(after), answer))
+                break
         return answer
 
 

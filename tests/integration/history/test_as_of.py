@@ -27,6 +27,7 @@ from tests.integration.history.recorded import Answered, Execution, Recorder, Ti
 
 _ENDED = {WorkflowExecution.SUCCEEDED, WorkflowExecution.FAILED, WorkflowExecution.ABORTED}
 _CHECKED = 200
+_LOOK_SECONDS = 0.1
 Recording = tuple[list[Execution], list[Answered]]
 
 
@@ -62,6 +63,7 @@ async def _record(stack: StackProcess, executions: list[Execution]) -> list[Answ
             while not all(recorder.phases.get(one.name) in _ENDED for one in others) or not _asks(recorder):
                 await recorder.once()
                 assert time.monotonic() < deadline, recorder.phases
+                await asyncio.sleep(_LOOK_SECONDS)  # what is asked takes its time from what is to run
             signal_pb2_grpc.SignalServiceStub(channel).SetSignal(
                 signal_pb2.SignalSetRequest(
                     id=SignalIdentifier(signal_id="go", execution_id=waiting),
