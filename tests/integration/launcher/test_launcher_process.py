@@ -24,9 +24,12 @@ Phase = core_execution_pb2.WorkflowExecution
 ENDED = (Phase.SUCCEEDED, Phase.FAILED, Phase.ABORTED, Phase.TIMED_OUT)
 
 
-@pytest.fixture
-def stack(tmp_path: Path) -> Iterator[StackProcess]:
-    with StackProcess(tmp_path / "data") as process:
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackProcess]:
+    """For shell commands alone, each of a name of its own; when a test is over, it runs, and no task is left in it."""
+    with StackProcess(
+        tmp_path_factory.mktemp("stack-of-launcher"), environment={"FLIGHTLOG_PROCESS__PRELOAD": "[]"}
+    ) as process:
         yield process
 
 
