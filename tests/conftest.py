@@ -7,12 +7,15 @@ shared likewise; `own_stack` belongs to one test, which may kill and restart wha
 
 from __future__ import annotations
 
+import atexit
+import gc
 import json
 import os
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
+from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -49,6 +52,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         suite.addoption(option, default=os.environ.get(variable, default), help=f"{text} [{variable}]")
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is collected stays until the end: it is not looked through for garbage, now or later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
+        atexit.register(gc.unfreeze)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The Kubernetes tests come last: their control plane may have to be built first, which takes minutes."""
     items.sort(key=lambda item: item.nodeid.startswith("tests/kubernetes/"))
@@ -61,18 +76,29 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip("no time is left for it: `make test-k8s` runs it")
 
 
-_KEPT_TOGETHER = ("tests/conformance",)
+_KEPT_TOGETHER = {
+    "tests/conformance": ("tests/conformance/*",),
+    "a stack and operators on Kubernetes": (
+        "tests/kubernetes/test_connectors.py",
+        "tests/kubernetes/test_operator_lives.py",
+        "tests/kubernetes/test_plugins.py",
+        "tests/kubernetes/test_runtime_cleaning.py",
+        "tests/kubernetes/test_whole_*.py",
+    ),
+}
+"""Files whose tests share what is dear to start."""
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With several processes, one takes all tests of a file, or of a folder whose tests share what is dear to start."""
+    """With several processes, one takes all tests of a file, or of files that share what is dear to start."""
     from xdist.scheduler.loadscope import LoadScopeScheduling
 
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             path = nodeid.partition("::")[0]
-            return next((folder for folder in _KEPT_TOGETHER if f"/{folder}/" in f"/{path}"), path)
+            together = (name for name, files in _KEPT_TOGETHER.items() if any(fnmatch(path, each) for each in files))
+            return next(together, path)
 
     return ByFile(config, log)
 
