@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 import urllib.request
 from collections.abc import Callable
@@ -20,6 +18,7 @@ from flyteidl.service import admin_pb2_grpc, auth_pb2, auth_pb2_grpc
 from grpc_status import rpc_status
 
 from flightlog_bench.workflows import chain
+from flightlog_cli.stack_process import StackProcess
 from flightlog_rpc import METHODS
 
 Code = grpc.StatusCode
@@ -526,19 +525,20 @@ def test_too_much_is_resource_exhausted(channel: grpc.Channel) -> None:
     assert refused(call, b"\0" * (65 << 20)).code() == Code.RESOURCE_EXHAUSTED
 
 
-def test_a_closure_that_is_gone_is_internal(own_stack: Any) -> None:
-    registration = chain(1)
-    with grpc.insecure_channel(own_stack.grpc) as channel:
-        admin = admin_pb2_grpc.AdminServiceStub(channel)
-        admin.CreateTask(registration.task)
-        before = set(own_stack.data.glob("objects/*/metadata/admin/closures/*"))
-        admin.CreateWorkflow(registration.workflow)
-        (closure,) = set(own_stack.data.glob("objects/*/metadata/admin/closures/*")) - before
-        closure.unlink()
+def test_a_closure_that_is_gone_is_internal(stack: StackProcess, admin: Any, registered: Any) -> None:
+    workflow = again(registered.workflow, version=uuid4().hex)
+    before = set(stack.data.glob("objects/*/metadata/admin/closures/*"))
+    admin.CreateWorkflow(workflow)
+    (closure,) = set(stack.data.glob("objects/*/metadata/admin/closures/*")) - before
+    content = closure.read_bytes()
+    closure.unlink()
+    try:
         # A registry that does not have it in memory.
-        os.kill(own_stack.pids["registry"], signal.SIGKILL)
-        request = ObjectGetRequest(id=registration.workflow.id)
+        stack.wait_for_part("registry", after=stack.kill("registry"))
+        request = ObjectGetRequest(id=workflow.id)
         deadline = time.monotonic() + 60
         while (error := refused(admin.GetWorkflow, request)).code() == Code.UNAVAILABLE:
             assert time.monotonic() < deadline
         assert error.code() == Code.INTERNAL
+    finally:
+        closure.write_bytes(content)

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from datetime import UTC, timedelta
 from itertools import pairwise
-from pathlib import Path
+from uuid import uuid4
 
 import grpc
-from flyteidl.admin import launch_plan_pb2
+from flyteidl.admin import common_pb2, launch_plan_pb2, project_pb2
 from flyteidl.core.execution_pb2 import WorkflowExecution
+from flyteidl.core.identifier_pb2 import LAUNCH_PLAN, Identifier
 
 from flightlog_cli.stack_process import StackProcess
-from tests.integration.conftest import WORKFLOWS
-from tests.integration.scheduler.test_schedules_by_flytekit import Calls, until
+from tests.integration.scheduler.test_schedules_by_flytekit import Calls, Pyflyte, until
 
-NAME = "scheduled.every_second"
+REGISTERED = "scheduled.every_second"
+# Others ask for theirs by the name alone.
+NAME = "scheduled.killed"
 
 
-def test_no_tick_is_lost_and_none_runs_twice(own_python_stack: StackProcess) -> None:
-    environment = os.environ | own_python_stack.client_environment | {"FLYTECTL_CONFIG": "/dev/null"}
-    pyflyte = str(Path(sys.executable).with_name("pyflyte"))
-    register = [pyflyte, "register", "--version", "v1", "--image", "localhost/flytekit:1", "scheduled.py"]
-    subprocess.run(register, cwd=WORKFLOWS, env=environment, check=True, capture_output=True, timeout=240)
-    with grpc.insecure_channel(own_python_stack.grpc) as channel:
-        flyte = Calls(channel)
+def test_no_tick_is_lost_and_none_runs_twice(stack: StackProcess, pyflyte: Pyflyte) -> None:
+    project = f"p{uuid4().hex[:10]}"
+    with grpc.insecure_channel(stack.grpc) as channel:
+        flyte = Calls(channel, project)
+        flyte.admin.RegisterProject(project_pb2.ProjectRegisterRequest(project={"id": project, "name": project}))
+        pyflyte(
+            *("register", "--project", project, "--version", "v1", "--image", "localhost/flytekit:1", "scheduled.py")
+        )
+        plan = Identifier(
+            resource_type=LAUNCH_PLAN, project=project, domain="development", name=REGISTERED, version="v1"
+        )
+        spec = flyte.admin.GetLaunchPlan(common_pb2.ObjectGetRequest(id=plan)).spec
+        plan.name = NAME
+        flyte.admin.CreateLaunchPlan(launch_plan_pb2.LaunchPlanCreateRequest(id=plan, spec=spec))
 
         def asked_for(count: int) -> None:
             until(lambda: len(flyte.executions(NAME)) >= count)
@@ -35,8 +41,8 @@ def test_no_tick_is_lost_and_none_runs_twice(own_python_stack: StackProcess) -> 
         asked_for(2)
         for part in ("scheduler", "execution"):
             before = len(flyte.executions(NAME))
-            killed = own_python_stack.kill(part)
-            own_python_stack.wait_for_part(part, after=killed)
+            killed = stack.kill(part)
+            stack.wait_for_part(part, after=killed)
             until(lambda: is_serving(flyte))
             asked_for(before + 3)
         flyte.activate(NAME, "v1", launch_plan_pb2.INACTIVE)

@@ -35,10 +35,11 @@ POLL = timedelta(milliseconds=100)
 
 
 class Calls:
-    """The services' methods on the public port."""
+    """The services' methods on the public port; schedules are those of one project."""
 
-    def __init__(self, channel: grpc.Channel) -> None:
+    def __init__(self, channel: grpc.Channel, project: str = PROJECT) -> None:
         self._channel = channel
+        self._project = project
         self.admin: Any = admin_pb2_grpc.AdminServiceStub(channel)
 
     def __getattr__(self, name: str) -> Callable[[Any], Any]:
@@ -50,12 +51,12 @@ class Calls:
         )
 
     def schedule(self, name: str, upcoming: int = 0, past: int = 0) -> Any:
-        request = calls.GetScheduleRequest(name=schedule_name(name), next=upcoming, past=past)
+        request = calls.GetScheduleRequest(name=schedule_name(name, self._project), next=upcoming, past=past)
         return self.GetSchedule(request)
 
     def executions(self, launch_plan: str) -> list[Any]:
         request = common_pb2.ResourceListRequest(
-            id=common_pb2.NamedEntityIdentifier(project=PROJECT, domain=DOMAIN),
+            id=common_pb2.NamedEntityIdentifier(project=self._project, domain=DOMAIN),
             filters=f"eq(launch_plan.name,{launch_plan})",
             limit=1000,
         )
@@ -63,7 +64,7 @@ class Calls:
 
     def activate(self, name: str, version: str, state: int = launch_plan_pb2.ACTIVE) -> None:
         """As flytectl does."""
-        plan = Identifier(resource_type=LAUNCH_PLAN, project=PROJECT, domain=DOMAIN, name=name, version=version)
+        plan = Identifier(resource_type=LAUNCH_PLAN, project=self._project, domain=DOMAIN, name=name, version=version)
         self.admin.UpdateLaunchPlan(launch_plan_pb2.LaunchPlanUpdateRequest(id=plan, state=state))  # pyright: ignore[reportArgumentType]
 
 
@@ -100,8 +101,8 @@ def as_json(command: Command, *arguments: str) -> Any:
     return json.loads(command(*arguments, "--json").stdout)
 
 
-def schedule_name(name: str) -> calls.ScheduleName:
-    return calls.ScheduleName(project=PROJECT, domain=DOMAIN, name=name)
+def schedule_name(name: str, project: str = PROJECT) -> calls.ScheduleName:
+    return calls.ScheduleName(project=project, domain=DOMAIN, name=name)
 
 
 def until(condition: Callable[[], Any]) -> Any:
