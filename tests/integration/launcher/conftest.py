@@ -8,6 +8,7 @@ import importlib.util
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -299,24 +300,35 @@ async def start_launcher(
     return start
 
 
+@dataclass(frozen=True)
+class WarmLauncher:
+    """A launcher with a warm Python, the folder it works in, and whose turn it is.
+
+    The orders behind the sequence in `turn` are for it; none, when there is none.
+    """
+
+    runtime: ProcessRuntime
+    folder: Path
+    turn: list[int]
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def _warm_launchers_turn(
+async def _shared_launcher(
     executions: Executions, blob_settings: BlobSettings, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[list[int]]:
-    """Whose turn it is: the orders behind this sequence are the shared launcher's; none, when there is none."""
+) -> AsyncIterator[WarmLauncher]:
     turn: list[int] = []
     folder, durable = tmp_path_factory.mktemp("warm") / "tasks", f"launcher-{uuid4().hex[:8]}"
 
     def taken(recorded: Recorded) -> bool:
         return bool(turn) and recorded.sequence > turn[0]
 
-    async with _launching(executions, blob_settings, folder, durable, taken=taken):
-        yield turn
+    async with _launching(executions, blob_settings, folder, durable, taken=taken) as runtime:
+        yield WarmLauncher(runtime, folder, turn)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def warm_launcher(executions: Executions, _warm_launchers_turn: list[int]) -> AsyncIterator[None]:
-    """A launcher with a warm Python, shared by the tests of a module that leave it as it is."""
-    _warm_launchers_turn.append(await executions.log.stream_sequence("EXECUTION"))
-    yield
-    _warm_launchers_turn.clear()
+async def warm_launcher(executions: Executions, _shared_launcher: WarmLauncher) -> AsyncIterator[WarmLauncher]:
+    """A launcher with a warm Python, shared by the tests of a module that leave it as it is, or able to go on."""
+    _shared_launcher.turn.append(await executions.log.stream_sequence("EXECUTION"))
+    yield _shared_launcher
+    _shared_launcher.turn.clear()

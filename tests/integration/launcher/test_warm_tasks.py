@@ -17,7 +17,7 @@ def _file(uri: str) -> str:
 
 
 async def test_task_runs_and_its_outputs_log_and_usage_are_there(
-    warm_launcher: None, executions: Any, template_of: Any
+    warm_launcher: Any, executions: Any, template_of: Any
 ) -> None:
     fact = await executions.schedule(template_of("increment"), inputs={"x": executions.integer(41)})
     end = await executions.end(fact)
@@ -31,7 +31,7 @@ async def test_task_runs_and_its_outputs_log_and_usage_are_there(
     assert executions.stages(await executions.observed(fact))[-2:] == ["RUNNING", "EXITED"]
 
 
-async def test_user_code_starts_soon_after_the_order(warm_launcher: None, executions: Any, template_of: Any) -> None:
+async def test_user_code_starts_soon_after_the_order(warm_launcher: Any, executions: Any, template_of: Any) -> None:
     template = template_of("clock")
     await executions.end(await executions.schedule(template))
     delays: list[float] = []
@@ -47,7 +47,7 @@ async def test_user_code_starts_soon_after_the_order(warm_launcher: None, execut
     assert delays[len(delays) // 2] < 1.0
 
 
-async def test_defining_tasks_loads_nothing_more(warm_launcher: None, executions: Any, template_of: Any) -> None:
+async def test_defining_tasks_loads_nothing_more(warm_launcher: Any, executions: Any, template_of: Any) -> None:
     fact = await executions.schedule(template_of("loaded_late"))
     end = await executions.end(fact)
     assert end.exit.code == 0, _file(end.logs[1].uri)
@@ -55,7 +55,7 @@ async def test_defining_tasks_loads_nothing_more(warm_launcher: None, executions
 
 
 async def test_forks_differ_in_everything_a_new_process_has_of_its_own(
-    warm_launcher: None, executions: Any, template_of: Any
+    warm_launcher: Any, executions: Any, template_of: Any
 ) -> None:
     template = template_of("whereabouts")
     facts = [await executions.schedule(template) for _ in range(2)]
@@ -72,7 +72,7 @@ async def test_forks_differ_in_everything_a_new_process_has_of_its_own(
 
 
 async def test_elements_of_a_map_take_their_own_input_by_the_index_they_are_told(
-    warm_launcher: None, executions: Any, template_of: Any
+    warm_launcher: Any, executions: Any, template_of: Any
 ) -> None:
     template = template_of("increments")
     inputs = {"x": executions.integers(10, 20, 30)}
@@ -91,7 +91,7 @@ async def test_elements_of_a_map_take_their_own_input_by_the_index_they_are_told
 
 
 async def test_exception_of_the_user_is_in_the_error_document_and_the_process_exits_as_usual(
-    warm_launcher: None, executions: Any, template_of: Any
+    warm_launcher: Any, executions: Any, template_of: Any
 ) -> None:
     fact = await executions.schedule(template_of("fail"), inputs={"message": executions.text("the reason")})
     end = await executions.end(fact)
@@ -100,28 +100,27 @@ async def test_exception_of_the_user_is_in_the_error_document_and_the_process_ex
 
 
 async def test_crash_and_a_killed_worker_concern_nobody_else(
-    start_launcher: Any, executions: Any, template_of: Any, tmp_path: Path
+    warm_launcher: Any, executions: Any, template_of: Any, tmp_path: Path
 ) -> None:
-    async with start_launcher(warm=True) as runtime:
-        crashed = await executions.end(await executions.schedule(template_of("crash")))
-        mark = tmp_path / "mark"
-        inputs = {"path": executions.text(str(mark)), "seconds": executions.number(600.0)}
-        sleeping = await executions.schedule(template_of("sleep"), inputs=inputs)
-        await executions.until(sleeping, AttemptObserved.RUNNING)
-        (zygote,) = runtime.zygotes.values()
-        os.kill(zygote.pid, signal.SIGKILL)
-        # The next order waits for the new worker; the running task does not notice.
-        fact = await executions.schedule(template_of("increment"), inputs={"x": executions.integer(1)})
-        assert (await executions.end(fact)).exit.code == 0
-        assert executions.stages(await executions.observed(sleeping))[-1] == "RUNNING"
-        await executions.abort(sleeping)
-        killed = await executions.end(sleeping)
+    crashed = await executions.end(await executions.schedule(template_of("crash")))
+    mark = tmp_path / "mark"
+    inputs = {"path": executions.text(str(mark)), "seconds": executions.number(600.0)}
+    sleeping = await executions.schedule(template_of("sleep"), inputs=inputs)
+    await executions.until(sleeping, AttemptObserved.RUNNING)
+    (zygote,) = warm_launcher.runtime.zygotes.values()
+    os.kill(zygote.pid, signal.SIGKILL)
+    # The next order waits for the new worker; the running task does not notice.
+    fact = await executions.schedule(template_of("increment"), inputs={"x": executions.integer(1)})
+    assert (await executions.end(fact)).exit.code == 0
+    assert executions.stages(await executions.observed(sleeping))[-1] == "RUNNING"
+    await executions.abort(sleeping)
+    killed = await executions.end(sleeping)
     assert (crashed.stage, crashed.exit.signal) == (AttemptObserved.EXITED, signal.SIGSEGV)
     assert killed.stage == AttemptObserved.KILLED
 
 
 async def test_variable_that_works_only_from_the_start_gets_a_process_of_its_own(
-    warm_launcher: None, executions: Any, template_of: Any
+    warm_launcher: Any, executions: Any, template_of: Any
 ) -> None:
     fact = await executions.schedule(
         template_of("environment"),
@@ -144,7 +143,7 @@ async def test_environment_without_flytekit_is_a_clear_error(
 
 
 async def test_tasks_share_fetched_code_and_cannot_disturb_one_another(
-    warm_launcher: None, executions: Any, template_of: Any
+    warm_launcher: Any, executions: Any, template_of: Any
 ) -> None:
     template = template_of("spoil")
     for _ in range(2):
@@ -157,22 +156,20 @@ async def test_tasks_share_fetched_code_and_cannot_disturb_one_another(
 
 
 async def test_code_that_was_thrown_away_is_fetched_by_the_task_itself(
-    start_launcher: Any, executions: Any, template_of: Any, tmp_path: Path
+    warm_launcher: Any, executions: Any, template_of: Any, tmp_path: Path
 ) -> None:
     inputs = {"x": executions.integer(1)}
-    async with start_launcher(warm=True):
-        first = await executions.schedule(template_of("increment"), inputs=inputs)
-        assert (await executions.end(first)).exit.code == 0
-        (unpacked,) = (tmp_path / "tasks" / "code").iterdir()
-        unpacked.rename(tmp_path / "elsewhere")
-        second = await executions.schedule(template_of("increment"), inputs=inputs)
-        end = await executions.end(second)
-        assert end.exit.code == 0, _file(end.logs[1].uri)
+    first = await executions.schedule(template_of("increment"), inputs=inputs)
+    assert (await executions.end(first)).exit.code == 0
+    (unpacked,) = (warm_launcher.folder / "code").iterdir()
+    unpacked.rename(tmp_path / "elsewhere")
+    second = await executions.schedule(template_of("increment"), inputs=inputs)
+    end = await executions.end(second)
+    (tmp_path / "elsewhere").rename(unpacked)
+    assert end.exit.code == 0, _file(end.logs[1].uri)
 
 
-async def test_missing_code_is_reported_as_flytekit_does(
-    warm_launcher: None, executions: Any, template_of: Any
-) -> None:
+async def test_missing_code_is_reported_as_flytekit_does(warm_launcher: Any, executions: Any, template_of: Any) -> None:
     template = template_of("increment")
     missing = executions.blobs.uri("code", "missing.tar.gz")
     for index, argument in enumerate(template.container.args):
@@ -183,7 +180,7 @@ async def test_missing_code_is_reported_as_flytekit_does(
 
 
 async def test_store_client_made_ahead_is_not_used_by_a_task_with_other_settings(
-    warm_launcher: None, executions: Any, template_of: Any
+    warm_launcher: Any, executions: Any, template_of: Any
 ) -> None:
     fact = await executions.schedule(template_of("store_region"), envs={"AWS_DEFAULT_REGION": "eu-west-3"})
     end = await executions.end(fact)
@@ -193,18 +190,17 @@ async def test_store_client_made_ahead_is_not_used_by_a_task_with_other_settings
 
 
 async def test_shepherd_killed_while_it_waits_for_an_order_costs_nothing(
-    start_launcher: Any, executions: Any, template_of: Any
+    warm_launcher: Any, executions: Any, template_of: Any
 ) -> None:
     import psutil
 
-    async with start_launcher(warm=True) as runtime:
-        first = await executions.schedule(template_of("increment"), inputs={"x": executions.integer(1)})
-        await executions.end(first)
-        (zygote,) = runtime.zygotes.values()
-        for waiting in psutil.Process(zygote.pid).children():
-            waiting.kill()
-        fact = await executions.schedule(template_of("increment"), inputs={"x": executions.integer(2)})
-        end = await executions.end(fact)
+    first = await executions.schedule(template_of("increment"), inputs={"x": executions.integer(1)})
+    await executions.end(first)
+    (zygote,) = warm_launcher.runtime.zygotes.values()
+    for waiting in psutil.Process(zygote.pid).children():
+        waiting.kill()
+    fact = await executions.schedule(template_of("increment"), inputs={"x": executions.integer(2)})
+    end = await executions.end(fact)
     assert (end.stage, end.exit.code) == (AttemptObserved.EXITED, 0)
 
 
