@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import nats
+import pytest
 import pytest_asyncio
 
 from flightlog_blobs import BlobStore
@@ -57,12 +58,13 @@ def program(folder: Path, name: str, port: int, route: int, routes: list[int]) -
     return Program(name=name, command=command, log=folder / f"{name}.log", ready=ready)
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def servers(tmp_path: Path) -> AsyncIterator[dict[str, tuple[Child, LogSettings]]]:
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[dict[str, tuple[Child, LogSettings]]]:
+    folder = tmp_path_factory.mktemp("three")
     ports, routes = free_ports(3), free_ports(3)
     found = {
         f"s{number}": (
-            Child(program(tmp_path, f"s{number}", ports[number], routes[number], routes)),
+            Child(program(folder, f"s{number}", ports[number], routes[number], routes)),
             LogSettings(nats_url=f"nats://{HOST}:{ports[number]}", replicas=3),
         )
         for number in range(3)
@@ -88,7 +90,7 @@ async def test_aggregate_is_loaded_whole_though_the_nearest_replica_lags(
             head = await logs[writing].head(subject)
             os.kill(child.pid, signal.SIGSTOP)
             try:
-                head = await append_many(logs[writing], subject, 400, head)
+                head = await append_many(logs[writing], subject, 200, head)
                 loads = [asyncio.ensure_future(logs[lagging].load(subject)) for _ in range(20)]
                 # They are on the wire when this one's answer has come by the other server.
                 await logs[writing].head(subject)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 
 from flightlog_blobs import BlobSettings, BlobStore
 from flightlog_cli.embedded.servers import Servers, run_servers
@@ -139,7 +140,7 @@ async def test_dropped_tables_are_made_again(log: Log, database: Database, schem
         assert await said(database, schema) == {f"{schema}-a": 2}
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def own_servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Servers]:
     """Servers that a test may kill."""
     async with run_servers(tmp_path_factory.mktemp("own")) as servers:
