@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+from urllib.request import urlopen
 from uuid import uuid4
 
 import grpc
@@ -21,6 +19,7 @@ from flyteidl.service import admin_pb2_grpc
 
 from flightlog_cli.stack_process import StackProcess
 from tests.integration.connectors.serving import TASKS, ConnectorServer
+from tests.warm_scripts import WarmPyflyte
 
 PROJECT, DOMAIN, VERSION = "flytesnacks", "development", "v1"
 _ENDED = frozenset(
@@ -94,13 +93,16 @@ class Runs:
 
 
 @pytest.fixture(scope="module")
-def connector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConnectorServer]:
-    with ConnectorServer(tmp_path_factory.mktemp("connector")) as server:
+def connector(tmp_path_factory: pytest.TempPathFactory, warm_pyflyte: WarmPyflyte) -> Iterator[ConnectorServer]:
+    """It serves when there are `runs`."""
+    with ConnectorServer(tmp_path_factory.mktemp("connector"), warm_pyflyte) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def runs(connector: ConnectorServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
+def runs(
+    connector: ConnectorServer, tmp_path_factory: pytest.TempPathFactory, warm_pyflyte: WarmPyflyte
+) -> Iterator[Runs]:
     prefix = "FLIGHTLOG_LAUNCHER__CONNECTORS__"
     environment = {
         "FLIGHTLOG_PROCESS__PRELOAD": "[]",
@@ -110,16 +112,28 @@ def runs(connector: ConnectorServer, tmp_path_factory: pytest.TempPathFactory) -
         f"{prefix}POLL_INTERVAL_SECONDS": "0.4",
     }
     with StackProcess(tmp_path_factory.mktemp("connected"), environment=environment) as stack:
-        _register(stack)
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("FLYTE", "_F_"))}
+        # One for all that flytekit does here: it is imported once for each environment.
+        connector.environment = {
+            **inherited,
+            **stack.client_environment,
+            "FLYTECTL_CONFIG": "/dev/null",
+            "JOBS": str(connector.folder),
+        }
+        _register(warm_pyflyte, connector.environment)
+        connector.start()
         connector.wait()
+        until(lambda: 'flightlog_connector_up{connector="jobs"} 1.0' in _metrics(stack))
         with grpc.insecure_channel(stack.grpc) as channel:
             yield Runs(stack, channel)
 
 
-def _register(stack: StackProcess) -> None:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("FLYTE", "_F_"))}
+def _metrics(stack: StackProcess) -> str:
+    with urlopen(stack.endpoints["metrics"]["k8s_launcher"], timeout=10) as page:
+        return page.read().decode()
+
+
+def _register(pyflyte: WarmPyflyte, environment: Mapping[str, str]) -> None:
     options = ("--project", PROJECT, "--domain", DOMAIN, "--version", VERSION, "--image", "localhost/flytekit:1")
-    command: list[Any] = [Path(sys.executable).with_name("pyflyte"), "register", *options, "connected.py"]
-    environment = {**inherited, **stack.client_environment, "FLYTECTL_CONFIG": "/dev/null"}
-    done = subprocess.run(command, cwd=TASKS, env=environment, capture_output=True, text=True, check=False)
+    done = pyflyte.run(("register", *options, "connected.py"), cwd=TASKS, environment=environment)
     assert done.returncode == 0, done.stdout + done.stderr

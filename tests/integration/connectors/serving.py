@@ -4,38 +4,46 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import grpc
 
+from tests.warm_scripts import WarmPyflyte
+
 TASKS = Path(__file__).parent / "tasks"
 
 
 class ConnectorServer:
-    """`pyflyte serve connector` on a port that stays the same over restarts. Use it in `with`.
+    """`pyflyte serve connector` on a port that stays the same over restarts. Use it in `with`, and `start` it.
 
     `folder` gets the calls, and what jobs wait for.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, pyflyte: WarmPyflyte) -> None:
         self.folder = folder
+        self.environment: Mapping[str, str] = {}
+        """Of the process; `JOBS` must be the folder."""
         self.port, self._metrics_port = _free_ports()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._pyflyte = pyflyte
+        self._pid = folder / "pid"
+        self._process: Future[subprocess.CompletedProcess[str]] | None = None
+        self._waiting = ThreadPoolExecutor(1)
 
     def __enter__(self) -> ConnectorServer:
-        self.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+        self._waiting.shutdown()
 
     @property
     def address(self) -> str:
@@ -44,37 +52,33 @@ class ConnectorServer:
     def start(self) -> None:
         """Start; `wait` says when it serves."""
         (self.folder / "calls").touch()
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("FLYTE", "_F_"))}
-        with (self.folder / "output").open("ab") as output:
-            self._process = subprocess.Popen(
-                [
-                    str(Path(sys.executable).with_name("pyflyte")),
-                    *("serve", "connector", "--modules", "jobs"),
-                    *("--port", str(self.port), "--prometheus_port", str(self._metrics_port)),
-                ],
-                cwd=TASKS,
-                env={**inherited, "JOBS": str(self.folder), "FLYTECTL_CONFIG": "/dev/null"},
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
+        self._pid.unlink(missing_ok=True)
+        ports = ("--port", str(self.port), "--prometheus_port", str(self._metrics_port))
+        command = ("serve", "connector", "--modules", "jobs", *ports)
+        self._process = self._waiting.submit(
+            self._pyflyte.run, command, cwd=TASKS, environment=self.environment, seconds=3600
+        )
 
     def wait(self) -> None:
         """Return when it serves. Raises when it ends instead."""
+        assert self._process is not None
         with grpc.insecure_channel(self.address) as channel:
             ready = grpc.channel_ready_future(channel)
-            while self._process is not None and self._process.poll() is None:
+            while not self._process.done():
                 try:
                     ready.result(timeout=0.5)
                     return
                 except grpc.FutureTimeoutError:
                     continue
-        raise RuntimeError((self.folder / "output").read_text())
+        raise RuntimeError(str(self._process.result()))
 
     def stop(self) -> None:
         """Kill it: what it has promised remains in the folder."""
         if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+            self.wait()
+            os.kill(int(self._pid.read_text()), signal.SIGKILL)
+            assert self._process.result().returncode == -signal.SIGKILL
+            self._process = None
 
     def calls(self, call: str, **meta: str) -> list[Mapping[str, Any]]:
         """Calls of one kind, about jobs whose fields are `meta`."""

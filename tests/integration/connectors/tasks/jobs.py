@@ -23,6 +23,7 @@ from flytekit.models.literals import LiteralMap
 from flytekit.models.task import TaskExecutionMetadata, TaskTemplate
 
 FOLDER = Path(os.environ["JOBS"])
+(FOLDER / "pid").write_text(str(os.getpid()))
 
 
 def note(call: str, **what: Any) -> None:
