@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import cache
 
 from flightlog_telemetry import current_traceparent, span_from
 
@@ -39,8 +40,9 @@ logging.getLogger("library").warning("old style")
 """
 
 
+@cache
 def run(code: str) -> subprocess.CompletedProcess[str]:
-    """Telemetry is set up once per process: each test has one of its own."""
+    """Telemetry is set up once per process: each program has one of its own, which all tests of it look at."""
     path = ":".join(sys.path)
     return subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60, env={"PYTHONPATH": path}
