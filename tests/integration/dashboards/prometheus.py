@@ -25,7 +25,7 @@ _LOOK_SECONDS = 0.1
 
 
 class ScrapingPrometheus:
-    """Scrapes each of `pages` (service -> address of its page) twice a second, from `start` until `stop`."""
+    """Scrapes each of `pages` (service -> address of its page) every second, from `start` until `stop`."""
 
     def __init__(self, program: str, folder: Path, pages: Mapping[str, str]) -> None:
         self._program = program
@@ -35,7 +35,7 @@ class ScrapingPrometheus:
         self.client = Prometheus(f"http://127.0.0.1:{self._port}")
         targets = [page.removeprefix("http://").removesuffix("/metrics") for page in pages.values()]
         configuration = {
-            "global": {"scrape_interval": "500ms", "scrape_timeout": "500ms"},
+            "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
             "scrape_configs": [{"job_name": "flightlog", "static_configs": [{"targets": targets}]}],
         }
         # JSON is YAML.
