@@ -56,7 +56,7 @@ async def test_secrets_are_readable_by_their_owner_alone(servers: Servers) -> No
     secrets = json.loads((folder / "credentials.json").read_text())
     for path in (folder / "credentials.json", folder / "nats" / "nats.conf"):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    listing = await asyncio.create_subprocess_exec("ps", "-eo", "args", stdout=asyncio.subprocess.PIPE)
+    listing = await asyncio.create_subprocess_exec("ps", "-ewwo", "args", stdout=asyncio.subprocess.PIPE)
     commands, _ = await listing.communicate()
     assert str(folder).encode() in commands, "the servers are among them"
     for name in ("nats_password", "postgres_password", "s3_secret_key"):
