@@ -2,7 +2,7 @@
 
 Each subject with messages waiting has a lane: a queue and the task that works it off, gone when the queue is empty. A
 failing message is tried again in its lane, never handed back to the server, so that no later message of its subject can
-overtake it; meanwhile the server is told that work goes on. After `MAX_DELIVERIES` it is parked.
+overtake it; meanwhile the server is told that work goes on. After `MAX_TRIES` it is parked.
 
 When a process or the server died, messages may be delivered but not acknowledged. The server offers them again only
 after the time for acknowledgement has passed, and behind newer ones: to another process that draws from the consumer.
@@ -31,7 +31,7 @@ from .parking import REDRIVEN_SEQUENCE, park, redriven_subject
 from .pulling import Pull, numbers_of
 from .reading import Reader
 
-MAX_DELIVERIES = 8
+MAX_TRIES = 8
 _UNAVAILABLE_SECONDS = 0.5
 _REMEMBERED = 16384
 _NANOSECONDS = 1_000_000_000
@@ -49,9 +49,12 @@ class Delivery:
     headers: Mapping[str, str]
     reply: str
     """Where to acknowledge; a redelivery changes it."""
-    deliveries: int
+    again: bool
+    """Whether it may have been handled before."""
     told: float
     """When the server last gave it to us, or heard that it is being worked on."""
+    tries: int = 1
+    """By this process. What others had in hand when they were stopped has not failed there."""
 
 
 class Source(Protocol):
@@ -142,7 +145,7 @@ class Consumer:
             message.data,
             headers,
             message.reply,
-            numbers.deliveries,
+            numbers.deliveries > 1,
             self._connection.loop.time(),
         )
         self._enqueue((False, sequence), delivery, tasks)
@@ -174,7 +177,7 @@ class Consumer:
                     "consumer.waiting", consumer=self._source.durable, sequence=delivery.sequence, reason=str(failure)
                 )
                 await asyncio.sleep(min(_UNAVAILABLE_SECONDS, self._connection.settings.redelivery_longest_seconds))
-            elif isinstance(failure, Undecodable) or delivery.deliveries >= MAX_DELIVERIES:
+            elif isinstance(failure, Undecodable) or delivery.tries >= MAX_TRIES:
                 await self._park(delivery, failure)
                 return
             else:
@@ -196,20 +199,19 @@ class Consumer:
 
     async def _back_off(self, delivery: Delivery, error: Exception) -> None:
         settings = self._connection.settings
-        delay = min(
-            settings.redelivery_first_seconds * 3 ** (delivery.deliveries - 1), settings.redelivery_longest_seconds
-        )
-        delivery.deliveries += 1
+        delay = min(settings.redelivery_first_seconds * 3 ** (delivery.tries - 1), settings.redelivery_longest_seconds)
+        delivery.tries += 1
+        delivery.again = True
         redelivered_total.labels(self._source.stream, self._source.durable).inc()
         _log.warning(
             "consumer.failed",
             consumer=self._source.durable,
             subject=delivery.subject,
             sequence=delivery.sequence,
-            next_delivery=delivery.deliveries,
+            next_try=delivery.tries,
             delay_seconds=delay,
             reason=f"{type(error).__name__}: {error}",
-            exc_info=error if delivery.deliveries == 2 else None,
+            exc_info=error if delivery.tries == 2 else None,
         )
         await asyncio.sleep(delay)
 
@@ -225,7 +227,7 @@ class Consumer:
                     delivery.sequence,
                     consumer=source.durable,
                     reason=reason,
-                    deliveries=delivery.deliveries,
+                    deliveries=delivery.tries,
                 )
                 break
             except LogUnavailable:
@@ -281,11 +283,16 @@ class Consumer:
                 for message in await pull.next():
                     sequence = int((message.headers or {}).get(REDRIVEN_SEQUENCE, "0"))
                     found = await self._reader.message(source.stream, sequence)
-                    if found is None or (True, sequence) in self._in_hand:
+                    if found is None:
                         await self._acknowledge(message.reply)
                         continue
                     now = self._connection.loop.time()
-                    delivery = Delivery(found[0], sequence, found[1], _REDRIVEN, message.reply, 1, now)
+                    known = self._in_hand.get((True, sequence))
+                    if known is not None:
+                        # To acknowledge it now would be to lose it with this process: it is not parked any more.
+                        known.reply, known.told = message.reply, now
+                        continue
+                    delivery = Delivery(found[0], sequence, found[1], _REDRIVEN, message.reply, True, now)
                     self._enqueue((True, sequence), delivery, tasks)
 
     async def _set_up(self, stream: str, durable: str, subjects: str) -> str:
@@ -355,7 +362,7 @@ class EventSource:
         if self._restored is None:
             self._restored = await self._reader.restored(self.stream)
         # What a restore has given back was handled before, as far as this consumer had come then.
-        if delivery.deliveries > 1 or delivery.headers is _REDRIVEN or delivery.sequence <= self._restored:
+        if delivery.again or delivery.sequence <= self._restored:
             recorded = replace(recorded, redelivered=True)
         name = f"consume {self.stream} {self.durable}"
         told = {"subject": recorded.subject, "sequence": recorded.sequence, "event_id": recorded.event_id}

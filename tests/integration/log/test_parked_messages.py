@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Callable
 from uuid import uuid4
 
+import nats.errors
 import pytest
 
 from flightlog_blobs import BlobStore
-from flightlog_log import Head, Log, LogError, ParkedEntry, Recorded, Subject
+from flightlog_log import Head, Log, LogError, ParkedEntry, Recorded, Subject, Undecodable
 from flightlog_protos.execution.v1.facts_pb2 import NodeQueued, TimerSet
 from tests.integration.log.shared import CAUSE, Handled, OwnNats, append_many
 
@@ -83,6 +84,76 @@ async def test_redriven_message_is_handled_again_and_no_longer_parked(
     assert healthy == recorded
     assert healthy.redelivered
     assert [e async for e in log.parked() if e.consumer == consumer and e.subject == str(subject)] == []
+
+
+async def test_redriven_message_that_is_offered_again_while_in_hand_outlives_its_process(
+    own_nats: OwnNats, blobs: BlobStore, log: Log, subject: Subject, background: Background
+) -> None:
+    consumer = f"doomed_{uuid4().hex}"
+    taken, handled = asyncio.Event(), Handled(subject)
+
+    async def handler(record: Recorded) -> None:
+        if record.subject == str(subject):
+            if not record.redelivered:
+                raise Undecodable("not yet healed")
+            taken.set()
+            await asyncio.Event().wait()
+
+    await append_many(log, subject, 1)
+    doomed = await Log.connect(own_nats.settings, blobs, name="doomed")
+    consuming = asyncio.create_task(doomed.consume("EXECUTION", consumer, handler, facts=None))
+    await log.redrive((await parked_by(log, consumer, subject)).sequence)
+    await asyncio.wait_for(taken.wait(), 20)
+    async with await own_nats.client() as client:
+        redriven = f"PARKED.EXECUTION_{consumer}"
+        told = await client.subscribe(f"$JS.ACK.{redriven}.>")
+        await client.request(f"$JS.API.CONSUMER.RESET.{redriven}", b"")  # as after each reconnect
+        with pytest.raises(nats.errors.TimeoutError):
+            await told.next_msg(0.3)
+    await doomed.close()
+    consuming.cancel()
+    await asyncio.gather(consuming, return_exceptions=True)
+
+    background(log.consume("EXECUTION", consumer, handled, facts=None))
+    assert (await handled.next()).redelivered
+
+
+async def test_what_stopped_processes_handed_back_has_failed_nowhere(
+    log: Log, subject: Subject, background: Background
+) -> None:
+    """For the server each hand-over is one more delivery; but the eighth failure parks, not the eighth process."""
+    consumer, steady = f"rolled_{uuid4().hex}", Subject.of("EXECUTION", "tests", "steady", uuid4().hex)
+    drawing: set[int] = set()
+    handled: list[int] = []
+    taken = asyncio.Queue[int]()
+    head = Head.EMPTY
+
+    async def process(number: int) -> None:
+        async def handler(record: Recorded) -> None:
+            drawing.add(number)
+            if record.subject == str(subject):
+                taken.put_nowait(number)
+                if number < 9:
+                    await asyncio.Event().wait()
+                handled.append(number)
+                if len(handled) == 1:
+                    raise RuntimeError("for a moment")
+
+        await log.consume("EXECUTION", consumer, handler, facts=None)
+
+    await append_many(log, subject, 1)
+    running = background(process(1))
+    assert await asyncio.wait_for(taken.get(), 20) == 1
+    for number in range(2, 10):
+        following = background(process(number))
+        async with asyncio.timeout(20):
+            while number not in drawing:
+                head = await append_many(log, steady, 1, head)
+        running.cancel()
+        running = following
+        assert await asyncio.wait_for(taken.get(), 20) == number
+    assert await asyncio.wait_for(taken.get(), 20) == 9
+    assert handled == [9, 9]
 
 
 async def test_garbage_is_parked_at_once_without_calling_the_handler(
