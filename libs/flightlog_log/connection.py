@@ -137,6 +137,11 @@ class Connection:
     def is_connected(self) -> bool:
         return self.client.is_connected
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it is over for good: closed by us, or by the server with an error that a reconnect does not heal."""
+        return self.client.is_closed
+
     def watch_reconnects(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Have the callback called on each reconnect; returns what ends that."""
         self._on_reconnect.add(callback)

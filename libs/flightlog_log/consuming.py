@@ -101,7 +101,7 @@ class Consumer:
         redelivered_total.labels(*labels)
 
     async def run(self) -> None:
-        """Consume until cancelled."""
+        """Consume until cancelled. Raises a group with `LogUnavailable` when the connection is closed for good."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._keep_alive())

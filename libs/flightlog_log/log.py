@@ -291,7 +291,8 @@ class Log:
         with one turn for all of it, which costs this process and the server much less than one for each.
 
         When the handler raises, the envelope is tried again after 0.1 s … 30 s; the eighth failure, or `Undecodable`,
-        parks it. `LogUnavailable` does not count: it is tried again until the log is back.
+        parks it. `LogUnavailable` does not count: it is tried again until the log is back. It ends by itself, with an
+        `ExceptionGroup`, only when the connection is closed for good.
         """
         source = EventSource(self._reader, stream, durable, handler, facts, subjects)
         consumer = Consumer(

@@ -87,13 +87,15 @@ class Pull:
     async def next(self) -> list[Msg]:
         """All messages that are there, at least one; none, once, at the start and after a break in the flow.
 
-        Waits for as long as the server is away.
+        Waits for as long as the server is away. Raises `LogUnavailable` when the connection is closed for good.
         """
         while True:
             if self._broken:
                 try:
                     await self._start()
                 except LogUnavailable as error:
+                    if self._connection.is_closed:
+                        raise
                     _log.warning("consumer.waiting", stream=self._stream, reason=str(error))
                     continue
                 return []

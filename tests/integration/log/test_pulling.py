@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from uuid import uuid4
 
-from flightlog_log import Log, Subject
+import pytest
+
+from flightlog_log import Log, LogUnavailable, Subject
 from flightlog_log.connection import Connection
 from flightlog_log.pulling import Pull, numbers_of
 from tests.integration.log.shared import OwnNats, append_many
@@ -52,3 +54,22 @@ async def test_on_demand_nothing_comes_unasked_and_what_is_there_comes_with_one_
     assert asked.pending_msgs == 3
     await connection.close()
     await client.close()
+
+
+async def test_what_draws_from_a_connection_that_is_closed_for_good_ends(own_nats: OwnNats) -> None:
+    """To try again for ever would leave the loop no moment for anything else, a cancellation included."""
+    connection = await Connection.open(own_nats.settings, "test")
+    durable = f"test_{uuid4().hex}"
+
+    async def set_up() -> str:
+        config = {"durable_name": durable, "ack_policy": "explicit"}
+        verb = f"CONSUMER.CREATE.EXECUTION.{durable}"
+        await connection.api(verb, {"stream_name": "EXECUTION", "config": config, "action": ""})
+        return durable
+
+    async with Pull(connection, "EXECUTION", set_up, batch=10) as pull:
+        assert await pull.next() == []
+        await connection.close()
+        pull.reset()
+        with pytest.raises(LogUnavailable, match="closed"):
+            await pull.next()
