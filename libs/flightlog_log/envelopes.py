@@ -91,11 +91,19 @@ class Recorded:
     envelope: Envelope
     """As it lies on the stream, with its personal data; `facts` is empty there when they were offloaded."""
     facts: tuple[Message, ...]
-    head: Head
-    """What the next append to the subject must follow."""
+    end: Head | bytes = field(repr=False, compare=False)
+    """See `head`: that, or the message as it lies on the stream, as long as nobody has asked."""
     redelivered: bool = field(default=False, compare=False)
     """It was handed to this consumer before, and that failed or was given up, perhaps with half of it done; or it was
     handed to nobody knows whom: it is from before the log was restored."""
+
+    @property
+    def head(self) -> Head:
+        """What the next append to the subject must follow. Most readers never ask, and hashing costs."""
+        if isinstance(self.end, bytes):
+            object.__setattr__(self, "end", head_after(self.sequence, self.envelope, self.end))
+        assert isinstance(self.end, Head)
+        return self.end
 
     @property
     def event_id(self) -> str:

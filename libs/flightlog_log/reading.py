@@ -60,7 +60,7 @@ class Reader:
             facts = unpack(envelope.facts)
         if envelope.HasField("sealed"):
             facts = await self._opened(envelope, facts)
-        return Recorded(subject, sequence, envelope, facts, head_after(sequence, envelope, data))
+        return Recorded(subject, sequence, envelope, facts, data)
 
     async def _opened(self, envelope: Envelope, facts: tuple[Message, ...]) -> tuple[Message, ...]:
         """The facts with their personal data, if the key is there."""

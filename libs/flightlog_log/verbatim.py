@@ -13,7 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from flightlog_protos.log.v1.envelope_pb2 import Envelope
 
-from .envelopes import Recorded, head_after, parse_envelope, unpack, unpack_list
+from .envelopes import Recorded, parse_envelope, unpack, unpack_list
 from .errors import PayloadMissing
 from .reading import Raw, Reader
 
@@ -60,4 +60,4 @@ def recorded_of(subject: str, sequence: int, data: bytes, payload: bytes | None 
         raise PayloadMissing(f"facts of event {envelope.event_id}: {envelope.offloaded.uri}")
     else:
         facts = unpack_list(payload)
-    return Recorded(subject, sequence, envelope, facts, head_after(sequence, envelope, data))
+    return Recorded(subject, sequence, envelope, facts, data)

@@ -113,6 +113,8 @@ class _Loader:
         self._answers = answers
         self._shares = [Share(target.projection, order.most_bytes) for target in order.targets]
         self._choices = [_choice(target.projection) for target in order.targets]
+        self._every = range(len(order.targets))
+        self._until = min(target.until for target in order.targets)
         self._all_choose = all(isinstance(target.projection, ChoosingProjection) for target in order.targets)
         self._connections: list[asyncpg.Connection] = []
 
@@ -143,7 +145,9 @@ class _Loader:
     async def _take(self, end: int, messages: Sequence[Stored]) -> None:
         for message in messages:
             raw = message.raw
-            wanting = [number for number, target in enumerate(self._targets) if message.sequence <= target.until]
+            wanting: Sequence[int] = self._every
+            if message.sequence > self._until:
+                wanting = [number for number in self._every if message.sequence <= self._targets[number].until]
             if self._all_choose:
                 wanting = [number for number in wanting if self._choices[number](raw)]
             if not wanting:
