@@ -137,12 +137,18 @@ class Forker:
             answer: dict[str, int] = json.loads(line)
             if "started" in answer:
                 forked = self._running[answer["pid"]] = Forked(answer["pid"])
-                self._starting.pop(answer["started"]).set_result(forked)
+                starting = self._starting.pop(answer["started"])
+                if starting.cancelled():
+                    with contextlib.suppress(ProcessLookupError):
+                        forked.kill()  # nobody else would end it
+                else:
+                    starting.set_result(forked)
             else:
                 self._running.pop(answer["ended"]).end(answer["code"])
         # It died, and its services with it.
         for starting in self._starting.values():
-            starting.set_exception(OSError(f"the process that forks services ended; see {self._log}"))
+            if not starting.cancelled():
+                starting.set_exception(OSError(f"the process that forks services ended; see {self._log}"))
         for forked in self._running.values():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(forked.pid, signal.SIGKILL)
