@@ -7,7 +7,7 @@ import json
 from base64 import b64decode
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import structlog
 from google.protobuf.message import Message
@@ -31,8 +31,7 @@ _UNAVAILABLE_SECONDS = 0.5
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Raw:
+class Raw(NamedTuple):
     """A stored message as it is."""
 
     subject: str

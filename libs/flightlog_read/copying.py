@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 
 import asyncpg
 
+from flightlog_log import Raw
 from flightlog_read.database import is_unavailable
-from flightlog_read.folding import Folded, Row, Stored
+from flightlog_read.folding import Folded, Row
 
 
 async def copy(
     connection: asyncpg.Connection, columns: Mapping[str, Sequence[str]], block: Sequence[Folded]
-) -> list[Stored]:
+) -> list[Raw]:
     """Writes the rows of all aggregates of a block, each aggregate wholly or not at all.
 
     Returns the messages of those that Postgres does not take: halves are tried until the ones at fault are alone.

@@ -9,7 +9,7 @@ the live projector would, which also says which of them are to be set aside. Not
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final
 
 from flightlog_log import Raw, Recorded
 from flightlog_read.projection import Aggregate, BulkProjection
@@ -18,27 +18,12 @@ Row = Sequence[object]
 FACTS: Final = "Flightlog-Facts"
 
 
-class Stored(NamedTuple):
-    """A message as it is on the stream."""
-
-    subject: str
-    sequence: int
-    data: bytes
-    facts: str = ""
-    """The names of its facts, as its header has them."""
-
-    @property
-    def raw(self) -> Raw:
-        """As the log has it, without its other headers."""
-        return Raw(self.subject, self.sequence, self.data, {FACTS: self.facts})
-
-
 @dataclass(slots=True)
 class Folded:
     """An aggregate, and the messages that it consists of."""
 
     aggregate: Aggregate
-    messages: list[Stored] = field(default_factory=list[Stored])
+    messages: list[Raw] = field(default_factory=list[Raw])
     bytes: int = 0
     rows: list[tuple[str, Row]] = field(default_factory=list[tuple[str, Row]])
 
@@ -60,10 +45,10 @@ class Share:
         self._over: list[Folded] = []
         self.over_bytes = 0
         """How much of messages waits in `take_over`."""
-        self.late: list[Stored] = []
+        self.late: list[Raw] = []
         """To be applied the long way; those of one subject are in order. The caller takes them away."""
 
-    def take(self, recorded: Recorded, message: Stored) -> None:
+    def take(self, recorded: Recorded, message: Raw) -> None:
         """Folds the next envelope in."""
         if self._alone:
             self._take_alone(recorded, message)
@@ -111,7 +96,7 @@ class Share:
         self._held.clear()
         self._held_bytes = 0
 
-    def _take_alone(self, recorded: Recorded, message: Stored) -> None:
+    def _take_alone(self, recorded: Recorded, message: Raw) -> None:
         try:
             aggregate = self._projection.aggregate(message.subject)
             aggregate.apply(recorded)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 
 from flightlog_read.database import Connection, Database
@@ -48,27 +48,32 @@ async def take_off(connection: Connection, schema: str) -> list[str]:
     return again
 
 
-async def put_back(database: Database, schema: str, statements: Sequence[str], *, at_once: int) -> None:
-    """Makes the indexes again, several at a time.
+async def put_back(database: Database, statements: Mapping[str, Sequence[str]], *, at_once: int) -> None:
+    """Makes the indexes of several schemas' tables again, several at a time.
+
+    Args:
+        statements: by schema, as `take_off` gave them.
 
     Raises:
         asyncpg.UniqueViolationError: two rows have the same key.
     """
-    waiting = list(statements)
+    waiting = [(schema, statement) for schema, again in statements.items() for statement in again]
 
     async def build(connection: Connection) -> None:
-        await connection.execute(f"SET search_path TO {schema}")
         await connection.execute(_SESSION)
         while waiting:
-            await connection.execute(waiting.pop(0))
+            schema, statement = waiting.pop(0)
+            await connection.execute(f"SET search_path TO {schema}")
+            await connection.execute(statement)
 
     async with AsyncExitStack() as stack:
         connections = [
-            await stack.enter_async_context(database.dedicated(f"flightlog {schema} indexes", on_loss=lambda: None))
+            await stack.enter_async_context(database.dedicated("flightlog indexes", on_loss=lambda: None))
             for _ in range(max(1, min(at_once, len(waiting))))
         ]
         async with asyncio.TaskGroup() as group:
             for connection in connections:
                 group.create_task(build(connection))
-        for row in await connections[0].fetch(_TABLES, schema):
-            await connections[0].execute(f"ALTER TABLE {row['tab']} RESET (autovacuum_enabled)")
+        for schema in statements:
+            for row in await connections[0].fetch(_TABLES, schema):
+                await connections[0].execute(f"ALTER TABLE {schema}.{row['tab']} RESET (autovacuum_enabled)")

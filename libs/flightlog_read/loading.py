@@ -32,7 +32,7 @@ from flightlog_read.batches import BatchWriter, Entry
 from flightlog_read.capacity import processes
 from flightlog_read.database import Database, DatabaseSettings
 from flightlog_read.errors import DatabaseUnavailable, ReadError
-from flightlog_read.folding import FACTS, Stored
+from flightlog_read.folding import FACTS
 from flightlog_read.loading_process import (
     HEADER,
     Answer,
@@ -110,13 +110,13 @@ async def load(database: Database, log: Log, loading: Loading, stream: str, fill
 
 
 async def _load(database: Database, log: Log, loading: Loading, stream: str, fillings: Sequence[Filling]) -> None:
-    statements = [await indexes.take_off(one.connection, one.target.schema) for one in fillings]
+    statements = {one.target.schema: await indexes.take_off(one.connection, one.target.schema) for one in fillings}
     with tempfile.TemporaryFile(prefix="flightlog-load-") as spool:
         run = _Run(database, log, loading, stream, fillings, spool)
         await run.fold()
-        for filling, again in zip(fillings, statements, strict=True):
+        for filling in fillings:
             filling.report(filling.target.until, "making indexes")
-            await indexes.put_back(database, filling.target.schema, again, at_once=loading.processes)
+        await indexes.put_back(database, statements, at_once=loading.processes)
         await run.apply_late()
     for filling in fillings:
         await filling.writer.skip_to(filling.target.until)
@@ -171,8 +171,8 @@ class _Run:
         self.spool.seek(0)
         batches: list[list[Entry]] = [[] for _ in self.fillings]
         for _ in range(self.late):
-            number, message = cast("tuple[int, Stored]", pickle.load(self.spool))
-            entry = await self.log.decoded(message.raw)
+            number, raw = cast("tuple[int, Raw]", pickle.load(self.spool))
+            entry = await self.log.decoded(raw)
             batches[number].append(entry)
             if len(batches[number]) >= _LATE_BATCH:
                 await self._apply(number, batches[number])

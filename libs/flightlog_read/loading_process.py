@@ -26,7 +26,7 @@ from flightlog_log import Log, LogSettings, Raw, Unreadable
 from flightlog_read.batches import SESSION
 from flightlog_read.copying import copy
 from flightlog_read.database import Database, DatabaseSettings, is_unavailable
-from flightlog_read.folding import Share, Stored
+from flightlog_read.folding import FACTS, Share
 from flightlog_read.projection import BulkProjection, ChoosingProjection
 
 HEADER = struct.Struct("<I")
@@ -66,7 +66,7 @@ class Late:
     """Messages that are to be applied the long way to a target, by its number."""
 
     target: int
-    messages: tuple[Stored, ...]
+    messages: tuple[Raw, ...]
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Done:
 
 Answer = Read | Late | SetAside | Failed | Done
 Sent = tuple[str, int, bytes, str]
-"""A `Stored` as it is sent: of plain tuples many more are pickled in the same time."""
+"""A message as it is sent, with the names of its facts: plain tuples are pickled fast."""
 Batch = tuple[int, list[Sent]]
 """The last sequence that was read, and those of the messages up to it that are this process's."""
 
@@ -136,18 +136,17 @@ class _Loader:
                 # The next one is read from the pipe while this one is folded.
                 coming = loop.run_in_executor(reading, _receive, commands)
                 end, messages = batch
-                await self._take(end, [Stored(*message) for message in messages])
+                await self._take(end, [_raw(*message) for message in messages])
             for number, share in enumerate(self._shares):
                 share.end()
                 await self._write(number, share)
             self._say(Done())
 
-    async def _take(self, end: int, messages: Sequence[Stored]) -> None:
-        for message in messages:
-            raw = message.raw
+    async def _take(self, end: int, messages: Sequence[Raw]) -> None:
+        for raw in messages:
             wanting: Sequence[int] = self._every
-            if message.sequence > self._until:
-                wanting = [number for number in self._every if message.sequence <= self._targets[number].until]
+            if raw.sequence > self._until:
+                wanting = [number for number in self._every if raw.sequence <= self._targets[number].until]
             if self._all_choose:
                 wanting = [number for number in wanting if self._choices[number](raw)]
             if not wanting:
@@ -156,11 +155,11 @@ class _Loader:
             if isinstance(recorded, Unreadable):
                 for number in wanting:
                     if self._choices[number](raw):
-                        self._say(SetAside(number, message.sequence, recorded.reason))
+                        self._say(SetAside(number, raw.sequence, recorded.reason))
                 continue
             # What was decoded for one is given to all: to choose is to save decoding, and makes no other rows.
             for number in wanting:
-                self._shares[number].take(recorded, message)
+                self._shares[number].take(recorded, raw)
         for number, share in enumerate(self._shares):
             if share.over_bytes >= _BLOCK_BYTES or share.late:
                 await self._write(number, share)
@@ -180,6 +179,11 @@ class _Loader:
 def _choice(projection: BulkProjection) -> Callable[[Raw], bool]:
     """Whether a message may become a row."""
     return projection.looks_at if isinstance(projection, ChoosingProjection) else lambda _: True
+
+
+def _raw(subject: str, sequence: int, data: bytes, facts: str) -> Raw:
+    """As the log has it, without its other headers."""
+    return Raw(subject, sequence, data, {FACTS: facts})
 
 
 def _receive(commands: BinaryIO) -> Batch | None:

@@ -8,9 +8,9 @@ from itertools import count
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
-from flightlog_log import Head, Recorded, Subject
+from flightlog_log import Head, Raw, Recorded, Subject
 from flightlog_protos.log.v1.envelope_pb2 import Envelope
-from flightlog_read.folding import Share, Stored
+from flightlog_read.folding import Share
 from flightlog_read.projection import Aggregate, BulkProjection
 
 
@@ -71,7 +71,7 @@ class Speech:
         self._positions[subject] = position
         envelope = Envelope(event_id=f"e{sequence}", subject=subject, position=position)
         recorded = Recorded(subject, sequence, envelope, (StringValue(value=word),), Head(sequence, position, b""))
-        self.share.take(recorded, Stored(subject, sequence, b"x" * 10))
+        self.share.take(recorded, Raw(subject, sequence, b"x" * 10, {}))
 
     def written(self) -> list[str]:
         return sorted(str(row[0]) for folded in self.share.take_over() for _, row in folded.rows)
