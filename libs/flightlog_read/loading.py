@@ -51,6 +51,7 @@ logger = structlog.get_logger(__name__)
 
 _COMMAND = "from flightlog_read.loading_process import main; main()"
 _LATE_BATCH = 500
+_READ_AT_ONCE = 4000
 _MOST_PROCESSES = 8
 _PROCESS_BYTES = 256 * 1024 * 1024
 _OWN_BYTES = 512 * 1024 * 1024
@@ -207,7 +208,7 @@ class _Run:
             await _send(worker, None)
 
     def _log_itself(self, stream: str) -> AsyncGenerator[list[Raw]]:
-        return self.log.follow_stored(stream, after=0, live=False)
+        return self.log.follow_stored(stream, after=0, live=False, batch=_READ_AT_ONCE)
 
     async def _listen(self, worker: _Worker) -> None:
         stream = worker.process.stdout

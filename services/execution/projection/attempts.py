@@ -173,9 +173,11 @@ def _merge_logs(closure: TaskExecutionClosure, latest: Sequence[TaskLog]) -> Non
     """Some links show only before, some only until the end."""
     if not latest and not closure.logs:
         return
-    kept = [log for log in task_logs.merged(closure.logs, latest) if _shows(log, closure.phase)]
-    del closure.logs[:]
-    closure.logs.extend(kept)
+    task_logs.merge(closure.logs, latest)
+    shown = [log for log in closure.logs if _shows(log, closure.phase)]
+    if len(shown) < len(closure.logs):
+        del closure.logs[:]
+        closure.logs.extend(shown)
 
 
 def _shows(log: TaskLog, phase: TaskExecution.Phase) -> bool:

@@ -144,12 +144,15 @@ def _scheduled(rows: Rows, at: At, fact: facts.AttemptScheduled | facts.ChildExe
 
 
 def _progressed(rows: Rows, at: At, fact: facts.AttemptProgressed) -> None:
-    _moved(rows, at, fact.node_id, fact.attempt, fact.phase, fact.logs, fact.custom_info)
+    said = fact.custom_info if fact.HasField("custom_info") else None
+    _moved(rows, at, fact.node_id, fact.attempt, fact.phase, fact.logs, said)
 
 
 def _attempt_ended(phase: TaskExecution.Phase) -> Callable[[Rows, At, Any], None]:
     def change(rows: Rows, at: At, fact: facts.AttemptSucceeded | facts.AttemptFailed | facts.AttemptAborted) -> None:
-        said = None if isinstance(fact, facts.AttemptAborted) else fact.custom_info
+        said = None
+        if not isinstance(fact, facts.AttemptAborted) and fact.HasField("custom_info"):
+            said = fact.custom_info
         _moved(rows, at, fact.node_id, fact.attempt, phase, fact.logs, said)
 
     return change
@@ -191,14 +194,8 @@ def _moved(
     row.message.phase = phase
     if said is not None:
         custom_info.merge(row.message.custom_info, said)
-    if not logs:
-        return
-    latest = [TaskLog.FromString(log.SerializeToString()) for log in logs]
-    for log in latest:
-        log.name = f"{log.name}-{row.message.index}"
-    merged = task_logs.merged(row.message.logs, latest)
-    del row.message.logs[:]
-    row.message.logs.extend(merged)
+    if logs:
+        task_logs.merge(row.message.logs, logs, f"-{row.message.index}")
 
 
 def _attempt(rows: Rows, at: At, node_id: str, attempt: int) -> ElementRow | None:

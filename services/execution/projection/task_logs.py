@@ -1,15 +1,28 @@
 """Links to logs of an attempt, as they come in one after another (admin-contract §4.11)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from flyteidl.core.execution_pb2 import TaskLog
+from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
+
+Logs = RepeatedCompositeFieldContainer[TaskLog]
 
 
-def merged(known: Iterable[TaskLog], latest: Sequence[TaskLog]) -> list[TaskLog]:
+def merge(into: Logs, latest: Sequence[TaskLog], suffix: str = "") -> None:
     """The latest come first; what is known stays, unless one of them has its address or its name.
 
     An address may change while a task runs: a part of it becomes known, or a window of time ends.
+
+    Args:
+        suffix: what the names of the latest end with from now on.
     """
-    uris, names = {log.uri for log in latest}, {log.name for log in latest if log.name}
-    kept = [log for log in known if log.uri not in uris and log.name not in names]
-    return [*latest, *kept]
+    uris = {log.uri for log in latest}
+    names = {name for log in latest if (name := log.name + suffix)}
+    kept = [log for log in into if log.uri not in uris and log.name not in names]
+    del into[:]
+    for log in latest:
+        taken = into.add()
+        taken.CopyFrom(log)
+        if suffix:
+            taken.name += suffix
+    into.extend(kept)
