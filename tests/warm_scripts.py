@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import ClassVar, Self
 
 _SERVER = Path(__file__).with_name("warm_server.py")
 _SCRIPTS = Path(sys.executable).parent
@@ -19,11 +20,21 @@ _SCRIPTS = Path(sys.executable).parent
 class _WarmScript:
     """Runs one script of the virtual environment in copies of warm processes."""
 
-    def __init__(self, script: str, modules: Sequence[str], folder: Path, servers: ExitStack) -> None:
-        self._script = _SCRIPTS / script
-        self._modules = modules
+    NAME: ClassVar[str]
+    MODULES: ClassVar[Sequence[str]]
+    """What is imported beforehand."""
+
+    def __init__(self, folder: Path, servers: ExitStack) -> None:
+        self._script = _SCRIPTS / self.NAME
         self._folder = folder
         self._servers = servers
+
+    @classmethod
+    @contextmanager
+    def open(cls) -> Generator[Self]:
+        # Paths of sockets have at most 107 bytes.
+        with tempfile.TemporaryDirectory(prefix="warm-") as folder, ExitStack() as servers:
+            yield cls(Path(folder), servers)
 
     def _ask(
         self,
@@ -55,7 +66,7 @@ class _WarmScript:
         """The socket of a new warm process with this environment."""
         path = str(self._folder / f"{name}.sock")
         server = subprocess.Popen(
-            [sys.executable, _SERVER, path, self._script, *self._modules],
+            [sys.executable, _SERVER, path, self._script, *self.MODULES],
             env=dict(environment),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -71,17 +82,12 @@ class _WarmScript:
 class WarmPyflyte(_WarmScript):
     """The unmodified `pyflyte`. flytekit reads its environment when it is imported: each has a process of its own."""
 
-    def __init__(self, folder: Path, servers: ExitStack) -> None:
-        super().__init__(
-            "pyflyte", ("flytekit.clis.sdk_in_container.pyflyte", "flytekit.remote.remote"), folder, servers
-        )
-        self._sockets: dict[frozenset[tuple[str, str]], str] = {}
+    NAME = "pyflyte"
+    MODULES = ("flytekit.clis.sdk_in_container.pyflyte", "flytekit.remote.remote")
 
-    @classmethod
-    @contextmanager
-    def open(cls) -> Generator[WarmPyflyte]:
-        with _folder() as folder, ExitStack() as servers:
-            yield cls(folder, servers)
+    def __init__(self, folder: Path, servers: ExitStack) -> None:
+        super().__init__(folder, servers)
+        self._sockets: dict[frozenset[tuple[str, str]], str] = {}
 
     def run(
         self, arguments: Sequence[str | Path], *, cwd: Path, environment: Mapping[str, str], seconds: int = 240
@@ -96,16 +102,12 @@ class WarmPyflyte(_WarmScript):
 class WarmFlightlog(_WarmScript):
     """The `flightlog` command, which reads its environment when it runs: one process serves all."""
 
-    def __init__(self, folder: Path, servers: ExitStack) -> None:
-        commands = ("access", "commands.events", "commands.rebuild", "commands.verify", "commands.why")
-        super().__init__("flightlog", [f"flightlog_cli.{name}" for name in commands], folder, servers)
-        self._socket = ""
+    NAME = "flightlog"
+    MODULES = tuple(f"flightlog_cli.commands.{name}" for name in ("events", "rebuild", "verify", "why"))
 
-    @classmethod
-    @contextmanager
-    def open(cls) -> Generator[WarmFlightlog]:
-        with _folder() as folder, ExitStack() as servers:
-            yield cls(folder, servers)
+    def __init__(self, folder: Path, servers: ExitStack) -> None:
+        super().__init__(folder, servers)
+        self._socket = ""
 
     def __call__(
         self, arguments: Sequence[str], environment: Mapping[str, str], seconds: float
@@ -113,10 +115,3 @@ class WarmFlightlog(_WarmScript):
         """As `flightlog_cli.stack_process.run_command`, which it stands in for."""
         self._socket = self._socket or self._serving("flightlog", os.environ)
         return self._ask(self._socket, arguments, cwd=Path.cwd(), environment=environment, seconds=seconds)
-
-
-@contextmanager
-def _folder() -> Generator[Path]:
-    # Paths of sockets have at most 107 bytes.
-    with tempfile.TemporaryDirectory(prefix="warm-") as folder:
-        yield Path(folder)

@@ -100,10 +100,11 @@ class Recorded:
     @property
     def head(self) -> Head:
         """What the next append to the subject must follow. Most readers never ask, and hashing costs."""
-        if isinstance(self.end, bytes):
-            object.__setattr__(self, "end", head_after(self.sequence, self.envelope, self.end))
-        assert isinstance(self.end, Head)
-        return self.end
+        end = self.end
+        if isinstance(end, bytes):
+            end = head_after(self.sequence, self.envelope, end)
+            object.__setattr__(self, "end", end)
+        return end
 
     @property
     def event_id(self) -> str:
