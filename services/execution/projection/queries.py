@@ -6,12 +6,12 @@ rows that are folded for it, as the projection folds them.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from flyteidl.admin.execution_pb2 import Execution
-from flyteidl.admin.node_execution_pb2 import NodeExecution
+from flyteidl.admin.node_execution_pb2 import NodeExecution, NodeExecutionClosure
 from flyteidl.admin.signal_pb2 import Signal
 from flyteidl.admin.task_execution_pb2 import TaskExecution
 
@@ -38,6 +38,11 @@ _GET_TASK = (
 _GET_ELEMENTS = (
     "SELECT element, message FROM {array_elements} "
     f"WHERE {_OF_EXECUTION} AND array_id = $4 AND array_attempt = $5 ORDER BY element, retry_attempt"
+)
+_WHICH_EXIST = (
+    "SELECT execution_project, execution_domain, execution_name FROM {executions} "
+    "JOIN unnest($1::text[], $2::text[], $3::text[]) AS named (execution_project, execution_domain, execution_name) "
+    "USING (execution_project, execution_domain, execution_name) WHERE id < $4 OR $4 IS NULL"
 )
 _GET_SIGNAL = f"SELECT message FROM {{signals}} WHERE {_OF_EXECUTION} AND signal_id = $4"
 _JOIN_EXECUTION = " JOIN {executions} e USING (execution_project, execution_domain, execution_name)"
@@ -107,9 +112,8 @@ class Reads:
 
     async def node(self, key: ExecutionKey, node_id: str) -> NodeExecution | None:
         """One node execution by its unique id."""
-        for row in await self._ask(key, _GET_NODE, *key, node_id, of=_of_node(node_id)):
-            return NodeExecution.FromString(row["message"])
-        return None
+        found = await self._nodes(await self._ask(key, _GET_NODE, *key, node_id, of=_of_node(node_id)))
+        return found[0] if found else None
 
     async def dynamic_closure(self, key: ExecutionKey, node_id: str) -> str:
         """Where the compiled workflow of a dynamic node lies; "" when it has none."""
@@ -182,8 +186,29 @@ class Reads:
         if parent is not None:
             own = own & SqlWhere("ne.parent_node_id = $1", (parent,))
             of = ("node_executions", lambda row: row.parent_node_id == parent)
-        rows = await self._list(key, select, own & where, order, page, of=of)
-        return [NodeExecution.FromString(row["message"]) for row in rows]
+        return await self._nodes(await self._list(key, select, own & where, order, page, of=of))
+
+    async def _nodes(self, rows: Sequence[Any]) -> list[NodeExecution]:
+        """Node executions as clients get them: they name no child execution that cannot be read, or not yet.
+
+        A child is asked for before it is made, and clients follow its name as soon as they see it.
+        """
+        nodes = [NodeExecution.FromString(row["message"]) for row in rows]
+        naming = [node.closure for node in nodes if node.closure.HasField("workflow_node_metadata")]
+        if naming:
+            there = await self._existing({_child_of(closure) for closure in naming})
+            for closure in naming:
+                if _child_of(closure) not in there:
+                    closure.ClearField("workflow_node_metadata")
+        return nodes
+
+    async def _existing(self, keys: Iterable[ExecutionKey]) -> set[ExecutionKey]:
+        before: int | None = None
+        if self.sequence is not None:
+            before = first_id_after(self.sequence)
+            await self._progress.wait_for(self.sequence)
+        rows = await self._fetch(LIVE, _WHICH_EXIST, (*zip(*keys, strict=True), before))
+        return {(row[0], row[1], row[2]) for row in rows}
 
     async def tasks(
         self, key: ExecutionKey, node_id: str, where: SqlWhere, order: str, page: Page
@@ -261,6 +286,10 @@ class Reads:
         question, given = relations.bind(statement, arguments)
         async with self._database.reading() as connection:
             return await connection.fetch(question, *given)
+
+
+def _child_of(closure: NodeExecutionClosure) -> ExecutionKey:
+    return subjects.key_of(closure.workflow_node_metadata.executionId)
 
 
 def _of_node(node_id: str) -> Concerned:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -21,12 +22,16 @@ from flightlog_log import Cause, Conflict, Head, Log, LogSettings
 from flightlog_protos.execution.v1 import facts_pb2 as facts
 from flightlog_protos.launcher.v1.observations_pb2 import AttemptObserved
 from flightlog_protos.registry.v1.facts_pb2 import LaunchPlanRegistered, ProjectRegistered
+from flightlog_read import Database, DatabaseSettings, Page, Projector, SqlWhere
+from flightlog_service import running
 from services.execution import subjects
 from services.execution.admission.admission import Admission
 from services.execution.admission.queues import Queues
 from services.execution.children import Children
 from services.execution.engine import ObserveAttempt, TerminateExecution
 from services.execution.lookup import Lookup
+from services.execution.projection.projection import ExecutionProjection
+from services.execution.projection.queries import Reads
 from services.execution.reactions import Reactions
 from services.execution.settings import ExecutionSettings
 from services.execution.shell import Shell
@@ -374,6 +379,41 @@ async def test_a_name_that_another_execution_has_is_left_alone(family: Family) -
     failed = next(fact for fact in await family.history(key) if isinstance(fact, facts.NodeFailed))
     assert "exists already" in failed.error.message
     assert count(await family.history(child), facts.AbortRequested) == 0
+
+
+async def test_no_node_names_a_child_that_cannot_be_read_yet(
+    family: Family, database_settings: DatabaseSettings
+) -> None:
+    """Clients follow the name as soon as they see it; between asking for a child and making it, time may pass."""
+    log = family.log.log
+    plan = await family.launch_plan(Flow("inner").echo("n0").returns(o0=From("n0")))
+    key = await family.parent(launching(plan))
+    await family.shell.start(key, CAUSE)
+    (child,) = await family.children(key)
+    asked_for = await log.stream_sequence(subjects.EXECUTION)
+    async with AsyncExitStack() as stack:
+        database = await Database.connect(database_settings)
+        stack.push_async_callback(database.close)
+        projector = Projector(database, log, ExecutionProjection())
+        reads = Reads(log, database, projector)
+
+        async def named(reads: Reads) -> list[bool]:
+            listed = await reads.nodes(key, "", SqlWhere(), "ne.id", Page(None, 0))
+            found = [await reads.node(key, "n0"), *(node for node in listed if node.id.node_id == "n0")]
+            closures = [node.closure for node in found if node is not None]
+            assert len(closures) == 2
+            shown = [closure for closure in closures if closure.HasField("workflow_node_metadata")]
+            assert all(subjects.key_of(one.workflow_node_metadata.executionId) == child for one in shown)
+            return [closure in shown for closure in closures]
+
+        await stack.enter_async_context(running(projector.run()))
+        await projector.wait_until_serving()
+        assert await reads.execution(child) is None
+        assert await named(reads) == [False, False]
+        await family.react(key)
+        assert await reads.execution(child) is not None
+        assert await named(reads) == [True, True]
+        assert await named(reads.at(asked_for)) == [False, False]
 
 
 # ---------------------------------------------------------------------------------------------------- places to run
