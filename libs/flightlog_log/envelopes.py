@@ -81,9 +81,9 @@ class Head:
 Head.EMPTY = Head(0, 0, b"")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Recorded:
-    """An envelope on the log."""
+    """An envelope on the log. Nobody changes one; to have Python see to that would double what it costs to make it."""
 
     subject: str
     sequence: int
@@ -102,8 +102,7 @@ class Recorded:
         """What the next append to the subject must follow. Most readers never ask, and hashing costs."""
         end = self.end
         if isinstance(end, bytes):
-            end = head_after(self.sequence, self.envelope, end)
-            object.__setattr__(self, "end", end)
+            end = self.end = head_after(self.sequence, self.envelope, end)
         return end
 
     @property
@@ -150,11 +149,14 @@ def unpack(packed: Iterable[Any]) -> tuple[Message, ...]:
     """The facts again. Raises `Undecodable` for a type this process has no code for, and for damaged bytes."""
     facts: list[Message] = []
     for item in packed:
-        name = item.type_url.rpartition("/")[2]
+        url = item.type_url
+        kind = _classes_by_url.get(url)
+        if kind is None:
+            kind = _classes_by_url[url] = message_class(url.rpartition("/")[2])
         try:
-            facts.append(message_class(name).FromString(item.value))
+            facts.append(kind.FromString(item.value))
         except DecodeError as error:
-            raise Undecodable(f"{name}: {error}") from error
+            raise Undecodable(f"{kind.DESCRIPTOR.full_name}: {error}") from error
     return tuple(facts)
 
 
@@ -198,6 +200,7 @@ def _import_messages_beside(name: str) -> None:
 
 
 _classes: dict[str, type[Message]] = {}
+_classes_by_url: dict[str, type[Message]] = {}
 
 
 def parse_envelope(data: bytes) -> Envelope:

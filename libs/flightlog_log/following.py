@@ -44,7 +44,11 @@ async def follow(
     )
     async with aclosing(stored) as batches:
         async for batch in batches:
-            yield [await reader.decode_or_unreadable(raw.subject, raw.sequence, raw.data) for raw in batch]
+            yield [
+                reader.decode_at_once(raw.subject, raw.sequence, raw.data)
+                or await reader.decode_or_unreadable(raw.subject, raw.sequence, raw.data)
+                for raw in batch
+            ]
 
 
 async def follow_stored(

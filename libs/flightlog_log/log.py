@@ -255,6 +255,10 @@ class Log:
         """
         return await self._reader.messages_after(stream, subjects, sequence, count)
 
+    def decoded_at_once(self, raw: Raw) -> Recorded | None:
+        """As `decoded`, for a message that needs nothing else to be decoded; None for others. Most need nothing."""
+        return self._reader.decode_at_once(raw.subject, raw.sequence, raw.data)
+
     async def decoded(self, raw: Raw) -> Recorded | Unreadable:
         """A stored message as `follow` would give it. Waits for an object store that is away."""
         return await self._reader.decode_or_unreadable(raw.subject, raw.sequence, raw.data)

@@ -122,7 +122,7 @@ class Pull:
         self._inbox = self._connection.new_inbox()
         inbox = self._inbox
 
-        async def arrived(message: Msg) -> None:
+        def arrived(message: Msg) -> None:
             if inbox == self._inbox:
                 self._receive(message)
 

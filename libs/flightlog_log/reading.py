@@ -50,6 +50,19 @@ class Reader:
         self.cold = cold
         self.trimmed = Trimmed(connection)
 
+    def decode_at_once(self, subject: str, sequence: int, data: bytes) -> Recorded | None:
+        """An envelope that is all there, as most are; None for one that takes more than its own bytes, or has a fault.
+
+        The reason for it is speed: to wait for nothing costs as much as a third of decoding.
+        """
+        try:
+            envelope = parse_envelope(data)
+            if envelope.HasField("offloaded") or envelope.HasField("sealed"):
+                return None
+            return Recorded(subject, sequence, envelope, unpack(envelope.facts), data)
+        except Undecodable:
+            return None
+
     async def decode(self, subject: str, sequence: int, data: bytes) -> Recorded:
         """Raises `Undecodable`, `PayloadMissing`, and `LogUnavailable` when the object store cannot be reached."""
         envelope = parse_envelope(data)

@@ -52,6 +52,7 @@ class Subject:
         return Subject(stream.upper(), parts, f"{stream.lower()}.{partition_of(parts):02d}.{tokens}")
 
     @staticmethod
+    @lru_cache(maxsize=4096)
     def parse(text: str) -> Subject:
         """The reverse of `str`. Raises `ValueError` for a text that is no subject of an aggregate."""
         stream, _, rest = text.partition(".")

@@ -34,7 +34,7 @@ async def copy(
         if is_unavailable(error) or connection.is_closed():
             raise
         if len(block) == 1:
-            return block[0].messages
+            return list(block[0].messages)
         half = len(block) // 2
         return [*await copy(connection, columns, block[:half]), *await copy(connection, columns, block[half:])]
     return []

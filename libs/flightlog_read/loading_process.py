@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import BinaryIO
 
 import asyncpg
@@ -32,6 +33,7 @@ from flightlog_read.projection import BulkProjection, ChoosingProjection
 HEADER = struct.Struct("<I")
 _BLOCK_BYTES = 8 * 1024 * 1024
 _NICE = 5
+_AT_ONCE = 8000
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ class _Loader:
         self._targets = order.targets
         self._log = log
         self._answers = answers
-        self._shares = [Share(target.projection, order.most_bytes) for target in order.targets]
+        self._shares = [Share.of(target.projection, order.most_bytes) for target in order.targets]
         self._choices = [_choice(target.projection) for target in order.targets]
         self._every = range(len(order.targets))
         self._until = min(target.until for target in order.targets)
@@ -132,18 +134,26 @@ class _Loader:
                 await connection.execute(f"SET search_path TO {target.schema}")
                 self._connections.append(connection)
             coming = loop.run_in_executor(reading, _receive, commands)
-            while (batch := await coming) is not None:
-                # The next one is read from the pipe while this one is folded.
-                coming = loop.run_in_executor(reading, _receive, commands)
-                end, messages = batch
-                await self._take(end, [_raw(*message) for message in messages])
+            ended = False
+            while not ended:
+                end, messages, ended = await coming
+                if not ended:
+                    # The next ones are read from the pipe while these are folded.
+                    coming = loop.run_in_executor(reading, _receive, commands)
+                if messages:
+                    await self._take(messages)
+                if end:
+                    self._say(Read(end))
             for number, share in enumerate(self._shares):
                 share.end()
                 await self._write(number, share)
             self._say(Done())
 
-    async def _take(self, end: int, messages: Sequence[Raw]) -> None:
-        for raw in messages:
+    async def _take(self, messages: list[Sent]) -> None:
+        # One aggregate after the other: what belongs to it is at hand while it is folded.
+        messages.sort(key=_by_subject)
+        for message in messages:
+            raw = _raw(*message)
             wanting: Sequence[int] = self._every
             if raw.sequence > self._until:
                 wanting = [number for number in self._every if raw.sequence <= self._targets[number].until]
@@ -151,7 +161,7 @@ class _Loader:
                 wanting = [number for number in wanting if self._choices[number](raw)]
             if not wanting:
                 continue
-            recorded = await self._log.decoded(raw)
+            recorded = self._log.decoded_at_once(raw) or await self._log.decoded(raw)
             if isinstance(recorded, Unreadable):
                 for number in wanting:
                     if self._choices[number](raw):
@@ -163,7 +173,6 @@ class _Loader:
         for number, share in enumerate(self._shares):
             if share.over_bytes >= _BLOCK_BYTES or share.late:
                 await self._write(number, share)
-        self._say(Read(end))
 
     async def _write(self, number: int, share: Share) -> None:
         refused = await copy(self._connections[number], self._targets[number].projection.copied, share.take_over())
@@ -181,18 +190,28 @@ def _choice(projection: BulkProjection) -> Callable[[Raw], bool]:
     return projection.looks_at if isinstance(projection, ChoosingProjection) else lambda _: True
 
 
+_by_subject = itemgetter(0)
+
+
 def _raw(subject: str, sequence: int, data: bytes, facts: str) -> Raw:
     """As the log has it, without its other headers."""
     return Raw(subject, sequence, data, {FACTS: facts})
 
 
-def _receive(commands: BinaryIO) -> Batch | None:
-    """The next batch; None when there are no more. Ends the process when the parent is gone."""
-    header = commands.read(HEADER.size)
-    data = commands.read(HEADER.unpack(header)[0]) if len(header) == HEADER.size else b""
-    if not data:
-        os._exit(1)
-    return pickle.loads(data)
+def _receive(commands: BinaryIO) -> tuple[int, list[Sent], bool]:
+    """The next batches as one, and whether there are no more. Ends the process when the parent is gone."""
+    end, messages = 0, list[Sent]()
+    while len(messages) < _AT_ONCE:
+        header = commands.read(HEADER.size)
+        data = commands.read(HEADER.unpack(header)[0]) if len(header) == HEADER.size else b""
+        if not data:
+            os._exit(1)
+        batch: Batch | None = pickle.loads(data)
+        if batch is None:
+            return end, messages, True
+        end = batch[0]
+        messages += batch[1]
+    return end, messages, False
 
 
 async def _run(order: Order, commands: BinaryIO, answers: BinaryIO) -> None:

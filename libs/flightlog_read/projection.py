@@ -67,12 +67,12 @@ class Aggregate(Protocol):
         ...
 
     def rows(self) -> Iterable[tuple[str, Sequence[object]]]:
-        """Table and values of every row, in the order of `BulkProjection.copied`."""
+        """Table and values of every row, in the order of `AggregateProjection.copied`."""
         ...
 
 
 @runtime_checkable
-class BulkProjection(Projection, Protocol):
+class AggregateProjection(Projection, Protocol):
     """A projection whose rows belong to one aggregate (subject) each, and depend on that aggregate's envelopes alone.
 
     So aggregates can be folded in any order, by several processes, and each row is written once. What `aggregate`
@@ -80,18 +80,36 @@ class BulkProjection(Projection, Protocol):
 
     Attributes:
         copied: the columns that are written, by table; all others keep their defaults.
-        rows_stand_alone: no envelope reads or changes a row that an earlier one made.
     """
 
     @property
     def copied(self) -> Mapping[str, Sequence[str]]: ...
 
-    @property
-    def rows_stand_alone(self) -> bool: ...
-
     def aggregate(self, subject: str) -> Aggregate:
         """An aggregate without envelopes. Raises as its `apply` does."""
         ...
+
+
+@runtime_checkable
+class EnvelopeProjection(Projection, Protocol):
+    """A projection whose rows come from one envelope each: none reads or changes a row that an earlier one made.
+
+    Otherwise as `AggregateProjection`.
+    """
+
+    @property
+    def copied(self) -> Mapping[str, Sequence[str]]: ...
+
+    def rows_of(self, recorded: Recorded) -> Sequence[tuple[str, Sequence[object]]]:
+        """Table and values of every row, in the order of `copied`; most envelopes may have none.
+
+        Raises what `apply` raises, or anything else for one that must be applied the long way.
+        """
+        ...
+
+
+BulkProjection = AggregateProjection | EnvelopeProjection
+"""A projection whose tables can be filled in memory, by several processes."""
 
 
 def fingerprint(projection: Projection) -> str:

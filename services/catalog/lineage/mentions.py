@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from flyteidl.core.identifier_pb2 import NodeExecutionIdentifier
 from google.protobuf.message import Message
@@ -43,47 +43,57 @@ class ReuseRow(NamedTuple):
     sequence: int
 
 
-_TELLING: Final = frozenset(
-    {
-        facts.AttemptScheduled,
-        facts.ExecutionCreated,
-        facts.ExecutionStarted,
-        facts.AttemptSucceeded,
-        facts.DynamicPlanned,
-        facts.NodeSucceeded,
-        facts.NodeRecovered,
-    }
-)
-"""The facts that may add rows; of a long log most are others."""
-
-
 def is_deleted(recorded: Sequence[Message]) -> bool:
     """Whether an envelope with these facts is the last one of a deleted execution: that fact has none beside it."""
-    return isinstance(recorded[-1], facts.ExecutionDeleted)
+    return type(recorded[-1]) is facts.ExecutionDeleted
 
 
 def rows_of(execution: ExecutionKey, sequence: int, recorded: Sequence[Message]) -> Iterator[AddressRow | ReuseRow]:
     """The rows that one envelope of an execution adds. Most add none: nodes that the engine runs itself own nothing."""
     for fact in recorded:
-        if type(fact) not in _TELLING:
-            continue
-        match fact:
-            case facts.AttemptScheduled() if not fact.in_engine and fact.raw_output_prefix:
-                yield AddressRow(fact.raw_output_prefix, Role.OWNS, execution, fact.node_id, sequence)
-            case facts.ExecutionCreated() | facts.ExecutionStarted():
-                for address in fact.addresses:
-                    yield AddressRow(address, Role.GIVEN, execution, "", sequence)
-            case facts.AttemptSucceeded() | facts.DynamicPlanned():
-                for address in fact.addresses:
-                    yield AddressRow(address, Role.GAVE, execution, fact.node_id, sequence)
-            case facts.NodeSucceeded():
-                source = cache_source(fact)
-                if source is not None:
-                    yield _reuse(source, execution, fact.node_id, sequence)
-            case facts.NodeRecovered() if fact.source.node_id:
-                yield _reuse(fact.source, execution, fact.node_id, sequence)
-            case _:
-                pass
+        told = _TOLD.get(type(fact))
+        if told is not None:
+            yield from told(fact, execution, sequence)
+
+
+def _owned(fact: facts.AttemptScheduled, execution: ExecutionKey, sequence: int) -> Iterable[AddressRow]:
+    if fact.in_engine or not fact.raw_output_prefix:
+        return ()
+    return (AddressRow(fact.raw_output_prefix, Role.OWNS, execution, fact.node_id, sequence),)
+
+
+def _given(
+    fact: facts.ExecutionCreated | facts.ExecutionStarted, execution: ExecutionKey, sequence: int
+) -> Iterable[AddressRow]:
+    return [AddressRow(address, Role.GIVEN, execution, "", sequence) for address in fact.addresses]
+
+
+def _gave(
+    fact: facts.AttemptSucceeded | facts.DynamicPlanned, execution: ExecutionKey, sequence: int
+) -> Iterable[AddressRow]:
+    return [AddressRow(address, Role.GAVE, execution, fact.node_id, sequence) for address in fact.addresses]
+
+
+def _succeeded(fact: facts.NodeSucceeded, execution: ExecutionKey, sequence: int) -> Iterable[ReuseRow]:
+    source = cache_source(fact)
+    return () if source is None else (_reuse(source, execution, fact.node_id, sequence),)
+
+
+def _recovered(fact: facts.NodeRecovered, execution: ExecutionKey, sequence: int) -> Iterable[ReuseRow]:
+    return (_reuse(fact.source, execution, fact.node_id, sequence),) if fact.source.node_id else ()
+
+
+_TOLD: Final[Mapping[type[Message], Callable[[Any, ExecutionKey, int], Iterable[AddressRow | ReuseRow]]]] = {
+    facts.AttemptScheduled: _owned,
+    facts.ExecutionCreated: _given,
+    facts.ExecutionStarted: _given,
+    facts.AttemptSucceeded: _gave,
+    facts.DynamicPlanned: _gave,
+    facts.NodeSucceeded: _succeeded,
+    facts.NodeRecovered: _recovered,
+}
+TELLING: Final = frozenset(_TOLD)
+"""The facts that may add rows; of a long log most are others."""
 
 
 def _reuse(source: NodeExecutionIdentifier, execution: ExecutionKey, node_id: str, sequence: int) -> ReuseRow:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flightlog_log import Recorded, Subject
-from services.catalog.lineage.mentions import AddressRow, is_deleted, rows_of
+from services.catalog.lineage.mentions import TELLING, AddressRow, is_deleted, rows_of
 
 INDEXED = 500
 """Characters of an address that are indexed; Postgres takes at most 2704 bytes."""
@@ -72,15 +71,16 @@ class LineageProjection:
     version = 1
 
     copied = COPIED
-    rows_stand_alone = True
 
     def ddl(self) -> str:
         """Tables and indexes, with unqualified names."""
         return _DDL
 
-    def aggregate(self, subject: str) -> Mentioned:
-        """What one envelope of an execution mentions."""
-        return Mentioned(subject)
+    def rows_of(self, recorded: Recorded) -> Sequence[tuple[str, Sequence[object]]]:
+        """What one envelope of an execution mentions. Raises `Deleted` for one that takes rows away."""
+        if is_deleted(recorded.facts):
+            raise Deleted(recorded.subject)
+        return _rows(recorded)
 
     async def apply(self, connection: Any, batch: Sequence[Recorded]) -> None:
         """Adds the rows of a batch: at most one statement for each table. Those of a deleted execution go."""
@@ -104,35 +104,19 @@ class Deleted(Exception):
     """An execution's rows are to go, which others have made."""
 
 
-class Mentioned:
-    """The rows of one envelope, for tables that are filled from the start of the log."""
-
-    over = True
-
-    def __init__(self, subject: str) -> None:
-        self._rows: list[tuple[str, tuple[Any, ...]]] = []
-
-    def apply(self, recorded: Recorded) -> None:
-        """Takes the envelope in. Raises `Deleted` for one that takes rows away: this is done the long way."""
-        if is_deleted(recorded.facts):
-            raise Deleted(recorded.subject)
-        self._rows += _rows(recorded)
-
-    def rows(self) -> Iterable[tuple[str, Sequence[object]]]:
-        """By table."""
-        return self._rows
-
-
-def _rows(recorded: Recorded) -> Iterable[tuple[str, tuple[Any, ...]]]:
+def _rows(recorded: Recorded) -> list[tuple[str, tuple[Any, ...]]]:
+    rows: list[tuple[str, tuple[Any, ...]]] = []
+    if TELLING.isdisjoint(map(type, recorded.facts)):
+        return rows
     for number, row in enumerate(rows_of(_execution(recorded.subject), recorded.sequence, recorded.facts)):
         place = (row.sequence, number)
         if not isinstance(row, AddressRow):
-            yield "reuses", (*place, *row.source, row.source_node, *row.execution, row.node_id)
+            rows.append(("reuses", (*place, *row.source, row.source_node, *row.execution, row.node_id)))
         elif "\0" not in row.address:
-            yield "addresses", (*place, row.address, int(row.role), *row.execution, row.node_id)
+            rows.append(("addresses", (*place, row.address, int(row.role), *row.execution, row.node_id)))
+    return rows
 
 
-@lru_cache(maxsize=4096)
 def _execution(subject: str) -> tuple[str, str, str]:
     project, domain, name = Subject.parse(subject).parts
     return project, domain, name

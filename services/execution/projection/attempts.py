@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from flyteidl.admin.task_execution_pb2 import Reason, TaskExecutionClosure
+from flyteidl.admin.task_execution_pb2 import TaskExecutionClosure
 from flyteidl.core.execution_pb2 import NodeExecution, TaskExecution, TaskLog
 from flyteidl.event.event_pb2 import TaskExecutionMetadata
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from flightlog_protos.execution.v1 import facts_pb2 as facts
@@ -151,13 +152,17 @@ def _tell(
 
 def _show_usage(closure: TaskExecutionClosure, usage: Usage) -> None:
     """Flyte's message has no field for what an attempt used; its free-form one is what the console shows as it is."""
-    shown = closure.custom_info
+    shown = closure.custom_info.fields
     if usage.peak_memory_bytes:
-        shown["peak_memory_bytes"] = usage.peak_memory_bytes
+        shown["peak_memory_bytes"].number_value = usage.peak_memory_bytes
     if usage.HasField("cpu_time"):
-        shown["cpu_seconds"] = usage.cpu_time.seconds + usage.cpu_time.nanos / 1e9
+        shown["cpu_seconds"].number_value = _seconds(usage.cpu_time)
     if usage.HasField("wall_time"):
-        shown["wall_seconds"] = usage.wall_time.seconds + usage.wall_time.nanos / 1e9
+        shown["wall_seconds"].number_value = _seconds(usage.wall_time)
+
+
+def _seconds(duration: Duration) -> float:
+    return duration.seconds + duration.nanos / 1e9
 
 
 def _explain(closure: TaskExecutionClosure, reason: str, at: Timestamp) -> None:
@@ -165,22 +170,24 @@ def _explain(closure: TaskExecutionClosure, reason: str, at: Timestamp) -> None:
         reason = f"{reason[: _LONGEST_REASON - 1]}…"
     if reason and reason != closure.reason:
         closure.reason = reason
-        closure.reasons.append(Reason(occurred_at=at, message=reason))
-        del closure.reasons[1 : max(1, len(closure.reasons) - _MOST_REASONS + 1)]
+        reasons = closure.reasons
+        reasons.add(occurred_at=at, message=reason)
+        if len(reasons) > _MOST_REASONS:
+            del reasons[1 : len(reasons) - _MOST_REASONS + 1]
 
 
 def _merge_logs(closure: TaskExecutionClosure, latest: Sequence[TaskLog]) -> None:
     """Some links show only before, some only until the end."""
     if not latest and not closure.logs:
         return
-    task_logs.merge(closure.logs, latest)
-    shown = [log for log in closure.logs if _shows(log, closure.phase)]
-    if len(shown) < len(closure.logs):
-        del closure.logs[:]
-        closure.logs.extend(shown)
-
-
-def _shows(log: TaskLog, phase: TaskExecution.Phase) -> bool:
+    logs, phase = closure.logs, closure.phase
+    task_logs.merge(logs, latest)
     if phase in _FINAL:
-        return not log.HideOnceFinished
-    return phase not in _PENDING or log.ShowWhilePending
+        shown = [log for log in logs if not log.HideOnceFinished]
+    elif phase in _PENDING:
+        shown = [log for log in logs if log.ShowWhilePending]
+    else:
+        return
+    if len(shown) < len(logs):
+        del logs[:]
+        logs.extend(shown)

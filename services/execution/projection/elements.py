@@ -103,11 +103,10 @@ def show(task: ShownTask, size: int, stored: Iterable[tuple[int, bytes]]) -> Non
 
 def concerns(rows: Rows, at: At, fact: Message) -> bool:
     """Whether a fact is about an element of an array."""
-    if isinstance(fact, facts.NodeQueued):
+    if type(fact) is facts.NodeQueued:
         return fact.HasField("element")
-    if not rows.latest_elements:
-        return False
-    return (at.key, getattr(fact, "node_id", "")) in rows.latest_elements
+    latest = rows.latest_elements
+    return bool(latest) and (at.key, getattr(fact, "node_id", "")) in latest
 
 
 def apply(rows: Rows, at: At, fact: Message) -> None:
@@ -134,7 +133,7 @@ def _scheduled(rows: Rows, at: At, fact: facts.AttemptScheduled | facts.ChildExe
     if row is None:
         return
     message = row.message
-    if isinstance(fact, facts.AttemptScheduled):
+    if type(fact) is facts.AttemptScheduled:
         message.external_id = fact.generated_name
         message.phase = TaskExecution.QUEUED
     else:

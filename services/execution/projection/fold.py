@@ -7,7 +7,6 @@ output, so the shapes clients get are tested by folding hand-made histories. The
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from google.protobuf.message import Message
@@ -63,7 +62,6 @@ class Needs:
     elements: frozenset[NodeKey]
 
 
-@lru_cache(maxsize=4096)
 def execution_key(subject: str) -> ExecutionKey:
     """Project, domain and name out of an execution's subject."""
     project, domain, name = Subject.parse(subject).parts
@@ -72,7 +70,7 @@ def execution_key(subject: str) -> ExecutionKey:
 
 def is_deleted(recorded: Recorded) -> bool:
     """Whether an envelope is the last one of an execution that was deleted: that fact has none beside it."""
-    return isinstance(recorded.facts[-1], facts.ExecutionDeleted)
+    return type(recorded.facts[-1]) is facts.ExecutionDeleted
 
 
 def apply(rows: Rows, recorded: Recorded) -> None:
@@ -89,11 +87,12 @@ def apply_to(rows: Rows, key: ExecutionKey, recorded: Recorded) -> None:
     if is_deleted(recorded):
         rows.drop(key)
         return
+    sequence = recorded.sequence
     for index, fact in enumerate(recorded.facts):
-        at = At(key, recorded.sequence, index)
-        if elements.concerns(rows, at, fact):
-            elements.apply(rows, at, fact)
-        elif change := _CHANGES.get(type(fact)):
+        at = At(key, sequence, index)
+        changes = elements.CHANGES if elements.concerns(rows, at, fact) else _CHANGES
+        change = changes.get(type(fact))
+        if change is not None:
             change(rows, at, fact)
 
 

@@ -40,7 +40,6 @@ class ExecutionProjection:
     version = 5
 
     copied = COPIED
-    rows_stand_alone = False
 
     def ddl(self) -> str:
         """Tables and indexes, with unqualified names."""

@@ -16,13 +16,14 @@ def merge(into: Logs, latest: Sequence[TaskLog], suffix: str = "") -> None:
     Args:
         suffix: what the names of the latest end with from now on.
     """
-    uris = {log.uri for log in latest}
-    names = {name for log in latest if (name := log.name + suffix)}
-    kept = [log for log in into if log.uri not in uris and log.name not in names]
-    del into[:]
-    for log in latest:
-        taken = into.add()
-        taken.CopyFrom(log)
-        if suffix:
-            taken.name += suffix
+    kept: list[TaskLog] = []
+    if into:
+        uris = {log.uri for log in latest}
+        names = {name for log in latest if (name := log.name + suffix)}
+        kept = [log for log in into if log.uri not in uris and log.name not in names]
+        del into[:]
+    into.extend(latest)
+    if suffix:
+        for log in into:
+            log.name += suffix
     into.extend(kept)

@@ -71,6 +71,7 @@ _INSERT: Final = (
 )
 _FORGET: Final = "DELETE FROM entries WHERE subject = $1 AND sequence < $2"
 
+_SERVICE: Final = "service"
 # What the aggregate is called by whoever calls for it, where its subject says something else.
 _KINDS: Final[Mapping[str, str]] = {"launch_plan_state": "launch_plan"}
 # After these the log has nothing more of what came before on their subject.
@@ -106,7 +107,6 @@ class AuditProjection:
 
     version = 1
     copied = COPIED
-    rows_stand_alone = True
 
     def __init__(self, stream: str) -> None:
         self.stream = stream
@@ -116,9 +116,13 @@ class AuditProjection:
         """The table, with unqualified names."""
         return DDL
 
-    def aggregate(self, subject: str) -> Asked:
-        """What one envelope of an aggregate says."""
-        return Asked(self.stream)
+    def rows_of(self, recorded: Recorded) -> Sequence[tuple[str, Row]]:
+        """What one envelope says. Raises `Forgetting` for one that takes rows away."""
+        if not _FORGETTING.isdisjoint(map(type, recorded.facts)):
+            raise Forgetting(recorded.subject)
+        if recorded.envelope.actor.method == _SERVICE:
+            return ()
+        return (("entries", _row(self.stream, recorded)),)
 
     def looks_at(self, raw: Raw) -> bool:
         """Whether a message may become a row. Nearly none does: what services do by themselves is not decoded."""
@@ -133,7 +137,7 @@ class AuditProjection:
             if not _FORGETTING.isdisjoint(map(type, recorded.facts)):
                 rows = [row for row in rows if row.subject != recorded.subject]
                 await connection.execute(_FORGET, recorded.subject, recorded.sequence)
-            if recorded.envelope.actor.method != "service":
+            if recorded.envelope.actor.method != _SERVICE:
                 rows.append(_row(self.stream, recorded))
         if rows:
             await connection.execute(_INSERT, *zip(*rows, strict=True))
@@ -141,27 +145,6 @@ class AuditProjection:
 
 class Forgetting(Exception):
     """Rows are to go, which other envelopes have made."""
-
-
-class Asked:
-    """The row of one envelope, for tables that are filled from the start of the log."""
-
-    over = True
-
-    def __init__(self, stream: str) -> None:
-        self._stream = stream
-        self._rows: list[tuple[str, Row]] = []
-
-    def apply(self, recorded: Recorded) -> None:
-        """Takes the envelope in. Raises `Forgetting` for one that takes rows away: this is done the long way."""
-        if not _FORGETTING.isdisjoint(map(type, recorded.facts)):
-            raise Forgetting(recorded.subject)
-        if recorded.envelope.actor.method != "service":
-            self._rows.append(("entries", _row(self._stream, recorded)))
-
-    def rows(self) -> Sequence[tuple[str, Row]]:
-        """By table."""
-        return self._rows
 
 
 of_registry = partial(AuditProjection, "REGISTRY")

@@ -64,7 +64,6 @@ class Speeches:
     stream: str = STREAM
     prefix: str = ""
     columns: tuple[str, ...] = ("subject", "words", "sequence")
-    rows_stand_alone: bool = False
 
     @property
     def copied(self) -> dict[str, tuple[str, ...]]:

@@ -70,7 +70,5 @@ def test_folded_in_memory_it_gives_no_rows() -> None:
 
 def test_lineage_leaves_a_deletion_to_the_projection_itself() -> None:
     """Its rows stand alone: what an envelope takes away is not among what it gives."""
-    mentioned = lineage.Mentioned(str(Subject.of("EXECUTION", *HERE)))
     with pytest.raises(lineage.Deleted):
-        mentioned.apply(deleted(HERE, 20))
-    assert not list(mentioned.rows())
+        lineage.LineageProjection().rows_of(deleted(HERE, 20))

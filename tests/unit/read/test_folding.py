@@ -42,9 +42,6 @@ class Said:
     version = 1
     copied = {"words": ("text",)}  # noqa: RUF012
 
-    def __init__(self, *, alone: bool = False) -> None:
-        self.rows_stand_alone = alone
-
     def ddl(self) -> str:
         return "CREATE TABLE words (text text NOT NULL)"
 
@@ -55,12 +52,30 @@ class Said:
         raise AssertionError("a share does no input or output")
 
 
+class SaidAlone:
+    name = "said"
+    stream = "REGISTRY"
+    version = 1
+    copied = {"words": ("text",)}  # noqa: RUF012
+
+    def ddl(self) -> str:
+        return "CREATE TABLE words (text text NOT NULL)"
+
+    def rows_of(self, recorded: Recorded) -> list[tuple[str, Sequence[object]]]:
+        words = Words()
+        words.apply(recorded)
+        return list(words.rows())
+
+    async def apply(self, connection: object, batch: Sequence[Recorded]) -> None:
+        raise AssertionError("a share does no input or output")
+
+
 class Speech:
     """Gives a share envelopes of subjects, numbered as on a stream."""
 
     def __init__(self, *, most_bytes: int = 1 << 20, alone: bool = False) -> None:
-        projection: BulkProjection = Said(alone=alone)
-        self.share = Share(projection, most_bytes)
+        projection: BulkProjection = SaidAlone() if alone else Said()
+        self.share = Share.of(projection, most_bytes)
         self._sequences = count(1)
         self._positions: dict[str, int] = {}
 
