@@ -32,20 +32,27 @@ class TableComparison:
 
 async def digest_tables(connection: Connection, schema: str) -> dict[str, TableDigest]:
     """Digests of every table but the checkpoint, by name."""
+    return {name: await digest_table(connection, schema, name) for name in await tables_of(connection, schema)}
+
+
+async def tables_of(connection: Connection, schema: str) -> list[str]:
+    """The names of every table but the checkpoint."""
     names = await connection.fetch(
         "SELECT tablename FROM pg_tables WHERE schemaname = $1 AND tablename <> 'checkpoint' ORDER BY tablename", schema
     )
-    digests: dict[str, TableDigest] = {}
-    for name in [row["tablename"] for row in names]:
-        row = await connection.fetchrow(
-            f"""
-            SELECT count(*) AS rows, coalesce(sum(hash_record_extended(t, 0)), 0)::text AS checksum
-            FROM {schema}."{name}" AS t
-            """
-        )
-        assert row is not None  # an aggregate without GROUP BY always has one row
-        digests[name] = TableDigest(row["rows"], row["checksum"])
-    return digests
+    return [row["tablename"] for row in names]
+
+
+async def digest_table(connection: Connection, schema: str, name: str) -> TableDigest:
+    """The digest of one table."""
+    row = await connection.fetchrow(
+        f"""
+        SELECT count(*) AS rows, coalesce(sum(hash_record_extended(t, 0)), 0)::text AS checksum
+        FROM {schema}."{name}" AS t
+        """
+    )
+    assert row is not None  # an aggregate without GROUP BY always has one row
+    return TableDigest(row["rows"], row["checksum"])
 
 
 def compare(live: dict[str, TableDigest], rebuilt: dict[str, TableDigest]) -> tuple[TableComparison, ...]:

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Annotated, TypeAlias, cast
 
@@ -148,6 +149,28 @@ class Database:
             # Not a polite close: it would wait for a server that may be gone. Ending the socket frees the locks as
             # well.
             connection.terminate()
+
+    async def side_by_side(
+        self, name: str, jobs: Iterable[Callable[[Connection], Awaitable[None]]], *, at_once: int
+    ) -> None:
+        """Does long work on connections of its own, `at_once` jobs at a time, begun in their order.
+
+        Raises what the first job that fails raises; the others are cancelled.
+        """
+        waiting = deque(jobs)
+
+        async def work() -> None:
+            async with self.dedicated(name, on_loss=lambda: None) as connection:
+                while waiting:
+                    await waiting.popleft()(connection)
+
+        working = [asyncio.create_task(work()) for _ in range(min(at_once, len(waiting)))]
+        try:
+            await asyncio.gather(*working)
+        finally:
+            for one in working:
+                one.cancel()
+            await asyncio.gather(*working, return_exceptions=True)
 
 
 def is_unavailable(error: BaseException) -> bool:

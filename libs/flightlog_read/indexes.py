@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from functools import partial
 
 from flightlog_read.database import Connection, Database
 
@@ -57,23 +56,15 @@ async def put_back(database: Database, statements: Mapping[str, Sequence[str]], 
     Raises:
         asyncpg.UniqueViolationError: two rows have the same key.
     """
-    waiting = [(schema, statement) for schema, again in statements.items() for statement in again]
 
-    async def build(connection: Connection) -> None:
+    async def build(schema: str, statement: str, connection: Connection) -> None:
         await connection.execute(_SESSION)
-        while waiting:
-            schema, statement = waiting.pop(0)
-            await connection.execute(f"SET search_path TO {schema}")
-            await connection.execute(statement)
+        await connection.execute(f"SET search_path TO {schema}")
+        await connection.execute(statement)
 
-    async with AsyncExitStack() as stack:
-        connections = [
-            await stack.enter_async_context(database.dedicated("flightlog indexes", on_loss=lambda: None))
-            for _ in range(max(1, min(at_once, len(waiting))))
-        ]
-        async with asyncio.TaskGroup() as group:
-            for connection in connections:
-                group.create_task(build(connection))
+    builds = [partial(build, schema, statement) for schema, again in statements.items() for statement in again]
+    await database.side_by_side("flightlog indexes", builds, at_once=at_once)
+    async with database.reading() as connection:
         for schema in statements:
-            for row in await connections[0].fetch(_TABLES, schema):
-                await connections[0].execute(f"ALTER TABLE {schema}.{row['tab']} RESET (autovacuum_enabled)")
+            for row in await connection.fetch(_TABLES, schema):
+                await connection.execute(f"ALTER TABLE {schema}.{row['tab']} RESET (autovacuum_enabled)")

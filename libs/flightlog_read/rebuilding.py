@@ -12,9 +12,10 @@ folded in memory are filled by several processes (`loading`), the others by this
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from zlib import crc32
 
 import asyncpg
@@ -24,8 +25,8 @@ from flightlog_log import Log
 from flightlog_read import checkpoints
 from flightlog_read.batches import SESSION, BatchWriter, Entry, following
 from flightlog_read.checkpoints import Checkpoint
-from flightlog_read.comparing import TableComparison, TableDigest, compare, digest_tables
-from flightlog_read.database import Database
+from flightlog_read.comparing import TableComparison, TableDigest, compare, digest_table, digest_tables, tables_of
+from flightlog_read.database import Connection, Database
 from flightlog_read.errors import ReadError
 from flightlog_read.loading import Filling, Loading, load
 from flightlog_read.loading_process import Target
@@ -180,9 +181,9 @@ async def rebuild_together(
             await stack.enter_async_context(_begun(database, log, projection, report)) for projection in projections
         ]
         await _fill_and_compare(database, log, works, loading or Loading())
+        await asyncio.gather(*(_analyze(work.connection, work.fresh) for work in works))
         for work in works:
             await _catch_up(database, work)
-            await _analyze(work.connection, work.fresh)
             work.tell(work.writer.sequence, "switching")
             await _switch(database, work)
     results = tuple(
@@ -309,16 +310,15 @@ async def _fill_and_compare(database: Database, log: Log, works: Sequence[_Work]
     """Brings the new tables to where the live ones were, and compares."""
     # The snapshot does not change: it is read meanwhile.
     before = [asyncio.create_task(_digest_live(work)) for work in works]
-    after: list[asyncio.Task[dict[str, TableDigest]]] = []
     try:
         await _fill(database, log, works, loading)
-        after += [asyncio.create_task(_digest_made(work)) for work in works]
+        after = await _digest_made(database, works, loading.processes)
         for work, live, made in zip(works, before, after, strict=True):
-            work.tables = compare(await live, await made)
+            work.tables = compare(await live, made)
     finally:
-        for digest in (*before, *after):
+        for digest in before:
             digest.cancel()
-        await asyncio.wait([*before, *after])
+        await asyncio.wait(before)
 
 
 async def _fill(database: Database, log: Log, works: Sequence[_Work], loading: Loading) -> None:
@@ -343,11 +343,19 @@ async def _digest_live(work: _Work) -> dict[str, TableDigest]:
     return digests
 
 
-async def _digest_made(work: _Work) -> dict[str, TableDigest]:
-    if work.live is None:
-        return {}
-    work.tell(work.target, "comparing")
-    return await digest_tables(work.connection, work.fresh)
+async def _digest_made(database: Database, works: Sequence[_Work], at_once: int) -> list[dict[str, TableDigest]]:
+    digests: list[dict[str, TableDigest]] = [{} for _ in works]
+
+    async def digest(number: int, table: str, connection: Connection) -> None:
+        digests[number][table] = await digest_table(connection, works[number].fresh, table)
+
+    jobs: list[Callable[[Connection], Awaitable[None]]] = []
+    for number, work in enumerate(works):
+        if work.live is not None:
+            work.tell(work.target, "comparing")
+            jobs += [partial(digest, number, table) for table in await tables_of(work.connection, work.fresh)]
+    await database.side_by_side("flightlog compare", jobs, at_once=at_once)
+    return digests
 
 
 async def _comparable(connection: asyncpg.Connection, projection: Projection, end: int) -> Checkpoint | None:
