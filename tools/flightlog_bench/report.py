@@ -33,8 +33,8 @@ folder (about 0.3 s a task at 3,000; see `FLIGHTLOG_EXECUTION__METADATA_PREFIX` 
 Tables are filled and rebuilt from a log of real executions under many names, small workflows of Python tasks (three
 facts and 1.4 KB an envelope, nine rows to ten envelopes in the tables of executions, and those of lineage and audit),
 on servers of their own; as `flightlog rebuild` does it for one stream, from the first message read to the switch. The
-log is filled without a disk sync for each append, and before the rebuild the live tables are vacuumed, as those of a stack
-that runs have been.
+log is filled without a disk sync for each append, and before the rebuild the live tables are vacuumed, as those of a
+stack that runs have been.
 
 The machines are shared and noisy; figures of two days differ by tens of per cent. No test asserts a time.
 """
