@@ -33,31 +33,36 @@ class Headers(Mapping[str, str]):
         key = _key(name)
         at = self._lines.rfind(key)
         if at < 0:
-            raise KeyError(name)
-        start = at + len(key)
-        return self._lines[start : self._lines.find(b"\r\n", start)].strip().decode("utf-8", "replace")
+            return self._all()[name]
+        value, _, _ = self._lines[at + len(key) :].partition(b"\r\n")
+        return value.decode("utf-8", "replace").strip()
 
     def __iter__(self) -> Iterator[str]:
-        for line in self._lines.decode("utf-8", "replace").split("\r\n"):
-            name, colon, _ = line.partition(":")
-            if colon:
-                yield name
+        return iter(self._all())
 
     def __len__(self) -> int:
-        return sum(1 for _ in self)
+        return len(self._all())
 
     def __bool__(self) -> bool:
         return True
 
     def __repr__(self) -> str:
-        return repr(dict(self))
+        return repr(self._all())
+
+    def _all(self) -> dict[str, str]:
+        lines = self._lines.decode("utf-8", "replace").split("\r\n")
+        divided = (line.partition(":") for line in lines)
+        return {name.strip(): value.strip() for name, colon, value in divided if colon}
 
 
 class FastClient(Client):
     """Hands messages over as they are read, and leaves their headers as they are."""
 
     async def subscribe_directly(self, subject: str, take: Take) -> Subscription:
-        """Has each message given to `take` at once, without a queue and a task in between."""
+        """Has each message given to `take` at once, without a queue and a task in between.
+
+        Limits and counters of such a subscription do nothing.
+        """
         return await self.subscribe(subject, cb=partial(_hand_over, take))
 
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:

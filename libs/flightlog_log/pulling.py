@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import json
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
 import nats.errors
@@ -174,7 +174,7 @@ class Pull:
             self._ended(status, message.headers or {})
         self._wake.set()
 
-    def _ended(self, status: str, headers: dict[str, str]) -> None:
+    def _ended(self, status: str, headers: Mapping[str, str]) -> None:
         """A pull request is over: it expired, was served up to its bytes, or the consumer is no more."""
         pending = headers.get("Nats-Pending-Messages")
         description = headers.get("Description", "").lower()

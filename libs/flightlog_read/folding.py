@@ -93,7 +93,8 @@ class AggregateShare(Share):
 
     Args:
         most_bytes: how much of messages is held for aggregates that go on; beyond that those that nothing has happened
-            to for longest leave. Rows and messages together take about three times as much.
+            to for longest leave (as far as that is known: what was read at once is taken in by subject). Rows and
+            messages together take about three times as much.
     """
 
     def __init__(self, projection: AggregateProjection, most_bytes: int) -> None:

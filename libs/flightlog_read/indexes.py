@@ -64,7 +64,10 @@ async def put_back(database: Database, statements: Mapping[str, Sequence[str]], 
 
     builds = [partial(build, schema, statement) for schema, again in statements.items() for statement in again]
     await database.side_by_side("flightlog indexes", builds, at_once=at_once)
-    async with database.reading() as connection:
+
+    async def settle(connection: Connection) -> None:
         for schema in statements:
             for row in await connection.fetch(_TABLES, schema):
                 await connection.execute(f"ALTER TABLE {schema}.{row['tab']} RESET (autovacuum_enabled)")
+
+    await database.side_by_side("flightlog indexes", [settle], at_once=1)

@@ -74,7 +74,7 @@ class Loading:
         processes: how many fold; as many as there are processors and a container has memory for, at most eight.
         from_messages: a log that is shorter is applied by one process as the live projector does: starting others
             takes a second.
-        most_bytes: see `folding.Share`; of each process.
+        most_bytes: see `folding.AggregateShare`; of each process.
         source: where the log is read from; None: the stream itself.
     """
 

@@ -33,7 +33,10 @@ from flightlog_read.projection import BulkProjection, ChoosingProjection
 HEADER = struct.Struct("<I")
 _BLOCK_BYTES = 8 * 1024 * 1024
 _NICE = 5
-_AT_ONCE = 8000
+# What is folded at once: enough of an aggregate's envelopes to be worth it, and no more than memory is meant for.
+_MOST_MESSAGES = 8000
+_MOST_BYTES = 12 * 1024 * 1024
+_MOST_BATCHES = 16
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,9 @@ class _Loader:
         """Takes in batches until there are no more."""
         loop = asyncio.get_running_loop()
         async with AsyncExitStack() as stack:
-            reading = stack.enter_context(ThreadPoolExecutor(1))
+            reading = ThreadPoolExecutor(1)
+            # It may wait for a command for as long as there is none.
+            stack.callback(reading.shutdown, wait=False, cancel_futures=True)
             database = await Database.connect(order.database)
             stack.push_async_callback(database.close)
             for target in self._targets:
@@ -133,13 +138,13 @@ class _Loader:
                 await connection.execute(SESSION)
                 await connection.execute(f"SET search_path TO {target.schema}")
                 self._connections.append(connection)
-            coming = loop.run_in_executor(reading, _receive, commands)
+            coming = loop.run_in_executor(reading, receive, commands)
             ended = False
             while not ended:
                 end, messages, ended = await coming
                 if not ended:
                     # The next ones are read from the pipe while these are folded.
-                    coming = loop.run_in_executor(reading, _receive, commands)
+                    coming = loop.run_in_executor(reading, receive, commands)
                 if messages:
                     await self._take(messages)
                 if end:
@@ -198,10 +203,10 @@ def _raw(subject: str, sequence: int, data: bytes, facts: str) -> Raw:
     return Raw(subject, sequence, data, {FACTS: facts})
 
 
-def _receive(commands: BinaryIO) -> tuple[int, list[Sent], bool]:
+def receive(commands: BinaryIO) -> tuple[int, list[Sent], bool]:
     """The next batches as one, and whether there are no more. Ends the process when the parent is gone."""
-    end, messages = 0, list[Sent]()
-    while len(messages) < _AT_ONCE:
+    end, messages, size = 0, list[Sent](), 0
+    for _ in range(_MOST_BATCHES):
         header = commands.read(HEADER.size)
         data = commands.read(HEADER.unpack(header)[0]) if len(header) == HEADER.size else b""
         if not data:
@@ -211,6 +216,9 @@ def _receive(commands: BinaryIO) -> tuple[int, list[Sent], bool]:
             return end, messages, True
         end = batch[0]
         messages += batch[1]
+        size += len(data)
+        if len(messages) >= _MOST_MESSAGES or size >= _MOST_BYTES:
+            break
     return end, messages, False
 
 

@@ -192,7 +192,7 @@ class _Explaining:
         return found
 
     async def _child(self, key: ExecutionKey, depth: int) -> Explanation:
-        """A child execution. It may have been asked for and not be made yet, or have been refused."""
+        """A child execution. It may have been asked for and not be made yet, or be gone."""
         child = await self.of(key, depth + 1)
         if child is not None:
             return child

@@ -109,13 +109,6 @@ def concerns(rows: Rows, at: At, fact: Message) -> bool:
     return bool(latest) and (at.key, getattr(fact, "node_id", "")) in latest
 
 
-def apply(rows: Rows, at: At, fact: Message) -> None:
-    """Folds a fact about an element in."""
-    change = CHANGES.get(type(fact))
-    if change is not None:
-        change(rows, at, fact)
-
-
 def _queued(rows: Rows, at: At, fact: facts.NodeQueued) -> None:
     row = ElementRow(
         id=at.row_id,

@@ -6,12 +6,12 @@ rows that are folded for it, as the projection folds them.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from flyteidl.admin.execution_pb2 import Execution
-from flyteidl.admin.node_execution_pb2 import NodeExecution, NodeExecutionClosure
+from flyteidl.admin.node_execution_pb2 import NodeExecution
 from flyteidl.admin.signal_pb2 import Signal
 from flyteidl.admin.task_execution_pb2 import TaskExecution
 
@@ -194,19 +194,32 @@ class Reads:
         A child is asked for before it is made, and clients follow its name as soon as they see it.
         """
         nodes = [NodeExecution.FromString(row["message"]) for row in rows]
-        naming = [node.closure for node in nodes if node.closure.HasField("workflow_node_metadata")]
-        if naming:
-            there = await self._existing({_child_of(closure) for closure in naming})
-            for closure in naming:
-                if _child_of(closure) not in there:
+        children = [
+            (subjects.key_of(node.closure.workflow_node_metadata.executionId), node.closure)
+            for node in nodes
+            if node.closure.HasField("workflow_node_metadata")
+        ]
+        if children:
+            there = await self._existing({child for child, _ in children})
+            for child, closure in children:
+                if child not in there:
                     closure.ClearField("workflow_node_metadata")
         return nodes
 
-    async def _existing(self, keys: Iterable[ExecutionKey]) -> set[ExecutionKey]:
-        before: int | None = None
+    async def _existing(self, keys: set[ExecutionKey]) -> set[ExecutionKey]:
+        """Those of some executions that can be read."""
         if self.sequence is not None:
-            before = first_id_after(self.sequence)
             await self._progress.wait_for(self.sequence)
+            return await self._stored(keys, first_id_after(self.sequence))
+        there = await self._stored(keys, None)
+        if missing := keys - there:
+            last = max(await asyncio.gather(*(self._last(key) for key in missing)))
+            if last:
+                await self._progress.wait_for(last)
+                there |= await self._stored(missing, None)
+        return there
+
+    async def _stored(self, keys: set[ExecutionKey], before: int | None) -> set[ExecutionKey]:
         rows = await self._fetch(LIVE, _WHICH_EXIST, (*zip(*keys, strict=True), before))
         return {(row[0], row[1], row[2]) for row in rows}
 
@@ -286,10 +299,6 @@ class Reads:
         question, given = relations.bind(statement, arguments)
         async with self._database.reading() as connection:
             return await connection.fetch(question, *given)
-
-
-def _child_of(closure: NodeExecutionClosure) -> ExecutionKey:
-    return subjects.key_of(closure.workflow_node_metadata.executionId)
 
 
 def _of_node(node_id: str) -> Concerned:

@@ -111,7 +111,7 @@ async def test_child_that_is_not_made_yet() -> None:
     assert (child.what, child.name, child.why) == ("execution", "p/d/child", "there is none of this name yet")
 
 
-async def test_failed_node_whose_child_never_came_to_be() -> None:
+async def test_failed_node_whose_child_is_gone() -> None:
     node = failed_node()
     child_id = WorkflowExecutionIdentifier(project="p", domain="d", name="child")
     node.closure.workflow_node_metadata.executionId.CopyFrom(child_id)
