@@ -1,4 +1,4 @@
-"""Headers that are taken apart when somebody asks are those that nats-py would have given."""
+"""Headers of messages as our client takes them apart, which is how nats-py's own does."""
 
 from __future__ import annotations
 
@@ -7,11 +7,28 @@ import pickle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from nats.aio.client import Client
 
-from flightlog_log.client import Headers
+from flightlog_log.client import FastClient, Headers
+
+_LINES = (
+    b"Nats-Msg-Id: 0198\r\nFlightlog-Facts: NodeQueued,NodeStarted\r\n"
+    b"x:1\r\nempty:\r\nurl: http://host:80/\xc3\xa9\r\nno colon\r\n\r\n"
+)
 
 NAMES = st.sampled_from(["Nats-Sequence", "Sequence", "Flightlog-Facts", "traceparent", "A", "Foo ", "X\xff"])
 VALUES = st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=20)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"NATS/1.0\r\n" + _LINES, b"NATS/1.0 404 No Messages\r\n\r\n", b"NATS/1.0 100\r\n" + _LINES, b""],
+    ids=["headers", "status", "both", "none"],
+)
+async def test_they_are_those_of_the_driver(data: bytes) -> None:
+    ours, theirs = [await client._process_headers(data) for client in (FastClient(), Client())]
+    assert ours == theirs
+    assert not data.endswith(_LINES) or ours["Flightlog-Facts"] == "NodeQueued,NodeStarted"
 
 
 def block(*pairs: tuple[str, str], end: bytes = b"\r\n\r\n") -> bytes:
