@@ -36,7 +36,9 @@ class Words:
         yield "words", ("".join(self.said),)
 
 
-class Said:
+class Saying:
+    """What is said, in one way or the other."""
+
     name = "said"
     stream = "REGISTRY"
     version = 1
@@ -44,30 +46,21 @@ class Said:
 
     def ddl(self) -> str:
         return "CREATE TABLE words (text text NOT NULL)"
-
-    def aggregate(self, subject: str) -> Aggregate:
-        return Words()
 
     async def apply(self, connection: object, batch: Sequence[Recorded]) -> None:
         raise AssertionError("a share does no input or output")
 
 
-class SaidAlone:
-    name = "said"
-    stream = "REGISTRY"
-    version = 1
-    copied = {"words": ("text",)}  # noqa: RUF012
+class Said(Saying):
+    def aggregate(self, subject: str) -> Aggregate:
+        return Words()
 
-    def ddl(self) -> str:
-        return "CREATE TABLE words (text text NOT NULL)"
 
+class SaidAlone(Saying):
     def rows_of(self, recorded: Recorded) -> list[tuple[str, Sequence[object]]]:
         words = Words()
         words.apply(recorded)
         return list(words.rows())
-
-    async def apply(self, connection: object, batch: Sequence[Recorded]) -> None:
-        raise AssertionError("a share does no input or output")
 
 
 class Speech:
