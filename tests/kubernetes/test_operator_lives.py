@@ -4,7 +4,7 @@ T116). The tests say what the operators, Kueue and Volcano would say."""
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -189,21 +189,35 @@ async def _undefined(api: Api, name: str) -> bool:
     return False
 
 
+@pytest.mark.parametrize("known", [False, True], ids=["never there", "there a moment ago"])
 @pytest.mark.parametrize("missing", ["daskjobs.kubernetes.dask.org", "podgroups.scheduling.volcano.sh"])
-async def test_operator_that_is_missing_is_named(operators: Api, launching: Launching, missing: str) -> None:
+async def test_operator_that_is_missing_is_named(
+    operators: Api, launching: Launching, missing: str, known: bool
+) -> None:
     dask = missing.startswith("dask")
     template = serialised.template("dask_plain") if dask else task()
-    async with (
-        _without(operators, missing),
-        _newly_opened(launching) as fresh,
-        launching.launcher(api=fresh, **({} if dask else VOLCANO)),
-    ):
+    kind = kind_of(await operators.get(CRD, None, missing))
+    async with AsyncExitStack() as stack:
+        fresh = await stack.enter_async_context(_newly_opened(launching))
+        await until(lambda: _says_it_has(launching, kind))
+        # What is known is remembered for a while.
+        assert not known or await fresh.has(kind)
+        await stack.enter_async_context(_without(operators, missing))
+        if not known:
+            await until(lambda: _says_it_has(launching, kind, False))
+        await stack.enter_async_context(launching.launcher(api=fresh, **({} if dask else VOLCANO)))
         fact = await launching.schedule(template)
         ended = await launching.end(fact)
     assert (ended.stage, ended.error.code) == (AttemptObserved.NOT_LAUNCHED, "OperatorNotInstalled")
     assert not ended.recoverable
     assert missing in ended.error.message
     assert ("Dask" if dask else "Volcano") in ended.error.message
+
+
+async def _says_it_has(launching: Launching, kind: Kind, wanted: bool = True) -> bool:
+    """Whether the API says that it has a kind, or has none: it says so some moments after that is so."""
+    async with _newly_opened(launching) as asking:
+        return await asking.has(kind) is wanted
 
 
 @asynccontextmanager

@@ -247,9 +247,9 @@ class Creating:
     async def _create(self, attempt: Attempt, built: Built) -> Object:
         """Make the object, or find the one that was made before. Raises `ApiError` and `NotLaunchable`."""
         await self._pace()
+        scheduled = attempt.order.scheduled
+        assert scheduled is not None
         if not await self._api.has(built.kind):
-            scheduled = attempt.order.scheduled
-            assert scheduled is not None
             raise dispatch.not_installed(scheduled.fact.task_type, built.kind)
         await self._credentials.keep(attempt.namespace)
         owner = await self._owners.reference(attempt.namespace, execution_of(attempt.key))
@@ -262,11 +262,16 @@ class Creating:
             try:
                 await self._api.create(kind, attempt.namespace, manifest)
             except ApiRefused as error:
+                if error.not_served:
+                    raise queueing.not_installed(kind) from error
                 if not error.already_exists:
                     raise
         try:
             return await self._api.create(marked.kind, attempt.namespace, marked.manifest)
         except ApiRefused as error:
+            if error.not_served:
+                # It was, when we asked; the answer need not say what is missing.
+                raise dispatch.not_installed(scheduled.fact.task_type, built.kind) from error
             if not error.already_exists:
                 raise
         found = await self._api.get(marked.kind, attempt.namespace, attempt.name)
